@@ -1,0 +1,42 @@
+# Weft: every target works from a fresh clone; the first one that needs packages installs them.
+NODE := node_modules/node/bin/node
+BIN := node_modules/.bin
+.DEFAULT_GOAL := help
+
+.PHONY: help install demo check format lint types tidy test unit e2e fuzz proto
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: node_modules/.installed ## install the packages of package-lock.json, Node.js among them
+
+node_modules/.installed: package.json package-lock.json
+	npm ci --no-audit --no-fund --loglevel=error
+	@test -x $(NODE) || { echo "npm did not install Node.js (package 'node'): its install script was blocked; see package.json allowScripts" >&2; exit 1; }
+	@touch $@
+
+demo: install ## run the main job: six apps meshed, routed and secured, each step checked
+	./weft demo $(ARGS)
+
+check: install ## format, lint, types, tidy
+	$(BIN)/biome ci .
+	$(NODE) $(BIN)/tsc
+	$(NODE) node_modules/vitest/vitest.mjs run test/tidy.test.ts
+
+format: install ## rewrite the sources in the one format
+	$(BIN)/biome check --write .
+
+test: install ## all tests: unit, property, integration, black-box
+	$(NODE) test/run.ts
+
+unit: install ## the tests beside the code only
+	$(NODE) node_modules/vitest/vitest.mjs run
+
+e2e: install ## black-box suites over real processes only
+	$(NODE) test/run.ts --only=tap
+
+fuzz: install ## property tests with many more runs
+	WEFT_FUZZ_RUNS=20000 $(NODE) node_modules/vitest/vitest.mjs run -t fuzz
+
+proto: install ## generate proto/gen from proto/*.proto
+	$(NODE) proto/generate.ts
