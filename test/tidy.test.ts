@@ -1,0 +1,177 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync, globSync, readFileSync } from 'node:fs';
+import { dirname, join, relative, resolve } from 'node:path';
+import { expect, test } from 'vitest';
+
+/** Checks the shape of the code that neither compiler nor linter sees: import direction, names, leftovers. */
+
+const root = join(import.meta.dirname, '..');
+const sources = globSync(['{proto,proxy,control-plane,cli,examples,test}/**/*.ts', '*.ts'], {
+  cwd: root,
+}).filter((file) => !file.startsWith('proto/gen/'));
+
+interface Import {
+  from: string;
+  /** Path from the root, or the package's name. */
+  to: string;
+  /** `import type` or only types in braces: gone at run time. */
+  typeOnly: boolean;
+}
+
+const imports: Import[] = sources.flatMap((from) => {
+  const text = readFileSync(join(root, from), 'utf8');
+  const found: Import[] = [];
+  const pattern =
+    /(?:^|\n)\s*(?:import|export)\s+(type\s+)?(?:[^'";]*?\s+from\s+)?'([^']+)'|import\(\s*'([^']+)'\s*\)/g;
+  for (const match of text.matchAll(pattern)) {
+    const name = (match[2] ?? match[3])!;
+    const to = name.startsWith('.') ? relative(root, resolve(root, dirname(from), name)) : name;
+    found.push({ from, to, typeOnly: match[1] !== undefined });
+  }
+  return found;
+});
+
+const isTest = (file: string) => file.endsWith('.test.ts') || file.startsWith('test/');
+const production = imports.filter(({ from }) => !isTest(from));
+
+/** The layers of `proxy/`, top first: a file imports from its own folder and from later layers. */
+const PROXY_LAYERS = [
+  ['main.ts'],
+  ['sidecar.ts'],
+  ['xds', 'admin', 'identity', 'registration'],
+  ['listener'],
+  ['connection-manager'],
+  ['filter', 'router'],
+  ['upstream'],
+  ['http1', 'http2', 'tcp', 'tls'],
+  ['http'],
+] as const;
+
+function proxyLayer(file: string): number {
+  const part = file.split('/')[1]!;
+  return PROXY_LAYERS.findIndex((layer) => (layer as readonly string[]).includes(part));
+}
+
+test('proxy and control-plane never import each other, and proto imports nothing of ours', () => {
+  const wrong = production.filter(
+    ({ from, to }) =>
+      (from.startsWith('proxy/') && /^(control-plane|cli|test|examples)\//.test(to)) ||
+      (from.startsWith('control-plane/') && /^(proxy|cli|test|examples)\//.test(to)) ||
+      (from.startsWith('proto/') && /^(proxy|control-plane|cli|test|examples)\//.test(to)) ||
+      (from.startsWith('examples/') && /^(proxy|control-plane|cli|test|proto)\//.test(to)),
+  );
+  expect(wrong).toEqual([]);
+});
+
+test('imports within proxy/ run downward only', () => {
+  const wrong = production.filter(({ from, to }) => {
+    if (!from.startsWith('proxy/') || !to.startsWith('proxy/')) return false;
+    const [a, b] = [from.split('/')[1], to.split('/')[1]];
+    if (a === b || b === 'observe') return false;
+    if (a === 'observe') return true;
+    const [above, below] = [proxyLayer(from), proxyLayer(to)];
+    if (above < 0 || below < 0) return above < 0 || below < 0;
+    return below < above || (below === above && a !== b);
+  });
+  expect(wrong).toEqual([]);
+});
+
+test('only sidecar.ts and main.ts of proxy/ import xds/', () => {
+  const wrong = production.filter(
+    ({ from, to }) =>
+      to.startsWith('proxy/xds/') &&
+      from.startsWith('proxy/') &&
+      !from.startsWith('proxy/xds/') &&
+      !['proxy/sidecar.ts', 'proxy/main.ts'].includes(from),
+  );
+  expect(wrong).toEqual([]);
+});
+
+test('codec folders hold no socket, timer or logger', () => {
+  const wrong = production.filter(
+    ({ from, to }) =>
+      /^proxy\/(http|http1|http2)\//.test(from) &&
+      /^(node:(net|tls|timers|http|http2)|pino)/.test(to),
+  );
+  expect(wrong).toEqual([]);
+});
+
+test('one HTTP filter never imports another', () => {
+  const filters = production.filter(
+    ({ from, to }) =>
+      from.startsWith('proxy/filter/') &&
+      to.startsWith('proxy/filter/') &&
+      !/(http-filter|filter-chain)\.ts$/.test(to),
+  );
+  expect(filters.filter(({ from }) => !/(http-filter|filter-chain)\.ts$/.test(from))).toEqual([]);
+});
+
+test('node:http, node:http2 and undici stay out of the request path', () => {
+  const wrong = production.filter(
+    ({ from, to, typeOnly }) =>
+      !typeOnly &&
+      /^proxy\/(listener|connection-manager|filter|router|upstream|http1|http2|tcp|tls|http)\//.test(
+        from,
+      ) &&
+      /^(node:https?|node:http2|undici)$/.test(to),
+  );
+  expect(wrong).toEqual([]);
+});
+
+test('only main.ts files read the environment and the command line', () => {
+  const wrong = sources.filter(
+    (file) =>
+      /^(proxy|control-plane)\//.test(file) &&
+      !isTest(file) &&
+      !/(^|\/)main\.ts$/.test(file) &&
+      /process\.(env|argv)\b/.test(readFileSync(join(root, file), 'utf8')),
+  );
+  expect(wrong).toEqual([]);
+});
+
+test('no file has a name that says nothing', () => {
+  const banned = /(^|\/)(utils?|helpers?|common|misc|types|index)\.ts$/;
+  expect(sources.filter((file) => banned.test(file))).toEqual([]);
+});
+
+test('no leftover marks in the sources', () => {
+  const mark = /\b(TODO|FIXME|XXX|HACK)\b/;
+  const wrong = sources.filter(
+    (file) => file !== 'test/tidy.test.ts' && mark.test(readFileSync(join(root, file), 'utf8')),
+  );
+  expect(wrong).toEqual([]);
+});
+
+test('no focused test is left behind', () => {
+  const wrong = sources.filter(
+    (file) =>
+      isTest(file) &&
+      file !== 'test/tidy.test.ts' &&
+      /\b(test|it|describe)\.only\(/.test(readFileSync(join(root, file), 'utf8')),
+  );
+  expect(wrong).toEqual([]);
+});
+
+test('every source file is imported by something or is an entry', () => {
+  const reached = new Set(imports.map(({ to }) => to));
+  const entry =
+    /(^|\/)main\.ts$|\.test\.ts$|\.tap\.ts$|\.bench\.ts$|^test\/run\.ts$|^proto\/generate\.ts$|^[^/]+\.ts$|^examples\//;
+  expect(sources.filter((file) => !entry.test(file) && !reached.has(file))).toEqual([]);
+});
+
+test('every relative import names a file that exists', () => {
+  const wrong = imports.filter(({ to }) => to.endsWith('.ts') && !existsSync(join(root, to)));
+  expect(wrong).toEqual([]);
+});
+
+test('nothing tracked names a registry host or a path of one machine', () => {
+  const files = execFileSync('git', ['ls-files', '-z'], { cwd: root, encoding: 'utf8' })
+    .split('\0')
+    .filter((file) => file !== '' && file !== 'test/tidy.test.ts' && existsSync(join(root, file)));
+  const wrong = files.filter((file) =>
+    /registry\.npmjs\.org|\/work\/(main|shared)|\/root\/|\/tmp\/brief/.test(
+      readFileSync(join(root, file), 'utf8'),
+    ),
+  );
+  expect(wrong).toEqual([]);
+});
