@@ -1,5 +1,5 @@
 /**
- * Generates `proto/gen/` (TypeScript types and codecs) from the `.proto` files beside this one. The
+ * Generates `proto/gen/` (types, codecs, the field table and the registry) from the `.proto` files beside this one. The
  * output is committed, so that a clone runs with no build step; a test compares it with a fresh run.
  *
  *   node proto/generate.ts [output directory]
@@ -7,6 +7,9 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import type { FileDescriptor } from './descriptor.ts';
+import { emitFields } from './emit-fields.ts';
+import { emitRegistry } from './emit-registry.ts';
 
 const PROTO_DIR = import.meta.dirname;
 const BIN_DIR = path.join(PROTO_DIR, '..', 'node_modules', '.bin');
@@ -52,6 +55,23 @@ export function generate(outDir: string): void {
     const full = path.join(outDir, file);
     writeFileSync(full, fitToProject(readFileSync(full, 'utf8')));
   }
+  const files = describe(PROTO_DIR);
+  writeFileSync(path.join(outDir, 'fields.ts'), emitFields(files));
+  writeFileSync(path.join(outDir, 'registry.ts'), emitRegistry(files));
+}
+
+/** The descriptors of every `.proto` file under `dir` and of the well-known types they import. */
+export function describe(dir: string): readonly FileDescriptor[] {
+  const json = buf(
+    'build',
+    dir,
+    '--as-file-descriptor-set',
+    '--exclude-source-info',
+    '-o',
+    '-#format=json',
+  );
+  const set = JSON.parse(json.toString('utf8')) as { file: readonly FileDescriptor[] };
+  return set.file.toSorted((a, b) => (a.name < b.name ? -1 : 1));
 }
 
 function buf(...args: string[]): Buffer {

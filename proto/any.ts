@@ -1,0 +1,70 @@
+import type { Any } from './gen/google/protobuf/any.ts';
+import { CODECS, type MessageTypes } from './gen/registry.ts';
+import { nearest } from './nearest.ts';
+import { messageNameOf, TYPE_URL_PREFIX } from './type-urls.ts';
+
+/** The message in an Any; narrow it by `typeUrl`. */
+export type Unpacked =
+  | { readonly ok: true; readonly typeUrl: string; readonly message: unknown }
+  | { readonly ok: false; readonly problem: string };
+
+export type UnpackedAs<T> =
+  | { readonly ok: true; readonly message: T }
+  | { readonly ok: false; readonly problem: string };
+
+/** Full name of a message of the subset. */
+export type MessageName = keyof MessageTypes;
+
+/** Wraps a message for the wire. Throws where the type URL names no message of the subset. */
+export function packAny<N extends MessageName>(
+  typeUrl: `${typeof TYPE_URL_PREFIX}${N}`,
+  message: MessageTypes[N],
+): Any {
+  const codec = CODECS.get(messageNameOf(typeUrl));
+  if (codec === undefined)
+    throw new Error(`packAny: no message of the subset is called ${typeUrl}`);
+  return { typeUrl, value: codec.encode(message).finish() };
+}
+
+/** Decodes an Any of any known type. An unknown type or malformed bytes are a problem, never a throw. */
+export function unpackAny(any: Any): Unpacked {
+  const name = messageNameOf(any.typeUrl);
+  const codec = CODECS.get(name);
+  if (codec === undefined) return { ok: false, problem: unknownType(any.typeUrl) };
+  try {
+    return { ok: true, typeUrl: any.typeUrl, message: codec.decode(any.value) };
+  } catch (error) {
+    return {
+      ok: false,
+      problem: `malformed ${name}: ${error instanceof Error ? error.message : error}`,
+    };
+  }
+}
+
+/** Decodes an Any that must hold the message called `name`. */
+export function unpackAs<N extends MessageName>(name: N, any: Any): UnpackedAs<MessageTypes[N]> {
+  if (messageNameOf(any.typeUrl) !== name) {
+    return {
+      ok: false,
+      problem: `expected ${TYPE_URL_PREFIX}${name}, got ${any.typeUrl || 'no type'}`,
+    };
+  }
+  return unpackAny(any) as UnpackedAs<MessageTypes[N]>;
+}
+
+/** What to tell somebody who wrote a type URL that the subset does not have. */
+export function unknownType(typeUrl: string): string {
+  const name = messageNameOf(typeUrl);
+  if (name === '') return `missing type; it reads "${TYPE_URL_PREFIX}…"`;
+  const near = nearType(name);
+  const hint = near === undefined ? '' : `; did you mean "${TYPE_URL_PREFIX}${near}"?`;
+  return `unknown or unsupported type "${typeUrl}"${hint}`;
+}
+
+/** By the last part of the name first (a wrong package or version), then by spelling. */
+function nearType(name: string): string | undefined {
+  const simpleName = `.${name.slice(name.lastIndexOf('.') + 1)}`;
+  const sameEnd: string[] = [];
+  for (const each of CODECS.keys()) if (each.endsWith(simpleName)) sameEnd.push(each);
+  return nearest(name, sameEnd, name.length) ?? nearest(name, CODECS.keys());
+}
