@@ -101,28 +101,30 @@ function page(user: string, detailsResult: Answer, reviewsResult: Answer): strin
   const detailRows =
     detailsResult.status === 200
       ? Object.entries(detailsResult.body)
-          .map(([name, value]) => `<dt>${escape(name)}</dt><dd>${escape(String(value))}</dd>`)
+          .map(
+            ([name, value]) => `<dt>${escapeHtml(name)}</dt><dd>${escapeHtml(String(value))}</dd>`,
+          )
           .join('')
       : '<p>Sorry, product details are currently unavailable for this book.</p>';
   const reviewRows =
     reviewsResult.status === 200
-      ? (reviewsResult.body as Reviews).reviews
+      ? `${(reviewsResult.body as Reviews).reviews
           .map(({ reviewer, text, rating }) => {
             const stars =
               rating?.stars === undefined
-                ? escape(rating?.error ?? '')
+                ? escapeHtml(rating?.error ?? '')
                 : `<span style="color:${rating.color === 'red' ? 'red' : 'black'}">${'★'.repeat(Math.max(0, Math.min(5, rating.stars)))}</span>`;
-            return `<blockquote>${escape(text)}<footer>${escape(reviewer)} ${stars}</footer></blockquote>`;
+            return `<blockquote>${escapeHtml(text)}<footer>${escapeHtml(reviewer)} ${stars}</footer></blockquote>`;
           })
-          .join('') + `<p>Reviews served by ${escape((reviewsResult.body as Reviews).podname)}</p>`
+          .join('')}<p>Reviews served by ${escapeHtml((reviewsResult.body as Reviews).podname)}</p>`
       : '<p>Sorry, product reviews are currently unavailable for this book.</p>';
   return `<!doctype html><html lang="en"><meta charset="utf-8"><title>Simple Bookstore App</title>
-<p>${user === '' ? '<a href="/login?username=jason">Sign in as jason</a>' : `${escape(user)} (<a href="/logout">sign out</a>)`}</p>
+<p>${user === '' ? '<a href="/login?username=jason">Sign in as jason</a>' : `${escapeHtml(user)} (<a href="/logout">sign out</a>)`}</p>
 <h1>${PRODUCT.title}</h1><p>${PRODUCT.descriptionHtml}</p>
 <h2>Book Details</h2><dl>${detailRows}</dl><h2>Book Reviews</h2>${reviewRows}</html>
 `;
 }
 
-function escape(text: string): string {
+function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
 }
