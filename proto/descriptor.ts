@@ -8,6 +8,7 @@ export interface FileDescriptor {
   readonly package: string;
   readonly messageType?: readonly MessageDescriptor[];
   readonly enumType?: readonly EnumDescriptor[];
+  readonly service?: readonly ServiceDescriptor[];
 }
 
 export interface MessageDescriptor {
@@ -17,6 +18,8 @@ export interface MessageDescriptor {
   readonly enumType?: readonly EnumDescriptor[];
   readonly oneofDecl?: readonly { readonly name: string }[];
   readonly reservedName?: readonly string[];
+  /** `end` is exclusive. */
+  readonly reservedRange?: readonly { readonly start: number; readonly end: number }[];
   readonly options?: { readonly mapEntry?: boolean };
 }
 
@@ -36,6 +39,17 @@ export interface FieldDescriptor {
 export interface EnumDescriptor {
   readonly name: string;
   readonly value: readonly { readonly name: string; readonly number?: number }[];
+}
+
+export interface ServiceDescriptor {
+  readonly name: string;
+  readonly method: readonly {
+    readonly name: string;
+    readonly inputType: string;
+    readonly outputType: string;
+    readonly clientStreaming?: boolean;
+    readonly serverStreaming?: boolean;
+  }[];
 }
 
 export interface NamedMessage {

@@ -80,7 +80,7 @@ function fieldValue(field: FieldInfo, message: JsonObject): unknown {
     value === '' ||
     value === false ||
     (value instanceof Uint8Array && value.length === 0);
-  return isDefault && !Object.is(value, -0) ? undefined : value;
+  return isDefault ? undefined : value;
 }
 
 function writeField(field: FieldInfo, value: unknown, depth: number): unknown {
