@@ -149,6 +149,8 @@ export class RequestRecord {
   peer: WorkloadMetadata = UNKNOWN_WORKLOAD;
   /** Whether the upstream connection is mutual TLS. */
   upstreamMutualTls = false;
+  /** SPIFFE id of the upstream peer's verified certificate, or ''. */
+  upstreamPeerPrincipal = '';
 
   constructor(startTimeMs: number, startMs: number, downstream: ConnectionInfo) {
     this.startTimeMs = startTimeMs;

@@ -1,0 +1,372 @@
+import { Counter, Gauge, Histogram } from './metric.ts';
+
+/**
+ * All statistics of the process. A series is defined once and read in two spellings: Envoy's dotted
+ * name on `/stats` and the Prometheus name with labels on `/stats/prometheus`.
+ *
+ * ```ts
+ * const scope = registry.clusterScope('outbound|9080||reviews');
+ * const total = scope.counter('upstream_rq_total', 'Requests sent upstream');
+ * total.add(1);
+ * // cluster.outbound|9080||reviews.upstream_rq_total: 1
+ * // envoy_cluster_upstream_rq_total{envoy_cluster_name="outbound|9080||reviews"} 1
+ * scope.close(); // the cluster is gone, so are its series
+ * ```
+ *
+ * The number of series is bounded (A7.4): beyond it every new label set of a family shares one
+ * series whose label values are all `other`, and `weft_stats_overflow_total` counts them.
+ */
+
+export type Label = readonly [name: string, value: string];
+export type Labels = readonly Label[];
+
+/**
+ * A string serves both spellings (`outlier_detection.ejections_active`: dots become `_` for
+ * Prometheus). The pair is for Envoy's tagged names: `upstream_rq_2xx` is `upstream_rq_xx` with a label.
+ */
+export type StatName = string | { readonly dotted: string; readonly prometheus: string };
+
+export type MetricKind = 'counter' | 'gauge' | 'histogram';
+
+/** Series in one registry: a full label matrix of a large mesh, about 40 MB. */
+export const SERIES_MAX = 50_000;
+/** Characters of one label value; longer ones are cut (a peer chooses some of them). */
+export const LABEL_VALUE_LENGTH_MAX = 256;
+
+export const OVERFLOW_LABEL_VALUE = 'other';
+
+/** One label set of a family. */
+export interface Series {
+  /** `a="b",c="d"` in Prometheus' escaping, '' without labels. */
+  readonly labelText: string;
+  readonly labels: Labels;
+  /** Envoy's name, or `family{labels}` where there is none. */
+  readonly dotted: string;
+  readonly metric: Counter | Gauge | Histogram;
+  /** Read at scrape time instead of `metric.value`. */
+  readonly read: (() => number) | null;
+}
+
+export interface Family {
+  readonly name: string;
+  readonly help: string;
+  readonly kind: MetricKind;
+  readonly bounds: readonly number[];
+  readonly series: ReadonlyMap<string, Series>;
+  /** Takes the label sets beyond the bound; null until needed. */
+  readonly overflow: Series | null;
+}
+
+/** Defines series, and takes back all that it defined. The same definition in two scopes is one series. */
+export interface StatsScope {
+  counter(name: StatName, help: string, labels?: Labels): Counter;
+  gauge(name: StatName, help: string, labels?: Labels): Gauge;
+  /** `bounds`: ascending upper bounds without +Inf. */
+  histogram(name: StatName, help: string, bounds: readonly number[], labels?: Labels): Histogram;
+  /** A value read at scrape time. `read` must not throw. */
+  gaugeFrom(name: StatName, help: string, read: () => number, labels?: Labels): void;
+  counterFrom(name: StatName, help: string, read: () => number, labels?: Labels): void;
+  /** Removes the series that no other scope holds. Their objects may still be added to, unseen. */
+  close(): void;
+}
+
+/** What a scope puts in front of the names it is given. */
+export interface ScopePrefix {
+  /** `cluster.<name>`, or ''. */
+  readonly dotted: string;
+  /** `envoy_cluster`, or ''. */
+  readonly prometheus: string;
+  readonly labels: Labels;
+}
+
+interface OwnedSeries extends Series {
+  /** Scopes that hold it. */
+  holders: number;
+  read: (() => number) | null;
+}
+
+interface OwnedFamily extends Family {
+  readonly series: Map<string, OwnedSeries>;
+  overflow: OwnedSeries | null;
+}
+
+interface Definition {
+  readonly family: string;
+  readonly dotted: string;
+  readonly help: string;
+  readonly kind: MetricKind;
+  readonly bounds: readonly number[];
+  readonly labels: Labels;
+  readonly read: (() => number) | null;
+}
+
+export class StatsRegistry implements StatsScope {
+  readonly #families = new Map<string, OwnedFamily>();
+  readonly #seriesMax: number;
+  readonly #root: Scope;
+  readonly #overflowed: Counter;
+  #seriesCount = 0;
+
+  /** Names below it are dotted on `/stats` and start with `envoy_` for Prometheus. */
+  readonly envoy: StatsScope;
+
+  constructor(seriesMax: number = SERIES_MAX) {
+    this.#seriesMax = seriesMax;
+    this.#root = new Scope(this, { dotted: '', prometheus: '', labels: [] });
+    this.envoy = this.scope({ dotted: '', prometheus: 'envoy', labels: [] });
+    this.#overflowed = this.counter(
+      'weft_stats_overflow_total',
+      'Label sets that found the registry full and share a series labelled other',
+    );
+    this.gaugeFrom('weft_stats_series', 'Series in the registry', () => this.#seriesCount);
+    this.gaugeFrom('weft_stats_series_max', 'Series the registry takes', () => this.#seriesMax);
+  }
+
+  counter(name: StatName, help: string, labels?: Labels): Counter {
+    return this.#root.counter(name, help, labels);
+  }
+
+  gauge(name: StatName, help: string, labels?: Labels): Gauge {
+    return this.#root.gauge(name, help, labels);
+  }
+
+  histogram(name: StatName, help: string, bounds: readonly number[], labels?: Labels): Histogram {
+    return this.#root.histogram(name, help, bounds, labels);
+  }
+
+  gaugeFrom(name: StatName, help: string, read: () => number, labels?: Labels): void {
+    this.#root.gaugeFrom(name, help, read, labels);
+  }
+
+  counterFrom(name: StatName, help: string, read: () => number, labels?: Labels): void {
+    this.#root.counterFrom(name, help, read, labels);
+  }
+
+  /** Takes back what was defined on the registry itself, for tests; scopes are closed on their own. */
+  close(): void {
+    this.#root.close();
+  }
+
+  scope(prefix: ScopePrefix): StatsScope {
+    return new Scope(this, prefix);
+  }
+
+  /** `cluster.<name>.…`, `envoy_cluster_…{envoy_cluster_name="<name>"}`. */
+  clusterScope(name: string): StatsScope {
+    return this.scope({
+      dotted: `cluster.${name}`,
+      prometheus: 'envoy_cluster',
+      labels: [['envoy_cluster_name', name]],
+    });
+  }
+
+  /** `http.<prefix>.…`, `envoy_http_…{envoy_http_conn_manager_prefix="<prefix>"}`. */
+  httpScope(statPrefix: string): StatsScope {
+    return this.scope({
+      dotted: `http.${statPrefix}`,
+      prometheus: 'envoy_http',
+      labels: [['envoy_http_conn_manager_prefix', statPrefix]],
+    });
+  }
+
+  /** `tcp.<prefix>.…`, `envoy_tcp_…{envoy_tcp_prefix="<prefix>"}`. */
+  tcpScope(statPrefix: string): StatsScope {
+    return this.scope({
+      dotted: `tcp.${statPrefix}`,
+      prometheus: 'envoy_tcp',
+      labels: [['envoy_tcp_prefix', statPrefix]],
+    });
+  }
+
+  /** `listener.<address>.…`; Envoy writes `0.0.0.0_15006` for the address in the dotted name. */
+  listenerScope(address: string): StatsScope {
+    return this.scope({
+      dotted: `listener.${address.replaceAll(':', '_')}`,
+      prometheus: 'envoy_listener',
+      labels: [['envoy_listener_address', address.replaceAll(':', '_')]],
+    });
+  }
+
+  get families(): ReadonlyMap<string, Family> {
+    return this.#families;
+  }
+
+  /** Every series, the overflow ones included. May be walked while series come and go. */
+  *series(): Generator<readonly [Family, Series]> {
+    for (const family of this.#families.values()) {
+      for (const series of family.series.values()) yield [family, series];
+      if (family.overflow !== null) yield [family, family.overflow];
+    }
+  }
+
+  /** Counters and histograms back to 0, as Envoy's `/reset_counters`; gauges stay. */
+  resetCounters(): void {
+    for (const [, { metric }] of this.series()) {
+      if (metric instanceof Counter) metric.value = 0;
+      else if (metric instanceof Histogram) metric.reset();
+    }
+  }
+
+  /** For scopes only. */
+  hold(definition: Definition): { series: OwnedSeries; release: () => void } {
+    const family = this.#family(definition);
+    const labels = definition.labels.map(([name, value]): Label => [name, cut(value)]);
+    const labelText = renderLabels(labels);
+    let series = family.series.get(labelText);
+    if (series === undefined) {
+      if (this.#seriesCount >= this.#seriesMax && labels.length > 0) {
+        this.#overflowed.add(1);
+        return { series: overflowSeries(family, definition), release: () => {} };
+      }
+      series = newSeries(definition, labels, labelText);
+      family.series.set(labelText, series);
+      this.#seriesCount += 1;
+    }
+    // The newest definition wins: a cluster that replaces another one is read from then on.
+    if (definition.read !== null) series.read = definition.read;
+    series.holders += 1;
+    const held = series;
+    return { series: held, release: () => this.#release(family, held) };
+  }
+
+  #release(family: OwnedFamily, series: OwnedSeries): void {
+    series.holders -= 1;
+    if (series.holders > 0) return;
+    if (family.series.delete(series.labelText)) this.#seriesCount -= 1;
+    if (family.series.size === 0 && family.overflow === null) this.#families.delete(family.name);
+  }
+
+  #family(definition: Definition): OwnedFamily {
+    let family = this.#families.get(definition.family);
+    if (family === undefined) {
+      if (!METRIC_NAME.test(definition.family)) {
+        throw new Error(`'${definition.family}' is not a metric name`);
+      }
+      const { family: name, help, kind, bounds } = definition;
+      family = { name, help, kind, bounds, series: new Map(), overflow: null };
+      this.#families.set(name, family);
+    }
+    if (family.kind !== definition.kind) {
+      throw new Error(
+        `metric '${family.name}' is a ${family.kind}, and is defined again as a ${definition.kind}`,
+      );
+    }
+    return family;
+  }
+}
+
+class Scope implements StatsScope {
+  readonly #registry: StatsRegistry;
+  readonly #prefix: ScopePrefix;
+  /** One entry a series: defining it twice in a scope holds it once. */
+  #held = new Map<OwnedSeries, () => void>();
+
+  constructor(registry: StatsRegistry, prefix: ScopePrefix) {
+    this.#registry = registry;
+    this.#prefix = prefix;
+  }
+
+  counter(name: StatName, help: string, labels: Labels = []): Counter {
+    return this.#define('counter', name, help, [], labels, null) as Counter;
+  }
+
+  gauge(name: StatName, help: string, labels: Labels = []): Gauge {
+    return this.#define('gauge', name, help, [], labels, null) as Gauge;
+  }
+
+  histogram(
+    name: StatName,
+    help: string,
+    bounds: readonly number[],
+    labels: Labels = [],
+  ): Histogram {
+    return this.#define('histogram', name, help, bounds, labels, null) as Histogram;
+  }
+
+  gaugeFrom(name: StatName, help: string, read: () => number, labels: Labels = []): void {
+    this.#define('gauge', name, help, [], labels, read);
+  }
+
+  counterFrom(name: StatName, help: string, read: () => number, labels: Labels = []): void {
+    this.#define('counter', name, help, [], labels, read);
+  }
+
+  close(): void {
+    const held = this.#held;
+    this.#held = new Map();
+    for (const release of held.values()) release();
+  }
+
+  #define(
+    kind: MetricKind,
+    name: StatName,
+    help: string,
+    bounds: readonly number[],
+    labels: Labels,
+    read: (() => number) | null,
+  ): Counter | Gauge | Histogram {
+    const { dotted, prometheus } =
+      typeof name === 'string' ? { dotted: name, prometheus: name } : name;
+    const { series, release } = this.#registry.hold({
+      family: join(this.#prefix.prometheus, '_', prometheus.replaceAll('.', '_')),
+      dotted: this.#prefix.prometheus === '' ? '' : join(this.#prefix.dotted, '.', dotted),
+      help,
+      kind,
+      bounds,
+      labels: labels.length === 0 ? this.#prefix.labels : [...this.#prefix.labels, ...labels],
+      read,
+    });
+    if (this.#held.has(series)) release();
+    else this.#held.set(series, release);
+    return series.metric;
+  }
+}
+
+function newSeries(definition: Definition, labels: Labels, labelText: string): OwnedSeries {
+  const { family, dotted, kind, bounds, read } = definition;
+  return {
+    labelText,
+    labels,
+    dotted: dotted !== '' ? dotted : labelText === '' ? family : `${family}{${labelText}}`,
+    metric:
+      kind === 'counter' ? new Counter() : kind === 'gauge' ? new Gauge() : new Histogram(bounds),
+    read,
+    holders: 0,
+  };
+}
+
+function overflowSeries(family: OwnedFamily, definition: Definition): OwnedSeries {
+  if (family.overflow === null) {
+    const labels = definition.labels.map(([name]): Label => [name, OVERFLOW_LABEL_VALUE]);
+    const shared = { ...definition, dotted: '', read: null };
+    family.overflow = newSeries(shared, labels, renderLabels(labels));
+  }
+  return family.overflow;
+}
+
+/** Exposition format 0.0.4: `\`, `"` and line feed are escaped; the rest is UTF-8. */
+function renderLabels(labels: Labels): string {
+  let text = '';
+  for (const [name, value] of labels) {
+    if (text !== '') text += ',';
+    text += `${name}="${escapeLabelValue(value)}"`;
+  }
+  return text;
+}
+
+export function escapeLabelValue(value: string): string {
+  if (!/[\\"\n]/.test(value)) return value;
+  return value.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n');
+}
+
+function cut(value: string): string {
+  return value.length > LABEL_VALUE_LENGTH_MAX
+    ? value.slice(0, LABEL_VALUE_LENGTH_MAX).toWellFormed()
+    : value;
+}
+
+function join(left: string, separator: string, right: string): string {
+  return left === '' ? right : `${left}${separator}${right}`;
+}
+
+const METRIC_NAME = /^[a-zA-Z_:][a-zA-Z0-9_:]*$/;
