@@ -1,0 +1,430 @@
+import { sameIdentity, type WorkloadIdentity } from '../auth/spiffe-id.ts';
+import type { StringMap } from '../kinds/resource.ts';
+import { compare } from '../mesh/age.ts';
+import { clusterLocalName } from '../mesh/host-name.ts';
+import type {
+  DeclaredService,
+  Health,
+  Registry,
+  RegistryContents,
+  ServicePort,
+  Workload,
+} from './registry.ts';
+
+/** What a sidecar says of itself when its discovery stream opens. */
+export interface RegistrationRequest {
+  /** Who the stream's credential says it is; null = not authenticated. */
+  readonly identity: WorkloadIdentity | null;
+  readonly namespace: string;
+  readonly serviceAccount: string;
+  readonly workload: string;
+  /** FQDN of the service it joins. */
+  readonly host: string;
+  /** Where other sidecars reach it. */
+  readonly address: string;
+  readonly ports: readonly RegisteredPort[];
+  readonly labels: StringMap;
+  /** `region/zone/subzone`, or ''. */
+  readonly locality: string;
+  /** True: not healthy until it says so (the sidecar probes its app). */
+  readonly startsUnhealthy: boolean;
+}
+
+export interface RegisteredPort extends ServicePort {
+  /** Port that others dial for `number`. */
+  readonly dial: number;
+}
+
+export type RegisterResult =
+  | { readonly ok: true; readonly registration: Registration }
+  | {
+      readonly ok: false;
+      readonly reason: 'permissionDenied' | 'invalid' | 'resourceExhausted';
+      readonly message: string;
+    };
+
+/** One sidecar's hold on its entry, for as long as its stream lives. */
+export interface Registration {
+  setHealth(health: Health): void;
+  /** The stream ended: the entry goes when the lease runs out, unless it comes back. */
+  end(): void;
+}
+
+/** An entry as it is written down, so that a restarted control plane knows what it knew. */
+export interface RegistrationRecord extends Omit<RegistrationRequest, 'startsUnhealthy'> {
+  readonly identity: WorkloadIdentity;
+  readonly health: Health;
+  readonly registeredAtMs: number;
+}
+
+export interface RegistrationClock {
+  /** Wall clock, milliseconds since 1970. */
+  nowMs(): number;
+  /** Calls back once after `delayMs`; returns the way to call it off. */
+  schedule(delayMs: number, callback: () => void): () => void;
+}
+
+export interface RegistrationOptions {
+  readonly clock: RegistrationClock;
+  /** `<name>.<namespace>.svc.<domain>`. */
+  readonly domain: string;
+  /** Milliseconds that an entry outlives its stream, default 10 000 (DS-04). */
+  readonly leaseMs: number;
+  /**
+   * Milliseconds that a service without workloads stays known, default 1 h: its callers get 503 `UH`, as with a
+   * Kubernetes Service that is scaled to zero, and not an answer from somewhere else.
+   */
+  readonly serviceRetentionMs: number;
+  /** Entries in all, default 10 000: an identity that registers without end must not take the memory of all. */
+  readonly workloadsMax: number;
+}
+
+export const REGISTRATION_DEFAULTS = {
+  domain: 'cluster.local',
+  leaseMs: 10_000,
+  serviceRetentionMs: 3_600_000,
+  workloadsMax: 10_000,
+} as const;
+
+const PORTS_MAX = 64;
+/** Accounts remembered for one service. */
+const ACCOUNTS_MAX = 64;
+
+interface Entry {
+  readonly key: string;
+  record: RegistrationRecord;
+  workload: Workload;
+  /** Counts up with every stream that takes the entry, so that a late end of an old one changes nothing. */
+  holder: number;
+  /** When the entry goes; 0 while its stream lives. */
+  expiresAtMs: number;
+}
+
+interface KnownService {
+  service: DeclaredService;
+  readonly entries: Map<string, Entry>;
+  /** Entries came or went since `service.ports` was made; nobody needs it before the next `read`. */
+  portsAreOld: boolean;
+  /** When it is forgotten; 0 while it has workloads. */
+  expiresAtMs: number;
+}
+
+/**
+ * The registry of sidecars that register themselves by opening a stream (DS-04). A workload registers only for its
+ * own namespace and account (A6.5). One that comes back within its lease, or that starts again at another address
+ * after its stream ended, takes its old entry's place.
+ */
+export class WorkloadRegistrations implements Registry {
+  readonly name = 'sidecars';
+  readonly #options: RegistrationOptions;
+  readonly #entries = new Map<string, Entry>();
+  readonly #services = new Map<string, KnownService>();
+  /** Entries and services that have an end, so that a change need not look at all the others. */
+  readonly #ending = new Set<Entry | KnownService>();
+  readonly #listeners = new Set<() => void>();
+  #contents: RegistryContents | null = null;
+  #holders = 0;
+  #cancelTimer: (() => void) | null = null;
+  #timerAtMs = 0;
+
+  constructor(options: Partial<RegistrationOptions> & { readonly clock: RegistrationClock }) {
+    this.#options = { ...REGISTRATION_DEFAULTS, ...options };
+  }
+
+  register(request: RegistrationRequest): RegisterResult {
+    const refused = this.#refusal(request);
+    if (refused !== null) return refused;
+    const identity = request.identity!;
+    const nowMs = this.#options.clock.nowMs();
+    const key = entryKey(request);
+    const old = this.#entries.get(key);
+    if (old !== undefined && !sameIdentity(old.record.identity, identity)) {
+      return denied(
+        `workload ${request.namespace}/${request.workload} at ${request.address} is registered with another identity`,
+      );
+    }
+    this.#replaceEnded(request, key);
+    if (old === undefined && this.#entries.size >= this.#options.workloadsMax) {
+      return {
+        ok: false,
+        reason: 'resourceExhausted',
+        message: `${this.#entries.size} workloads are registered, which is the limit`,
+      };
+    }
+    const { startsUnhealthy, ...said } = request;
+    const record: RegistrationRecord = {
+      ...said,
+      identity,
+      health: startsUnhealthy ? (old?.record.health ?? 'UNHEALTHY') : 'HEALTHY',
+      registeredAtMs: old?.record.registeredAtMs ?? nowMs,
+    };
+    const entry = this.#put(key, record, 0);
+    this.#changed();
+    return { ok: true, registration: this.#hold(key, entry.holder) };
+  }
+
+  /** What to write down; `restore` reads it. */
+  export(): readonly RegistrationRecord[] {
+    return [...this.#entries.values()].map(({ record }) => record);
+  }
+
+  /** Entries of a former run, as if their streams had ended now: who is still there comes back within the lease. */
+  restore(records: readonly RegistrationRecord[]): void {
+    const expiresAtMs = this.#options.clock.nowMs() + this.#options.leaseMs;
+    for (const record of records.slice(0, this.#options.workloadsMax)) {
+      const key = entryKey(record);
+      if (!this.#entries.has(key)) this.#put(key, record, expiresAtMs);
+    }
+    this.#changed();
+  }
+
+  read(): RegistryContents {
+    this.#contents ??= {
+      services: [...this.#services.values()].map(serviceOf).sort((a, b) => compare(a.host, b.host)),
+      workloads: [...this.#entries.values()]
+        .map(({ workload }) => workload)
+        .sort((a, b) => compare(a.name, b.name) || compare(a.address, b.address)),
+    };
+    return this.#contents;
+  }
+
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Calls off the timer; nothing expires after this. */
+  close(): void {
+    this.#cancelTimer?.();
+    this.#cancelTimer = null;
+    this.#listeners.clear();
+  }
+
+  #refusal(request: RegistrationRequest): Exclude<RegisterResult, { ok: true }> | null {
+    const { identity, host } = request;
+    if (identity === null) {
+      return denied(
+        'a workload registers only over a stream with an identity (join token or certificate)',
+      );
+    }
+    if (
+      identity.namespace !== request.namespace ||
+      identity.serviceAccount !== request.serviceAccount
+    ) {
+      return denied(
+        `${identity.namespace}/${identity.serviceAccount} may not register a workload of ${request.namespace}/${request.serviceAccount}`,
+      );
+    }
+    const local = clusterLocalName(host, this.#options.domain);
+    if (local !== null && local.namespace !== request.namespace) {
+      return denied(
+        `a workload of namespace ${request.namespace} may not join ${host}, which belongs to namespace ${local.namespace}`,
+      );
+    }
+    if (request.ports.length === 0 || request.ports.length > PORTS_MAX) {
+      return invalid(`a registration needs 1 to ${PORTS_MAX} ports`);
+    }
+    if (request.address === '' || request.workload === '' || host === '') {
+      return invalid('a registration needs a host, an address and a workload name');
+    }
+    return null;
+  }
+
+  /** Entries of the same workload whose stream has ended: this is the one that started again. */
+  #replaceEnded(request: RegistrationRequest, key: string): void {
+    for (const other of this.#services.get(request.host)?.entries.values() ?? []) {
+      if (
+        other.key !== key &&
+        other.expiresAtMs !== 0 &&
+        other.record.workload === request.workload &&
+        other.record.namespace === request.namespace
+      ) {
+        this.#remove(other);
+      }
+    }
+  }
+
+  #put(key: string, record: RegistrationRecord, expiresAtMs: number): Entry {
+    const old = this.#entries.get(key);
+    if (old !== undefined) this.#remove(old);
+    this.#holders++;
+    const entry: Entry = {
+      key,
+      record,
+      workload: workloadOf(record),
+      holder: this.#holders,
+      expiresAtMs,
+    };
+    this.#entries.set(key, entry);
+    if (expiresAtMs !== 0) this.#ending.add(entry);
+    this.#learnService(entry);
+    return entry;
+  }
+
+  #learnService(entry: Entry): void {
+    const { host, namespace, serviceAccount, registeredAtMs } = entry.record;
+    let known = this.#services.get(host);
+    if (known === undefined) {
+      known = {
+        service: {
+          host,
+          namespace,
+          ports: [],
+          serviceAccounts: [],
+          creationTimestamp: timestamp(registeredAtMs),
+        },
+        entries: new Map(),
+        portsAreOld: true,
+        expiresAtMs: 0,
+      };
+      this.#services.set(host, known);
+    }
+    known.entries.set(entry.key, entry);
+    known.expiresAtMs = 0;
+    this.#ending.delete(known);
+    const account = `${namespace}/${serviceAccount}`;
+    known.portsAreOld = true;
+    const accounts = known.service.serviceAccounts;
+    if (accounts.includes(account)) return;
+    known.service = {
+      ...known.service,
+      serviceAccounts: [...accounts, account].slice(-ACCOUNTS_MAX).sort(compare),
+    };
+  }
+
+  /** The last one to leave starts the retention of its service. */
+  #remove(entry: Entry): void {
+    this.#entries.delete(entry.key);
+    this.#ending.delete(entry);
+    const known = this.#services.get(entry.record.host)!;
+    known.entries.delete(entry.key);
+    known.portsAreOld = true;
+    if (known.entries.size > 0) return;
+    known.expiresAtMs = this.#options.clock.nowMs() + this.#options.serviceRetentionMs;
+    this.#ending.add(known);
+  }
+
+  #hold(key: string, holder: number): Registration {
+    const held = (): Entry | null => {
+      const entry = this.#entries.get(key);
+      return entry?.holder === holder ? entry : null;
+    };
+    return {
+      setHealth: (health) => {
+        const entry = held();
+        if (entry === null || entry.record.health === health) return;
+        entry.record = { ...entry.record, health };
+        entry.workload = workloadOf(entry.record);
+        this.#changed();
+      },
+      end: () => {
+        const entry = held();
+        if (entry === null || entry.expiresAtMs !== 0) return;
+        entry.expiresAtMs = this.#options.clock.nowMs() + this.#options.leaseMs;
+        this.#ending.add(entry);
+        this.#arm();
+      },
+    };
+  }
+
+  #changed(): void {
+    this.#contents = null;
+    this.#arm();
+    for (const listener of [...this.#listeners]) listener();
+  }
+
+  #expire(): void {
+    const nowMs = this.#options.clock.nowMs();
+    let gone = false;
+    for (const ending of [...this.#ending]) {
+      if (ending.expiresAtMs > nowMs) continue;
+      gone = true;
+      if ('record' in ending) this.#remove(ending);
+      else {
+        this.#services.delete(ending.service.host);
+        this.#ending.delete(ending);
+      }
+    }
+    if (gone) this.#changed();
+    else this.#arm();
+  }
+
+  /** One timer for the nearest end. */
+  #arm(): void {
+    let nextMs = Number.POSITIVE_INFINITY;
+    for (const { expiresAtMs } of this.#ending) nextMs = Math.min(nextMs, expiresAtMs);
+    if (nextMs === this.#timerAtMs && this.#cancelTimer !== null) return;
+    this.#cancelTimer?.();
+    this.#cancelTimer = null;
+    this.#timerAtMs = nextMs;
+    if (nextMs === Number.POSITIVE_INFINITY) return;
+    const delayMs = Math.max(0, nextMs - this.#options.clock.nowMs());
+    this.#cancelTimer = this.#options.clock.schedule(delayMs, () => {
+      this.#cancelTimer = null;
+      this.#expire();
+    });
+  }
+}
+
+function serviceOf(known: KnownService): DeclaredService {
+  // A service without workloads keeps the ports it had.
+  if (known.portsAreOld && known.entries.size > 0) {
+    known.service = { ...known.service, ports: servicePorts(known.entries.values()) };
+  }
+  known.portsAreOld = false;
+  return known.service;
+}
+
+/** What the workloads of a service declare; where two differ on a port, the one registered first decides. */
+function servicePorts(entries: Iterable<Entry>): readonly ServicePort[] {
+  const ports = new Map<number, ServicePort>();
+  const oldestFirst = [...entries].sort(
+    (a, b) => a.record.registeredAtMs - b.record.registeredAtMs || compare(a.key, b.key),
+  );
+  for (const { record } of oldestFirst) {
+    for (const { number, name, protocol } of record.ports) {
+      if (!ports.has(number)) ports.set(number, { number, name, protocol });
+    }
+  }
+  return [...ports.values()].sort((a, b) => a.number - b.number);
+}
+
+function workloadOf(record: RegistrationRecord): Workload {
+  return {
+    name: record.workload,
+    namespace: record.namespace,
+    address: record.address,
+    labels: record.labels,
+    serviceAccount: record.serviceAccount,
+    weight: 1,
+    locality: record.locality,
+    health: record.health,
+    tlsMode: 'istio',
+    portsByName: new Map(record.ports.map(({ name, dial }) => [name, dial])),
+    portsByNumber: new Map(record.ports.map(({ number, dial }) => [number, dial])),
+    host: record.host,
+    creationTimestamp: timestamp(record.registeredAtMs),
+  };
+}
+
+/** Replicas may carry one name: the address tells them apart. */
+function entryKey(record: {
+  readonly namespace: string;
+  readonly workload: string;
+  readonly address: string;
+  readonly ports: readonly RegisteredPort[];
+}): string {
+  return `${record.namespace}/${record.workload}/${record.address}:${record.ports[0]?.dial ?? 0}`;
+}
+
+function timestamp(ms: number): string {
+  return `${new Date(ms).toISOString().slice(0, 19)}Z`;
+}
+
+function denied(message: string): Exclude<RegisterResult, { ok: true }> {
+  return { ok: false, reason: 'permissionDenied', message };
+}
+
+function invalid(message: string): Exclude<RegisterResult, { ok: true }> {
+  return { ok: false, reason: 'invalid', message };
+}
