@@ -1,0 +1,156 @@
+import type { Kind } from '../control-plane/kinds/kind.ts';
+import type { Resource } from '../control-plane/kinds/resource.ts';
+import { CommandError } from './exit-code.ts';
+
+/** An answer of the API server that is an error: Kubernetes' `Status`. */
+export class ApiError extends Error {
+  readonly status: number;
+  readonly reason: string;
+  readonly causes: readonly { readonly field: string; readonly message: string }[];
+
+  constructor(status: number, body: unknown) {
+    const said = (body ?? {}) as {
+      message?: string;
+      reason?: string;
+      details?: { causes?: { field: string; message: string }[] };
+    };
+    super(said.message ?? `the control plane answered ${status}`);
+    this.status = status;
+    this.reason = said.reason ?? '';
+    this.causes = said.details?.causes ?? [];
+  }
+}
+
+export interface ApiClientOptions {
+  /** `http://127.0.0.1:15080`. */
+  readonly server: string;
+  /** Bearer token, or ''. */
+  readonly token: string;
+  /** Milliseconds for a whole answer, watches excepted. Default 30 000. */
+  readonly timeoutMs?: number;
+}
+
+export interface WatchEvent {
+  readonly type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK' | 'ERROR';
+  readonly object: Resource;
+}
+
+/** The configuration API of the control plane, in the shape of the Kubernetes REST API. */
+export class ApiClient {
+  readonly #options: ApiClientOptions;
+
+  constructor(options: ApiClientOptions) {
+    this.#options = options;
+  }
+
+  async list(
+    kind: Kind,
+    namespace: string | undefined,
+    query: Readonly<Record<string, string>> = {},
+  ): Promise<{ items: Resource[]; metadata: { resourceVersion: string } }> {
+    return this.request('GET', `${collection(kind, namespace)}${search(query)}`);
+  }
+
+  async get(kind: Kind, namespace: string, name: string): Promise<Resource> {
+    return this.request('GET', `${collection(kind, namespace)}/${encodeURIComponent(name)}`);
+  }
+
+  async create(kind: Kind, namespace: string, object: unknown, dryRun = false): Promise<Resource> {
+    const query = search(dryRun ? { dryRun: 'All' } : {});
+    return this.request('POST', `${collection(kind, namespace)}${query}`, object);
+  }
+
+  async replace(
+    kind: Kind,
+    namespace: string,
+    name: string,
+    object: unknown,
+    dryRun = false,
+  ): Promise<Resource> {
+    const query = search(dryRun ? { dryRun: 'All' } : {});
+    const path = `${collection(kind, namespace)}/${encodeURIComponent(name)}${query}`;
+    return this.request('PUT', path, object);
+  }
+
+  async delete(kind: Kind, namespace: string, name: string): Promise<void> {
+    await this.request('DELETE', `${collection(kind, namespace)}/${encodeURIComponent(name)}`);
+  }
+
+  /** Events after `resourceVersion` until `signal` aborts or the server ends the watch. */
+  async *watch(
+    kind: Kind,
+    namespace: string | undefined,
+    resourceVersion: string,
+    query: Readonly<Record<string, string>>,
+    signal: AbortSignal,
+  ): AsyncGenerator<WatchEvent> {
+    const path = `${collection(kind, namespace)}${search({ ...query, watch: 'true', resourceVersion })}`;
+    const response = await this.#fetch('GET', path, undefined, signal);
+    if (!response.ok) throw new ApiError(response.status, await readJson(response));
+    let rest = '';
+    const decoder = new TextDecoder();
+    for await (const chunk of response.body ?? []) {
+      rest += decoder.decode(chunk as Uint8Array, { stream: true });
+      for (let end = rest.indexOf('\n'); end >= 0; end = rest.indexOf('\n')) {
+        const line = rest.slice(0, end).trim();
+        rest = rest.slice(end + 1);
+        if (line !== '') yield JSON.parse(line) as WatchEvent;
+      }
+    }
+  }
+
+  /** Any other route of the API server; throws ApiError for an error status. */
+  async request<T>(method: string, path: string, body?: unknown): Promise<T> {
+    const signal = AbortSignal.timeout(this.#options.timeoutMs ?? 30_000);
+    const response = await this.#fetch(method, path, body, signal);
+    const answer = await readJson(response);
+    if (!response.ok) throw new ApiError(response.status, answer);
+    return answer as T;
+  }
+
+  async #fetch(
+    method: string,
+    path: string,
+    body: unknown,
+    signal: AbortSignal,
+  ): Promise<Response> {
+    const { server, token } = this.#options;
+    const headers = new Headers({ accept: 'application/json' });
+    if (token !== '') headers.set('authorization', `Bearer ${token}`);
+    if (body !== undefined) headers.set('content-type', 'application/json');
+    const init: RequestInit = { method, headers, signal };
+    if (body !== undefined) init.body = JSON.stringify(body);
+    try {
+      return await fetch(new URL(path, server), init);
+    } catch (error) {
+      if (signal.aborted && (error as Error).name === 'AbortError') throw error;
+      const cause = (error as { cause?: { code?: string; message?: string } }).cause;
+      const why = cause?.code ?? cause?.message ?? (error as Error).message;
+      throw new CommandError(
+        `the control plane does not answer at ${server}: ${why}`,
+        "start one with 'weft control-plane', or name another with --server URL or WEFT_SERVER",
+      );
+    }
+  }
+}
+
+/** `/apis/<group>/<version>[/namespaces/<namespace>]/<plural>`. */
+function collection(kind: Kind, namespace: string | undefined): string {
+  const base = `/apis/${kind.group}/${kind.versions[0]}`;
+  const scope = namespace === undefined ? '' : `/namespaces/${encodeURIComponent(namespace)}`;
+  return `${base}${scope}/${kind.plural}`;
+}
+
+function search(query: Readonly<Record<string, string>>): string {
+  const text = new URLSearchParams(query).toString();
+  return text === '' ? '' : `?${text}`;
+}
+
+async function readJson(response: Response): Promise<unknown> {
+  const text = await response.text();
+  try {
+    return JSON.parse(text);
+  } catch {
+    return { message: text.slice(0, 500) };
+  }
+}

@@ -1,0 +1,28 @@
+import { readFileSync } from 'node:fs';
+import { connectApi } from '../api-connection.ts';
+import type { CommandHandler } from '../command-table.ts';
+import { CommandError, ExitCode } from '../exit-code.ts';
+
+/** `weft version`: the control plane's is left out, with a word on stderr, where none answers. */
+export const run: CommandHandler = async (context) => {
+  const { options, terminal } = context;
+  const manifest = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  const client = `v${(JSON.parse(manifest) as { version: string }).version}`;
+  let server: string | undefined;
+  if (options['client'] !== true) {
+    try {
+      const answer = await connectApi(context).request<{ gitVersion: string }>('GET', '/version');
+      server = answer.gitVersion;
+    } catch (error) {
+      if (!(error instanceof CommandError) || error.exitCode !== ExitCode.Failure) throw error;
+      terminal.talk(`${error.message}\n`);
+    }
+  }
+  if (options['output'] === 'json') {
+    terminal.out(`${JSON.stringify({ client, node: process.version, server }, null, 2)}\n`);
+  } else {
+    terminal.out(`client version: ${client} (Node.js ${process.version})\n`);
+    if (server !== undefined) terminal.out(`control plane version: ${server}\n`);
+  }
+  return ExitCode.Ok;
+};

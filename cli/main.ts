@@ -1,0 +1,87 @@
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError, Option } from 'commander';
+import { COMMANDS, type CommandEntry, type OptionValues } from './command-table.ts';
+import { CommandError, ExitCode } from './exit-code.ts';
+import { processTerminal, type Terminal } from './terminal.ts';
+
+/** The command line: finds the command in the table, loads it alone, and turns what it throws into an exit code. */
+
+const terminal = processTerminal();
+process.stdout.on('error', endOfPipe);
+process.stderr.on('error', endOfPipe);
+
+const [word, ...rest] = process.argv.slice(2);
+const whole = COMMANDS.find(({ name }) => name === word);
+process.exitCode =
+  whole?.passThrough === true && whole.options.length === 0
+    ? await runCommand(whole, rest, {}, terminal)
+    : await dispatch(process.argv.slice(2), terminal);
+
+async function dispatch(argv: readonly string[], to: Terminal): Promise<number> {
+  let exitCode: number = ExitCode.Ok;
+  const program = new Command('weft')
+    .description('A service mesh in TypeScript.')
+    .version(version(), '-V, --version', 'version of the command line')
+    .enablePositionalOptions()
+    .showSuggestionAfterError(true)
+    .exitOverride()
+    .configureOutput({ writeOut: to.out, writeErr: to.talk });
+  for (const entry of COMMANDS) {
+    const command = program
+      .command(`${entry.name} ${entry.args}`.trim())
+      .description(entry.summary);
+    command.exitOverride().aliases([...entry.aliases]);
+    if (entry.subcommands !== undefined) {
+      command.addHelpText('after', `\nWhat: ${entry.subcommands.join(', ')}`);
+    }
+    if (entry.passThrough === true) command.passThroughOptions(true);
+    for (const { flags, summary, fallback, choices, many } of entry.options) {
+      const option = new Option(flags, summary);
+      if (choices !== undefined) option.choices([...choices]);
+      if (fallback !== undefined) option.default(fallback);
+      if (many === true) option.argParser((value: string, all: string[] = []) => [...all, value]);
+      command.addOption(option);
+    }
+    command.action(async () => {
+      exitCode = await runCommand(entry, command.args, command.opts(), to);
+    });
+  }
+  try {
+    await program.parseAsync(argv as string[], { from: 'user' });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    const helped = ['commander.helpDisplayed', 'commander.version'].includes(error.code);
+    return helped || error.exitCode === 0 ? ExitCode.Ok : ExitCode.Usage;
+  }
+  return exitCode;
+}
+
+async function runCommand(
+  entry: CommandEntry,
+  args: readonly string[],
+  options: OptionValues,
+  to: Terminal,
+): Promise<number> {
+  try {
+    const { run } = await entry.load();
+    return await run({ args, options, terminal: to, env: process.env });
+  } catch (error) {
+    if (error instanceof CommandError) {
+      to.talk(`weft: ${error.message}\n`);
+      if (error.hint !== '') to.talk(`${error.hint}\n`);
+      return error.exitCode;
+    }
+    throw error;
+  }
+}
+
+function version(): string {
+  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}
+
+/** `weft get … | head`: the reader left, which is no error. */
+function endOfPipe(error: NodeJS.ErrnoException): void {
+  if (error.code === 'EPIPE') process.exit(ExitCode.Ok);
+  throw error;
+}

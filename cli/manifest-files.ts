@@ -1,0 +1,72 @@
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { extname, join } from 'node:path';
+import { CommandError, ExitCode } from './exit-code.ts';
+
+/** A text to read policy objects from, with the name that messages give it. */
+export interface ManifestFile {
+  readonly file: string;
+  readonly text: string;
+}
+
+/**
+ * The files that `-f` names, in order: a directory stands for its .yaml, .yml and .json files by name (with
+ * `recursive` also those below), `-` for standard input.
+ */
+export function readManifestFiles(names: readonly string[], recursive: boolean): ManifestFile[] {
+  if (names.length === 0) {
+    throw new CommandError(
+      'no file given',
+      'name one with -f FILE, -f DIR or -f -',
+      ExitCode.Usage,
+    );
+  }
+  return names.flatMap((name) =>
+    name === '-' ? [{ file: '-', text: read(0, '-') }] : open(name, recursive),
+  );
+}
+
+function open(name: string, recursive: boolean): ManifestFile[] {
+  let isDirectory: boolean;
+  try {
+    isDirectory = statSync(name).isDirectory();
+  } catch (error) {
+    throw unreadable(name, error);
+  }
+  if (!isDirectory) return [{ file: name, text: read(name, name) }];
+  const found = filesBelow(name, recursive, 0);
+  if (found.length === 0) {
+    throw new CommandError(
+      `${name} holds no .yaml, .yml or .json file`,
+      recursive ? '' : 'add -R to look in the directories below',
+      ExitCode.Data,
+    );
+  }
+  return found.map((file) => ({ file, text: read(file, file) }));
+}
+
+function filesBelow(directory: string, recursive: boolean, depth: number): string[] {
+  if (depth > DIRECTORY_DEPTH_MAX) return [];
+  const entries = readdirSync(directory, { withFileTypes: true });
+  return entries
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+    .flatMap((entry) => {
+      const path = join(directory, entry.name);
+      if (entry.isDirectory()) return recursive ? filesBelow(path, true, depth + 1) : [];
+      return EXTENSIONS.has(extname(entry.name)) ? [path] : [];
+    });
+}
+
+function read(from: string | number, name: string): string {
+  try {
+    return readFileSync(from, 'utf8');
+  } catch (error) {
+    throw unreadable(name, error);
+  }
+}
+
+function unreadable(name: string, error: unknown): CommandError {
+  return new CommandError(`${name} cannot be read: ${(error as Error).message}`, '', ExitCode.Data);
+}
+
+const EXTENSIONS = new Set(['.yaml', '.yml', '.json']);
+const DIRECTORY_DEPTH_MAX = 32;
