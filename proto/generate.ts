@@ -5,7 +5,7 @@
  *   node proto/generate.ts [output directory]
  */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { FileDescriptor } from './descriptor.ts';
 import { emitFields } from './emit-fields.ts';
@@ -33,10 +33,17 @@ const TS_PROTO_OPTIONS = [
   'useUnknownForValue=true',
 ];
 
-/** Writes the generated files into `outDir`, which is emptied first. Throws when buf fails. */
+/** Replaces `outDir` by the generated files once they are all there. Throws when buf fails. */
 export function generate(outDir: string): void {
+  const fresh = `${outDir}.new`;
+  rmSync(fresh, { recursive: true, force: true });
+  mkdirSync(fresh, { recursive: true });
+  generateInto(fresh);
   rmSync(outDir, { recursive: true, force: true });
-  mkdirSync(outDir, { recursive: true });
+  renameSync(fresh, outDir);
+}
+
+function generateInto(outDir: string): void {
   const template = {
     version: 'v2',
     plugins: [
