@@ -1,4 +1,9 @@
+import { checkGateways, MESH_GATEWAY } from './http-match-schema.ts';
+import { httpRoute } from './http-route-schema.ts';
+import { AGE, type Kind } from './kind.ts';
+import { EXPORT_TO, RULE_HOST } from './name-format.ts';
 import type { StringMap } from './resource.ts';
+import { list, object, type Report, required, text, withDefault } from './schema.ts';
 
 /** networking.istio.io/v1 VirtualService, with defaults applied. Field names are Istio's; durations are Istio's strings. */
 export interface VirtualServiceSpec {
@@ -131,4 +136,89 @@ export interface HeaderOperations {
   readonly set: StringMap;
   readonly add: StringMap;
   readonly remove: readonly string[];
+}
+
+export const virtualService: Kind<VirtualServiceSpec> = {
+  group: 'networking.istio.io',
+  kind: 'VirtualService',
+  plural: 'virtualservices',
+  singular: 'virtualservice',
+  shortNames: ['vs'],
+  versions: ['v1', 'v1beta1', 'v1alpha3'],
+  doc: 'Where requests for a host go, and how (TM-01 to TM-18).',
+  spec: object<VirtualServiceSpec>(
+    {
+      hosts: required(
+        list(text({ format: RULE_HOST }), { itemsMin: 1, itemsMax: 256 }),
+        'What the caller asks for: a service, a DNS name or *.suffix (TM-07).',
+      ),
+      gateways: withDefault(list(MESH_GATEWAY, { itemsMax: 256 }), ['mesh'], 'Only mesh.'),
+      exportTo: withDefault(
+        list(text({ format: EXPORT_TO }), { itemsMax: 256, distinct: true }),
+        ['*'],
+        'Namespaces whose callers follow it (TM-22).',
+      ),
+      http: withDefault(list(httpRoute), [], 'In order; the first that matches is taken (TM-01).'),
+    },
+    {
+      unsupported: {
+        tls: 'routes by SNI (TM-20) are not there yet',
+        tcp: 'routes of TCP connections (TM-20) are not there yet',
+      },
+      rules: [
+        ({ gateways = [] }, report) => checkGateways(gateways, report),
+        checkHosts,
+        checkHttp,
+      ],
+      // Empty lists are the defaults, as in Istio.
+      complete: (spec) => ({
+        ...spec,
+        gateways: (spec['gateways'] as unknown[]).length === 0 ? MESH : spec['gateways'],
+        exportTo: (spec['exportTo'] as unknown[]).length === 0 ? EVERYWHERE : spec['exportTo'],
+      }),
+    },
+  ),
+  specOptional: false,
+  printerColumns: [
+    {
+      name: 'Gateways',
+      type: 'string',
+      doc: 'Gateways that follow it',
+      path: ['spec', 'gateways'],
+      priority: 0,
+    },
+    {
+      name: 'Hosts',
+      type: 'string',
+      doc: 'Hosts that it is about',
+      path: ['spec', 'hosts'],
+      priority: 0,
+    },
+    AGE,
+  ],
+};
+
+const MESH: readonly string[] = Object.freeze(['mesh']);
+const EVERYWHERE: readonly string[] = Object.freeze(['*']);
+
+function checkHosts(spec: Partial<VirtualServiceSpec>, report: Report): void {
+  const { hosts = [], gateways = [] } = spec;
+  const bindsMesh = gateways.length === 0 || gateways.includes('mesh');
+  const seen = new Set<string>();
+  hosts.forEach((host, index) => {
+    const name = host.toLowerCase();
+    if (seen.has(name)) report(['hosts', index], `"${host}" is listed twice`);
+    seen.add(name);
+    if (host === '*' && bindsMesh) {
+      report(
+        ['hosts', index],
+        '"*" would take every request of the mesh; name the hosts, or use *.suffix',
+      );
+    }
+  });
+}
+
+function checkHttp({ http = [] }: Partial<VirtualServiceSpec>, report: Report): void {
+  if (http.length === 0)
+    report([], 'http is required: a VirtualService without routes does nothing');
 }
