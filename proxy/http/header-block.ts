@@ -1,8 +1,13 @@
+import { fieldValueOf } from './field-name.ts';
+
 /**
  * A header block: one flat array of lower-case name, value, name, value, in the order received.
  * Repeated fields stay separate entries. Names are interned lower-case strings; values are latin1
  * strings without leading or trailing whitespace (RFC 9110 §5.5). The owner of the array may change
  * it in place; nobody keeps it after the stream has ended.
+ *
+ * The codecs check what they parse and write what they find: whoever pushes to the array itself
+ * vouches for names and values. `setHeader` and `addHeader` check the value.
  */
 export type HeaderBlock = string[];
 
@@ -35,8 +40,12 @@ export function headerValues(block: HeaderBlock, name: string): string | null {
   return joined;
 }
 
-/** Replaces every entry of `name` with one, in the first one's place, or appends it. */
-export function setHeader(block: HeaderBlock, name: string, value: string): void {
+/**
+ * Replaces every entry of `name` with one, in the first one's place, or appends it. A value from a
+ * claim, a variable or a configuration cannot end the line: what may not stand there becomes `?`.
+ */
+export function setHeader(block: HeaderBlock, name: string, given: string): void {
+  const value = fieldValueOf(given);
   let kept = -1;
   for (let at = 0; at < block.length; at += 2) {
     if (block[at] !== name) continue;
@@ -51,9 +60,9 @@ export function setHeader(block: HeaderBlock, name: string, value: string): void
   if (kept < 0) block.push(name, value);
 }
 
-/** Adds an entry and keeps those that are there. */
+/** Adds an entry and keeps those that are there. The value is made safe as by `setHeader`. */
 export function addHeader(block: HeaderBlock, name: string, value: string): void {
-  block.push(name, value);
+  block.push(name, fieldValueOf(value));
 }
 
 /** Removes every entry of `name`; true where one was there. */

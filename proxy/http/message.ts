@@ -18,7 +18,11 @@ export class RequestHead {
   path: string;
   headers: HeaderBlock;
   version: HttpVersion;
-  /** Lower-case protocol of an `Upgrade` request (`websocket`), `connect` for CONNECT, else ''. */
+  /**
+   * Lower-case protocol of an `Upgrade` request (`websocket`; several joined with `,`), `connect` for
+   * CONNECT, else ''. Such a request has no content of its own; its half of the stream is open
+   * (`endStream` false) until the response says whether it becomes a tunnel.
+   */
   upgrade: string;
   /** The request target was in absolute form (explicit-proxy mode), RFC 9112 §3.2.2. */
   absoluteForm: boolean;
@@ -51,7 +55,10 @@ export class ResponseHead {
   status: number;
   headers: HeaderBlock;
   version: HttpVersion;
-  /** The response switched protocols (101, or 2xx to CONNECT): what follows is a tunnel. */
+  /**
+   * The response switched protocols (101, or 2xx to CONNECT): what follows is a tunnel. A 101 keeps
+   * the protocol it chose in the `upgrade` header; the codec writes `connection: upgrade`.
+   */
   upgrade: boolean;
   /** Bytes of the body as announced by `content-length`, -1 where it is not announced. */
   contentLength: number;

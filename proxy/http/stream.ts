@@ -5,6 +5,14 @@ import type { RequestHead, ResponseHead } from './message.ts';
  * One request/response exchange, as both codecs and both roles show it. Calls go one way each:
  * a *sink* is called by the codec when bytes have become events; a *stream* is called by its user.
  * Nothing here throws. After `onReset` or after both halves have ended the codec calls nothing more.
+ * In the server role that is also so once the response has ended before its request: the rest of the
+ * request is thrown away, and HTTP/1.1 closes the connection unless that rest was at hand. In the
+ * client role a response may end before its request: the stream is over then, later writes are
+ * dropped, and the connection is not reusable (D23). Calls on a stream that is over do nothing.
+ *
+ * Tunnels: a request with `upgrade` set begins with `endStream` false and brings no data before the
+ * response. If the response switches protocols, data flows both ways and `endStream` is a half-close;
+ * if not, the codec ends the request half itself (`onData` with an empty chunk and `endStream`).
  *
  * Back-pressure: `writeData` answers false when the connection holds more than its high watermark;
  * the writer then waits for `onDrain`. `pause` stops `onData` (a chunk in hand may still arrive).
