@@ -1,0 +1,291 @@
+import type { Socket } from 'node:net';
+import type { Transport } from '../http/transport.ts';
+import { Timer, type TimerLists, type TimerOwner } from './timer-list.ts';
+import { flushAtEndOfTurn } from './write-turn.ts';
+
+/** Who gets what a transport reads. Both roles of a codec have these methods. */
+export interface TransportReceiver {
+  receive(bytes: Buffer): void;
+  /** The peer half-closed. */
+  receiveEnd(): void;
+  /** The transport is gone; nothing more is called. */
+  close(detail: string): void;
+  /** After `write` answered false: what was waiting has left. */
+  onTransportDrain(): void;
+}
+
+export interface SocketTransportOptions {
+  /** `per_connection_buffer_limit_bytes`, default 1 MiB: beyond it `write` answers false. */
+  readonly highWatermarkBytes: number;
+  /** Envoy's `delayed_close_timeout`, default 1 000 ms, 0 = none. */
+  readonly delayedCloseMs: number;
+}
+
+export const DEFAULT_TRANSPORT_OPTIONS: SocketTransportOptions = Object.freeze({
+  highWatermarkBytes: 1024 * 1024,
+  delayedCloseMs: 1_000,
+});
+
+const NO_CHUNKS: (Buffer | string)[] = [];
+
+/**
+ * A `Transport` over a `net.Socket` or `tls.TLSSocket` that was made with `allowHalfOpen: true`.
+ *
+ * What one turn of the event loop writes is collected and leaves from `setImmediate`, when all
+ * sockets that were readable in the turn have been served (DESIGN "Habits of the hot path").
+ * Reading starts with `attach`. From construction on the socket has an error listener.
+ */
+export class SocketTransport implements Transport, TimerOwner {
+  readonly socket: Socket;
+  readonly #timers: TimerLists;
+  readonly #options: SocketTransportOptions;
+  #receiver: TransportReceiver;
+  #chunks: (Buffer | string)[] = NO_CHUNKS;
+  /** Bytes in `#chunks`. */
+  #pendingBytes = 0;
+  /** Standing in the list of transports to flush in this turn. */
+  #flushAsked = false;
+  /** `write` answered false and `onTransportDrain` is owed. */
+  #blocked = false;
+  #endAsked = false;
+  /** `closeAfterFlush` was called: what still arrives is dropped. */
+  #closing = false;
+  #closeTimer: Timer | null = null;
+  #attached = false;
+  #closeTold = false;
+  #failure = '';
+  bytesReceived = 0;
+  bytesSent = 0;
+
+  constructor(socket: Socket, timers: TimerLists, options: SocketTransportOptions) {
+    this.socket = socket;
+    this.#timers = timers;
+    this.#options = options;
+    this.#receiver = UNATTACHED;
+    (socket as SocketWithTransport)[OWNER] = this;
+    socket.on('error', onError);
+    socket.on('close', onClose);
+    socket.on('drain', onDrain);
+  }
+
+  /**
+   * Gives the bytes to `receiver` from now on and, the first time, starts to read. `received` are
+   * bytes that a peek has taken already; they come first.
+   */
+  attach(receiver: TransportReceiver, received: Buffer | null = null): void {
+    this.#receiver = receiver;
+    if (received !== null && received.length > 0) receiver.receive(received);
+    if (this.#attached) return;
+    this.#attached = true;
+    // `receive` above may have paused reading: a paused stream stays so when it gets a listener.
+    this.socket.on('end', onEnd);
+    this.socket.on('data', onData);
+    if (!this.#readingPaused) this.socket.resume();
+  }
+  #readingPaused = false;
+
+  /** Takes every listener off, so that a TLS session can be laid over the socket. Nothing was written. */
+  detach(): Socket {
+    const { socket } = this;
+    socket.pause();
+    socket.removeListener('data', onData);
+    socket.removeListener('end', onEnd);
+    socket.removeListener('drain', onDrain);
+    socket.removeListener('close', onClose);
+    // The error listener stays: a socket without one ends the process.
+    this.#closeTold = true;
+    this.#receiver = UNATTACHED;
+    this.#stopCloseTimer();
+    return socket;
+  }
+
+  get destroyed(): boolean {
+    return this.socket.destroyed;
+  }
+
+  get bufferedBytes(): number {
+    return this.#pendingBytes + this.socket.writableLength;
+  }
+
+  write(bytes: Buffer | string): boolean {
+    const length = bytes.length; // latin1 strings: one byte a character
+    if (this.#endAsked || this.socket.destroyed) return true; // its close is on the way
+    if (length > 0) {
+      if (this.#chunks === NO_CHUNKS) this.#chunks = [bytes];
+      else this.#chunks.push(bytes);
+      this.#pendingBytes += length;
+      this.bytesSent += length;
+      this.#askFlush();
+    }
+    if (this.bufferedBytes <= this.#options.highWatermarkBytes) return true;
+    this.#blocked = true;
+    return false;
+  }
+
+  end(): void {
+    if (this.#endAsked) return;
+    this.#endAsked = true;
+    this.#askFlush();
+  }
+
+  closeAfterFlush(): void {
+    if (this.#closing || this.socket.destroyed) return;
+    this.#closing = true;
+    this.end();
+    if (this.#options.delayedCloseMs === 0) return;
+    this.#closeTimer ??= new Timer(this, 0);
+    this.#timers.arm(this.#closeTimer, this.#options.delayedCloseMs);
+    // Reading on to the peer's FIN keeps the kernel from answering late bytes with a RST, which
+    // could overtake the response that is still in flight (RFC 9112 §9.6).
+    this.#readingPaused = false;
+    if (this.#attached) this.socket.resume();
+  }
+
+  destroy(): void {
+    this.socket.destroy();
+  }
+
+  /** Drops everything with a RST, for passing on a peer's reset. */
+  reset(): void {
+    this.socket.resetAndDestroy();
+  }
+
+  pauseReading(): void {
+    if (this.#closing) return;
+    this.#readingPaused = true;
+    this.socket.pause();
+  }
+
+  resumeReading(): void {
+    this.#readingPaused = false;
+    if (this.#attached) this.socket.resume();
+  }
+
+  /** Called by the turn's flush: hands all that was written to the socket. */
+  flush(): void {
+    this.#flushAsked = false;
+    const { socket } = this;
+    const chunks = this.#chunks;
+    const pendingBytes = this.#pendingBytes;
+    this.#chunks = NO_CHUNKS;
+    this.#pendingBytes = 0;
+    if (socket.destroyed) return;
+    if (chunks.length === 1) writeOne(socket, chunks[0]!);
+    else if (chunks.length > 1) writeJoined(socket, chunks, pendingBytes);
+    if (this.#endAsked) {
+      // Without a delayed close the descriptor goes once the bytes are with the kernel.
+      if (this.#closing && this.#options.delayedCloseMs === 0) socket.destroySoon();
+      else socket.end();
+    }
+    if (this.#blocked) this.#tellDrained();
+  }
+
+  onTimer(): void {
+    this.socket.destroy();
+  }
+
+  /** @internal */
+  onSocketData(bytes: Buffer): void {
+    this.bytesReceived += bytes.length;
+    if (this.#closing) return;
+    this.#receiver.receive(bytes);
+  }
+
+  /** @internal */
+  onSocketEnd(): void {
+    if (!this.#closing) this.#receiver.receiveEnd();
+  }
+
+  /** @internal */
+  onSocketDrain(): void {
+    if (this.#blocked) this.#tellDrained();
+  }
+
+  /** @internal */
+  onSocketError(error: NodeJS.ErrnoException): void {
+    if (this.#failure === '') this.#failure = error.code ?? error.message;
+  }
+
+  /** @internal */
+  onSocketClose(): void {
+    this.#stopCloseTimer();
+    this.#chunks = NO_CHUNKS;
+    this.#pendingBytes = 0;
+    if (this.#closeTold) return;
+    this.#closeTold = true;
+    this.#receiver.close(this.#failure === '' ? 'closed' : this.#failure);
+  }
+
+  #askFlush(): void {
+    if (this.#flushAsked) return;
+    this.#flushAsked = true;
+    flushAtEndOfTurn(this);
+  }
+
+  #tellDrained(): void {
+    // The socket holds at most its own 64 KiB without asking to wait; beyond that `drain` follows.
+    if (this.socket.writableNeedDrain || this.#pendingBytes > 0) return;
+    this.#blocked = false;
+    if (!this.socket.destroyed) this.#receiver.onTransportDrain();
+  }
+
+  #stopCloseTimer(): void {
+    if (this.#closeTimer !== null) this.#timers.cancel(this.#closeTimer);
+  }
+}
+
+/** Below this many bytes several chunks are copied into one buffer; above it `writev` is cheaper. */
+const JOIN_BYTES_MAX = 32 * 1024;
+
+function writeOne(socket: Socket, chunk: Buffer | string): void {
+  if (typeof chunk === 'string') socket.write(chunk, 'latin1');
+  else socket.write(chunk);
+}
+
+function writeJoined(socket: Socket, chunks: readonly (Buffer | string)[], bytes: number): void {
+  if (bytes <= JOIN_BYTES_MAX) {
+    const joined = Buffer.allocUnsafe(bytes);
+    let at = 0;
+    for (let index = 0; index < chunks.length; index++) {
+      const chunk = chunks[index]!;
+      if (typeof chunk === 'string') at += joined.write(chunk, at, 'latin1');
+      else {
+        joined.set(chunk, at);
+        at += chunk.length;
+      }
+    }
+    // `at` equals `bytes`; the view makes sure that an unfilled tail could never leave.
+    socket.write(at === bytes ? joined : joined.subarray(0, at));
+    return;
+  }
+  socket.cork();
+  for (let index = 0; index < chunks.length; index++) writeOne(socket, chunks[index]!);
+  socket.uncork();
+}
+
+/** The transport of a socket, kept on it so that the listeners below are shared by all sockets. */
+const OWNER = Symbol('transport');
+type SocketWithTransport = Socket & { [OWNER]: SocketTransport };
+
+function onData(this: Socket, bytes: Buffer): void {
+  (this as SocketWithTransport)[OWNER].onSocketData(bytes);
+}
+function onEnd(this: Socket): void {
+  (this as SocketWithTransport)[OWNER].onSocketEnd();
+}
+function onDrain(this: Socket): void {
+  (this as SocketWithTransport)[OWNER].onSocketDrain();
+}
+function onError(this: Socket, error: NodeJS.ErrnoException): void {
+  (this as SocketWithTransport)[OWNER].onSocketError(error);
+}
+function onClose(this: Socket): void {
+  (this as SocketWithTransport)[OWNER].onSocketClose();
+}
+
+const UNATTACHED: TransportReceiver = Object.freeze({
+  receive: () => {},
+  receiveEnd: () => {},
+  close: () => {},
+  onTransportDrain: () => {},
+});
