@@ -41,7 +41,9 @@ const PROXY_LAYERS = [
   ['xds', 'admin', 'identity', 'registration'],
   ['listener'],
   ['connection-manager'],
-  ['filter', 'router'],
+  // A filter reads the route that was chosen and its matchers.
+  ['filter'],
+  ['router'],
   ['upstream'],
   ['http1', 'http2', 'tcp', 'tls'],
   ['http'],

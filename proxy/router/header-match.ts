@@ -1,0 +1,45 @@
+import { headerValues } from '../http/header-block.ts';
+import type { RequestHead } from '../http/message.ts';
+import type { HeaderMatcher } from './route-config.ts';
+import { matchString } from './string-match.ts';
+
+/** Whether every matcher holds (TM-04: the fields of one match are ANDed). */
+export function matchHeaders(matchers: readonly HeaderMatcher[], head: RequestHead): boolean {
+  for (let at = 0; at < matchers.length; at++) {
+    if (!matchHeader(matchers[at]!, head)) return false;
+  }
+  return true;
+}
+
+/**
+ * envoy.config.route.v3.HeaderMatcher. The values of a repeated field are judged joined with `,`
+ * (A2.4). An absent field matches nothing, inverted or not, except that `present` inverts to "is
+ * absent" and `treat_missing_header_as_empty` compares the empty string (Envoy's rule).
+ */
+export function matchHeader(matcher: HeaderMatcher, head: RequestHead): boolean {
+  let value = requestField(head, matcher.name);
+  if (value === null) {
+    if (!matcher.missingAsEmpty || matcher.value.kind === 'present') {
+      return matcher.invert && matcher.value.kind === 'present';
+    }
+    value = '';
+  }
+  return matchString(matcher.value, value) !== matcher.invert;
+}
+
+/** All values of a field or pseudo-header field, or null where the request has none. */
+export function requestField(head: RequestHead, name: string): string | null {
+  switch (name) {
+    case ':method':
+      return head.method;
+    case ':path':
+      return head.path;
+    case ':authority':
+    case 'host':
+      return head.authority;
+    case ':scheme':
+      return head.scheme;
+    default:
+      return headerValues(head.headers, name);
+  }
+}

@@ -1,0 +1,98 @@
+import { hasHeader, headerValue } from '../http/header-block.ts';
+import type { ResponseHead } from '../http/message.ts';
+import type { UpstreamResetReason } from './outcome.ts';
+import { RetryOn, retryOnGrpcStatus } from './retry-on.ts';
+import type { RetryPolicyConfig } from './route-config.ts';
+
+/**
+ * Whether a response is one that the policy repeats. An upstream that says it is overloaded or that
+ * it limited the rate is left alone (Envoy's rule: a retry would make it worse).
+ */
+export function retriesResponse(policy: RetryPolicyConfig, head: ResponseHead): boolean {
+  const on = policy.retryOn;
+  if (on === 0) return false;
+  const status = head.status;
+  if (status >= 400 || (on & ANY_GRPC) !== 0) {
+    if (!matchesResponse(policy, head)) return false;
+    return (
+      !hasHeader(head.headers, 'x-envoy-overloaded') &&
+      !hasHeader(head.headers, 'x-envoy-ratelimited')
+    );
+  }
+  return (on & RetryOn.RETRIABLE_STATUS_CODES) !== 0 && listsStatus(policy, status);
+}
+
+function matchesResponse(policy: RetryPolicyConfig, head: ResponseHead): boolean {
+  const on = policy.retryOn;
+  const status = head.status;
+  if ((on & RetryOn.FIVE_XX) !== 0 && status >= 500) return true;
+  if ((on & RetryOn.GATEWAY_ERROR) !== 0 && status >= 502 && status <= 504) return true;
+  if ((on & RetryOn.RETRIABLE_4XX) !== 0 && status === 409) return true;
+  if ((on & RetryOn.RETRIABLE_STATUS_CODES) !== 0 && listsStatus(policy, status)) return true;
+  if ((on & ANY_GRPC) === 0) return false;
+  const grpcStatus = headerValue(head.headers, 'grpc-status');
+  return grpcStatus !== '' && (on & retryOnGrpcStatus(Number(grpcStatus))) !== 0;
+}
+
+function listsStatus(policy: RetryPolicyConfig, status: number): boolean {
+  return policy.retriableStatusCodes.includes(status);
+}
+
+/**
+ * Whether the policy repeats a try that ended without a response head. `requestSent`: a stream was
+ * open and the request head had left for the upstream.
+ */
+export function retriesReset(
+  policy: RetryPolicyConfig,
+  reason: UpstreamResetReason,
+  requestSent: boolean,
+): boolean {
+  // The circuit breaker opened: one more try is what it is there to stop.
+  if (reason === 'overflow') return false;
+  const on = policy.retryOn;
+  if ((on & (RetryOn.FIVE_XX | RetryOn.GATEWAY_ERROR | RetryOn.RESET)) !== 0) return true;
+  if ((on & RetryOn.RESET_BEFORE_REQUEST) !== 0 && !requestSent) return true;
+  switch (reason) {
+    case 'connectionFailure':
+    case 'connectTimeout':
+      return (on & RetryOn.CONNECT_FAILURE) !== 0;
+    case 'remoteRefused':
+      return (on & RetryOn.REFUSED_STREAM) !== 0;
+    default:
+      return false;
+  }
+}
+
+/** Whether the policy repeats a try that its own timeout ended: it counts as a gateway error (RS-04). */
+export function retriesPerTryTimeout(policy: RetryPolicyConfig): boolean {
+  const on = RetryOn.FIVE_XX | RetryOn.GATEWAY_ERROR | RetryOn.RESET;
+  return (policy.retryOn & on) !== 0;
+}
+
+/**
+ * Milliseconds to wait before retry number `retry` (1, 2, …): full jitter over
+ * [0, (2^retry − 1) × base), never above the maximum (RS-03). `draw` is in [0, 1).
+ */
+export function backoffMs(policy: RetryPolicyConfig, retry: number, draw: number): number {
+  const ceiling = Math.min(
+    policy.backoffMaxMs,
+    (2 ** Math.min(retry, 30) - 1) * policy.backoffBaseMs,
+  );
+  return Math.floor(draw * ceiling);
+}
+
+/**
+ * Whether a request that met the keep-alive race (D4: the upstream closed an idle connection just
+ * as we took it into use) may be sent again with no policy asking for it: methods that are safe, so
+ * that doing it twice is doing it once (RFC 9110 §9.2.1, §9.2.2).
+ */
+export function isSafeMethod(method: string): boolean {
+  return method === 'GET' || method === 'HEAD' || method === 'OPTIONS' || method === 'TRACE';
+}
+
+const ANY_GRPC =
+  RetryOn.GRPC_CANCELLED |
+  RetryOn.GRPC_DEADLINE_EXCEEDED |
+  RetryOn.GRPC_INTERNAL |
+  RetryOn.GRPC_RESOURCE_EXHAUSTED |
+  RetryOn.GRPC_UNAVAILABLE;

@@ -1,0 +1,154 @@
+import type { RequestHead } from '../http/message.ts';
+import { matchHeaders } from './header-match.ts';
+import { CompiledMutations } from './header-mutation.ts';
+import { HostMatcher, withoutPort } from './host-match.ts';
+import { matchPath, pathWithoutQuery } from './path-match.ts';
+import { matchQuery } from './query-match.ts';
+import type {
+  RouteConfig,
+  RouteEntryConfig,
+  RouteMatchConfig,
+  VirtualHostConfig,
+  WeightedCluster,
+} from './route-config.ts';
+
+/**
+ * A RouteConfiguration ready to be asked: hosts indexed, header formats compiled. Immutable; a
+ * request keeps the one that it began with.
+ */
+export class RouteTable {
+  readonly config: RouteConfig;
+  readonly #hosts = new HostMatcher<VirtualHost>();
+
+  constructor(config: RouteConfig) {
+    this.config = config;
+    const requestHeaders = new CompiledMutations(config.requestHeaders);
+    const responseHeaders = new CompiledMutations(config.responseHeaders);
+    for (const virtualHost of config.virtualHosts) {
+      const compiled = new VirtualHost(virtualHost, requestHeaders, responseHeaders);
+      for (const domain of virtualHost.domains) this.#hosts.add(domain, compiled);
+    }
+  }
+
+  /** By the request's authority, compared without regard to case (TM-07). */
+  findVirtualHost(authority: string): VirtualHost | null {
+    const host = authority.toLowerCase();
+    return this.#hosts.find(this.config.ignorePortInHost ? withoutPort(host) : host);
+  }
+
+  /** The first route that matches within the virtual host of the request's authority, or null. */
+  findRoute(head: RequestHead, random: () => number): Route | null {
+    return this.findVirtualHost(head.authority)?.findRoute(head, random) ?? null;
+  }
+}
+
+export class VirtualHost {
+  readonly config: VirtualHostConfig;
+  readonly routes: readonly Route[];
+
+  constructor(
+    config: VirtualHostConfig,
+    tableRequestHeaders: CompiledMutations,
+    tableResponseHeaders: CompiledMutations,
+  ) {
+    this.config = config;
+    const requestHeaders = [new CompiledMutations(config.requestHeaders), tableRequestHeaders];
+    const responseHeaders = [new CompiledMutations(config.responseHeaders), tableResponseHeaders];
+    this.routes = config.routes.map(
+      (entry) => new Route(entry, this, requestHeaders, responseHeaders),
+    );
+  }
+
+  /** Tried top to bottom, first hit wins (TM-01). */
+  findRoute(head: RequestHead, random: () => number): Route | null {
+    const path = pathWithoutQuery(head.path);
+    const routes = this.routes;
+    for (let at = 0; at < routes.length; at++) {
+      const route = routes[at]!;
+      if (matchesRoute(route.entry.match, head, path, random)) return route;
+    }
+    return null;
+  }
+}
+
+/** One route with everything that its virtual host and its table add to it. */
+export class Route {
+  readonly entry: RouteEntryConfig;
+  readonly virtualHost: VirtualHost;
+  /** Weighted cluster's own mutations by its config, then route, virtual host, table (TM-13, Envoy's order). */
+  readonly requestHeaders: readonly CompiledMutations[];
+  readonly responseHeaders: readonly CompiledMutations[];
+  readonly #clusterMutations = new Map<WeightedCluster, ClusterMutations>();
+
+  constructor(
+    entry: RouteEntryConfig,
+    virtualHost: VirtualHost,
+    outerRequestHeaders: readonly CompiledMutations[],
+    outerResponseHeaders: readonly CompiledMutations[],
+  ) {
+    this.entry = entry;
+    this.virtualHost = virtualHost;
+    this.requestHeaders = effective([
+      new CompiledMutations(entry.requestHeaders),
+      ...outerRequestHeaders,
+    ]);
+    this.responseHeaders = effective([
+      new CompiledMutations(entry.responseHeaders),
+      ...outerResponseHeaders,
+    ]);
+    if (entry.action.kind === 'route') {
+      for (const cluster of entry.action.clusters) {
+        this.#clusterMutations.set(cluster, {
+          request: new CompiledMutations(cluster.requestHeaders),
+          response: new CompiledMutations(cluster.responseHeaders),
+        });
+      }
+    }
+  }
+
+  clusterMutations(cluster: WeightedCluster): ClusterMutations | undefined {
+    return this.#clusterMutations.get(cluster);
+  }
+}
+
+export interface ClusterMutations {
+  readonly request: CompiledMutations;
+  readonly response: CompiledMutations;
+}
+
+function effective(mutations: readonly CompiledMutations[]): readonly CompiledMutations[] {
+  return mutations.filter((mutation) => !mutation.isEmpty);
+}
+
+function matchesRoute(
+  match: RouteMatchConfig,
+  head: RequestHead,
+  path: string,
+  random: () => number,
+): boolean {
+  if (head.upgrade === 'connect') {
+    // A CONNECT request has no path: only a connect rule can mean it.
+    if (match.path.kind !== 'connect') return false;
+  } else if (!matchPath(match.path, path)) {
+    return false;
+  }
+  if (match.grpc && !isGrpcRequest(head)) return false;
+  if (match.headers.length > 0 && !matchHeaders(match.headers, head)) return false;
+  if (match.queryParameters.length > 0 && !matchQuery(match.queryParameters, head.path)) {
+    return false;
+  }
+  return match.fractionPerMillion >= 1_000_000 || random() * 1_000_000 < match.fractionPerMillion;
+}
+
+/** `content-type: application/grpc`, alone or followed by `+` or `;` (gRPC over HTTP/2, Requests). */
+export function isGrpcRequest(head: RequestHead): boolean {
+  const headers = head.headers;
+  for (let at = 0; at < headers.length; at += 2) {
+    if (headers[at] !== 'content-type') continue;
+    const value = headers[at + 1]!;
+    if (!value.startsWith('application/grpc')) return false;
+    const next = value.charCodeAt('application/grpc'.length);
+    return Number.isNaN(next) || next === 0x2b || next === 0x3b || next === 0x20;
+  }
+  return false;
+}
