@@ -1,0 +1,61 @@
+import type {
+  HttpConnectionManager,
+  HttpFilter,
+} from '../../../proto/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.ts';
+import { messageNameOf } from '../../../proto/type-urls.ts';
+import type { HttpFilterConfig } from '../../connection-manager/connection-manager-config.ts';
+import { compileFault } from './fault.ts';
+import type { MessageReader } from './message-reader.ts';
+
+const ROUTER = 'envoy.extensions.filters.http.router.v3.Router';
+const FAULT = 'envoy.extensions.filters.http.fault.v3.HTTPFault';
+/** The filters there are: a new one is a line here, a case below and a file in `filter/`. */
+const SUPPORTED = [ROUTER, FAULT] as const;
+
+/** `http_filters`, in order, the router last. */
+export function compileHttpFilters(
+  reader: MessageReader<HttpConnectionManager>,
+): HttpFilterConfig[] {
+  const filters: HttpFilterConfig[] = [];
+  const names = new Set<string>();
+  for (const filter of reader.children('httpFilters')) {
+    const name = filter.required('name');
+    if (names.has(name)) filter.problem('name', `"${name}" stands here twice`);
+    names.add(name);
+    const compiled = compileHttpFilter(filter, name);
+    if (compiled !== null) filters.push(compiled);
+  }
+  const routerAt = filters.findIndex(({ kind }) => kind === 'router');
+  if (routerAt < 0) reader.problem('httpFilters', 'must end with the router filter');
+  else if (routerAt !== filters.length - 1) {
+    reader.problem('httpFilters', 'the router must be the last filter');
+  }
+  return filters;
+}
+
+/** Null: skipped, because it is disabled, or optional and unknown. */
+function compileHttpFilter(
+  reader: MessageReader<HttpFilter>,
+  name: string,
+): HttpFilterConfig | null {
+  const optional = reader.bool('isOptional');
+  const disabled = reader.bool('disabled');
+  const config = reader.oneof('configType');
+  if (config?.$case !== 'typedConfig') {
+    if (optional) return null;
+    reader.unsupportedCase(config, 'typed_config');
+    return null;
+  }
+  const type = messageNameOf(config.value.typeUrl);
+  if (disabled || (optional && !SUPPORTED.includes(type as typeof ROUTER))) return null;
+  const found = reader.unpack(config.value, reader.caseAt('typedConfig'), SUPPORTED);
+  if (found === undefined) return null;
+  switch (found.name) {
+    case ROUTER:
+      return { kind: 'router' };
+    case FAULT:
+      return { kind: 'fault', name, fault: compileFault(found.reader) };
+    default:
+      return null;
+  }
+}

@@ -1,0 +1,151 @@
+import type { RouteConfiguration } from '../../../proto/gen/envoy/config/route/v3/route.ts';
+import type {
+  Route,
+  VirtualHost,
+} from '../../../proto/gen/envoy/config/route/v3/route_components.ts';
+import type {
+  RouteConfig,
+  RouteEntryConfig,
+  VirtualHostConfig,
+} from '../../router/route-config.ts';
+import type { CompileContext } from './compile-context.ts';
+import { compileRequestHeaders, compileResponseHeaders } from './header-mutation.ts';
+import { MessageReader } from './message-reader.ts';
+import { compilePerFilterConfig } from './per-filter-config.ts';
+import { type Compiled, Problems } from './problems.ts';
+import { compileRetryPolicy } from './retry-policy.ts';
+import { compileDirectResponse, compileRedirect, compileRouteAction } from './route-action.ts';
+import { compileRouteMatch } from './route-match.ts';
+
+/** An RDS resource, or an inline one by itself. */
+export function compileRouteConfiguration(
+  message: RouteConfiguration,
+  version: string,
+  context: CompileContext,
+): Compiled<RouteConfig> {
+  const problems = new Problems();
+  const reader = new MessageReader(
+    problems,
+    'envoy.config.route.v3.RouteConfiguration',
+    message,
+    context.root,
+  );
+  if (message.name === '') reader.problem('name', 'must be set');
+  const config = readRouteConfiguration(reader, version, context);
+  reader.finish();
+  return problems.finish(config);
+}
+
+/** `envoy.config.route.v3.RouteConfiguration`, also as a part of a connection manager. */
+export function readRouteConfiguration(
+  reader: MessageReader<RouteConfiguration>,
+  version: string,
+  context: CompileContext,
+): RouteConfig {
+  const virtualHosts = reader
+    .children('virtualHosts')
+    .map((virtualHost) => compileVirtualHost(virtualHost, context));
+  checkUnique(reader, virtualHosts);
+  return {
+    name: reader.string('name'),
+    version,
+    virtualHosts,
+    ignorePortInHost: reader.bool('ignorePortInHostMatching'),
+    requestHeaders: compileRequestHeaders(reader),
+    responseHeaders: compileResponseHeaders(reader),
+  };
+}
+
+function compileVirtualHost(
+  reader: MessageReader<VirtualHost>,
+  context: CompileContext,
+): VirtualHostConfig {
+  const retry = reader.child('retryPolicy');
+  return {
+    name: reader.required('name'),
+    domains: compileDomains(reader),
+    routes: reader.children('routes').map((route) => compileRoute(route, context)),
+    requestHeaders: compileRequestHeaders(reader),
+    responseHeaders: compileResponseHeaders(reader),
+    retry: retry === undefined ? null : compileRetryPolicy(retry),
+    includeAttemptCount: reader.bool('includeRequestAttemptCount'),
+    fault: compilePerFilterConfig(reader),
+  };
+}
+
+function compileDomains(reader: MessageReader<VirtualHost>): string[] {
+  const domains = reader.take('domains').map((domain) => domain.toLowerCase());
+  if (domains.length === 0) reader.problem('domains', 'must not be empty');
+  domains.forEach((domain, index) => {
+    const star = domain.indexOf('*');
+    const misplaced = star > 0 && star < domain.length - 1;
+    if (domain === '' || misplaced || domain.indexOf('*', star + 1) > star) {
+      const path = reader.at('domains', index);
+      reader.problems.add(path, `"${domain}" must be a host, "*.suffix", "prefix.*" or "*"`);
+    }
+  });
+  return domains;
+}
+
+/** Names and domains must be unique: which of two would win is nobody's to guess. */
+function checkUnique(
+  reader: MessageReader<RouteConfiguration>,
+  virtualHosts: readonly VirtualHostConfig[],
+): void {
+  const names = new Set<string>();
+  const owners = new Map<string, string>();
+  virtualHosts.forEach(({ name, domains }, index) => {
+    if (names.has(name)) {
+      reader.problems.add(reader.at('virtualHosts', index, 'name'), `"${name}" stands here twice`);
+    }
+    names.add(name);
+    domains.forEach((domain, at) => {
+      const owner = owners.get(domain);
+      if (owner !== undefined) {
+        const path = reader.at('virtualHosts', index, 'domains', at);
+        reader.problems.add(path, `"${domain}" belongs to virtual host "${owner}" already`);
+      }
+      owners.set(domain, name);
+    });
+  });
+}
+
+function compileRoute(reader: MessageReader<Route>, context: CompileContext): RouteEntryConfig {
+  const match = reader.child('match');
+  if (match === undefined) reader.problem('match', 'must be set');
+  return {
+    name: reader.string('name'),
+    match: match === undefined ? NO_MATCH : compileRouteMatch(match),
+    action: compileAction(reader, context),
+    requestHeaders: compileRequestHeaders(reader),
+    responseHeaders: compileResponseHeaders(reader),
+    fault: compilePerFilterConfig(reader),
+    operation: reader.child('decorator')?.string('operation') ?? '',
+  };
+}
+
+const NO_MATCH: RouteEntryConfig['match'] = {
+  path: { kind: 'exact', value: '', ignoreCase: false },
+  headers: [],
+  queryParameters: [],
+  grpc: false,
+  fractionPerMillion: 0,
+};
+
+function compileAction(
+  reader: MessageReader<Route>,
+  context: CompileContext,
+): RouteEntryConfig['action'] {
+  const set = reader.oneof('action');
+  switch (set?.$case) {
+    case 'route':
+      return compileRouteAction(reader.caseReader(set));
+    case 'redirect':
+      return compileRedirect(reader.caseReader(set));
+    case 'directResponse':
+      return compileDirectResponse(reader.caseReader(set), context);
+    default:
+      reader.unsupportedCase(set, 'route, redirect or direct_response');
+      return { kind: 'directResponse', status: 500, body: Buffer.alloc(0) };
+  }
+}
