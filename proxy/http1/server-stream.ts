@@ -79,7 +79,9 @@ export class Http1ServerStream implements ServerStream, ChunkedSink {
       this.#abandon('http1.unsolicited_switch_of_protocols');
       return;
     }
-    const close = this.close || this.#exchange.closesAfterResponse(endStream);
+    // What a client sends behind a CONNECT in hope of a tunnel must never be read as its next request.
+    const refusedConnect = request.upgrade === 'connect' && !head.upgrade;
+    const close = this.close || refusedConnect || this.#exchange.closesAfterResponse(endStream);
     const text = this.#encoder.response(head, endStream, request, close, !this.close);
     if (text === '') {
       this.#abandon('http1.outgoing_content_length_mismatch');
