@@ -318,15 +318,15 @@ export class Http1ClientConnection implements ClientConnection {
     const stream = this.#stream!;
     stream.active = false;
     this.#stream = null;
-    if (excess) {
-      this.#burn(UNSOLICITED_BYTES.code);
-      this.#transport.destroy();
-    } else if (!stream.requestEnded) {
+    if (!stream.requestEnded) {
       this.#burn('http1.response_before_request_end');
       this.#transport.destroy();
     } else if (!this.#reusable) {
       this.#phase = Phase.Closed;
       this.#transport.closeAfterFlush();
+    } else if (excess) {
+      this.#burn(UNSOLICITED_BYTES.code);
+      this.#transport.destroy();
     } else {
       this.#phase = Phase.Idle;
     }
