@@ -1,0 +1,131 @@
+import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
+import { describeTlsError, type HandshakeFailure } from './handshake-error.ts';
+import {
+  type PeerCertificate,
+  readPeerCertificate,
+  subjectAltNameProblem,
+} from './peer-certificate.ts';
+import type { DownstreamTlsConfig } from './tls-config.ts';
+import type { TlsContext } from './tls-context.ts';
+
+/** Told exactly once how a handshake ended. After `onHandshakeFailure` the socket is destroyed. */
+export interface HandshakeListener {
+  onHandshake(socket: TLSSocket, peer: PeerCertificate | null): void;
+  onHandshakeFailure(failure: HandshakeFailure, detail: string): void;
+}
+
+/**
+ * Lays the server side of TLS over an accepted socket. Bytes that a peek has put back with
+ * `socket.unshift` are part of the handshake. The caller bounds the time and calls `abort`.
+ *
+ * A TLSSocket of our own rather than `tls.Server`, which would hide which raw socket a session
+ * belongs to; so the verdict on the client's chain is read here (`verifyError`), and whatever is not a
+ * clean "no error" refuses the connection.
+ */
+export class ServerHandshake {
+  readonly #raw: Socket;
+  readonly #socket: TLSSocket;
+  readonly #config: DownstreamTlsConfig;
+  readonly #context: TlsContext;
+  readonly #listener: HandshakeListener;
+  #over = false;
+
+  /** `offeredProtocols`: ALPN of the ClientHello. Without a common one the handshake goes on without ALPN, as in Envoy. */
+  constructor(
+    raw: Socket,
+    config: DownstreamTlsConfig,
+    context: TlsContext,
+    offeredProtocols: readonly string[],
+    listener: HandshakeListener,
+  ) {
+    this.#raw = raw;
+    this.#config = config;
+    this.#context = context;
+    this.#listener = listener;
+    const alpn = config.alpnProtocols.filter((protocol) => offeredProtocols.includes(protocol));
+    this.#socket = new TLSSocket(raw, {
+      isServer: true,
+      secureContext: context.secureContext,
+      requestCert: context.verifiesPeer,
+      // Makes OpenSSL end the handshake with `certificate_required` where the client shows none.
+      rejectUnauthorized: config.requireClientCertificate,
+      ...(alpn.length === 0 ? {} : { ALPNProtocols: alpn }),
+      ...{ allowHalfOpen: true },
+    });
+    this.#socket.on('error', this.#onError);
+    this.#socket.on('close', this.#onClose);
+    this.#socket.on('secure', this.#onSecure);
+    // The handshake reads through the handle; a paused stream holds the plain text back until attached.
+    this.#socket.pause();
+  }
+
+  abort(failure: HandshakeFailure, detail: string): void {
+    this.#fail(failure, detail);
+  }
+
+  readonly #onSecure = (): void => {
+    if (this.#over) return;
+    const leaf = this.#context.verifiesPeer ? this.#socket.getPeerX509Certificate() : undefined;
+    if (leaf === undefined) {
+      if (this.#config.requireClientCertificate) {
+        this.#fail('no_cert', 'the client showed no certificate');
+      } else this.#finish(null);
+      return;
+    }
+    const verifyCode = chainVerdict(this.#socket);
+    if (verifyCode !== '') {
+      this.#fail('untrusted', `TLS error: certificate verify failed: ${verifyCode}`);
+      return;
+    }
+    const read = readPeerCertificate(leaf);
+    if ('problem' in read) {
+      this.#fail('san', `the client's certificate: ${read.problem}`);
+      return;
+    }
+    const problem = subjectAltNameProblem(read.certificate, this.#config.subjectAltNames);
+    if (problem !== '') this.#fail('san', problem);
+    else this.#finish(read.certificate);
+  };
+
+  readonly #onError = (error: NodeJS.ErrnoException): void => {
+    const { failure, detail } = describeTlsError(error);
+    this.#fail(failure, detail);
+  };
+
+  readonly #onClose = (): void => {
+    this.#fail('closed', 'connection closed during the TLS handshake');
+  };
+
+  #finish(peer: PeerCertificate | null): void {
+    this.#over = true;
+    this.#socket.removeListener('close', this.#onClose);
+    this.#socket.removeListener('secure', this.#onSecure);
+    // `onError` stays: with `#over` set it does nothing, and a socket needs one.
+    this.#listener.onHandshake(this.#socket, peer);
+  }
+
+  #fail(failure: HandshakeFailure, detail: string): void {
+    if (this.#over) return;
+    this.#over = true;
+    // OpenSSL has queued its alert by now; a plain `destroy` of the raw socket at once would lose it.
+    setImmediate(destroyBoth, this.#socket, this.#raw);
+    this.#listener.onHandshakeFailure(failure, detail);
+  }
+}
+
+function destroyBoth(socket: TLSSocket, raw: Socket): void {
+  socket.destroy();
+  raw.destroy();
+}
+
+/** OpenSSL's verdict on the peer's chain: '' where it is good. Missing means bad. */
+function chainVerdict(socket: TLSSocket): string {
+  const handle = (
+    socket as unknown as { _handle?: { verifyError?(): NodeJS.ErrnoException | null } }
+  )._handle;
+  if (typeof handle?.verifyError !== 'function') return 'NO_VERDICT';
+  const error = handle.verifyError();
+  if (error === null || error === undefined) return '';
+  return error.code ?? error.message;
+}
