@@ -1,7 +1,7 @@
 import { sameIdentity, type WorkloadIdentity } from '../auth/spiffe-id.ts';
 import type { StringMap } from '../kinds/resource.ts';
-import { compare } from '../mesh/age.ts';
-import { clusterLocalName } from '../mesh/host-name.ts';
+import { compare } from './age.ts';
+import { clusterLocalName } from './host-name.ts';
 import type {
   DeclaredService,
   Health,

@@ -1,7 +1,7 @@
 import type { Node } from '../../proto/gen/envoy/config/core/v3/base.ts';
 import type { StringMap } from '../kinds/resource.ts';
-import { expandHost } from '../mesh/host-name.ts';
 import type { MeshOptions } from '../mesh/mesh-options.ts';
+import { expandHost } from '../registry/host-name.ts';
 import { type Protocol, protocolOf } from '../registry/protocol.ts';
 
 /** All that translation wants to know of one proxy; made from its first discovery request. Immutable. */
@@ -28,6 +28,11 @@ export interface ProxyView {
   /** Where the explicit-proxy listener binds; null = no such listener. */
   readonly outbound: SocketAddress | null;
   readonly addresses: readonly string[];
+  /**
+   * Where it finds its certificate and the mesh roots. `ads`: in itself, under a name that looks like ours (Weft).
+   * `static`: in its bootstrap (a stock Envoy with `WEFT_SECRETS: static`). `none`: nowhere, so no mesh TLS.
+   */
+  readonly secrets: 'ads' | 'static' | 'none';
 }
 
 export interface SocketAddress {
@@ -122,6 +127,8 @@ export function parseProxyView(node: Node | undefined, options: MeshOptions): Pa
       ports,
       outbound,
       addresses: addresses.slice(0, ADDRESSES_MAX),
+      secrets:
+        kind === 'weft' ? 'ads' : metadata.text('WEFT_SECRETS') === 'static' ? 'static' : 'none',
     },
   };
 }
@@ -144,7 +151,7 @@ function readPorts(value: unknown, problems: string[]): ProxyPort[] {
     return [];
   }
   const ports: ProxyPort[] = [];
-  const listening = new Set<string>();
+  const listening = new Set<number>();
   value.forEach((item: unknown, index) => {
     const at = `WEFT_PORTS[${index}]`;
     if (typeof item !== 'object' || item === null) {
@@ -161,10 +168,10 @@ function readPorts(value: unknown, problems: string[]): ProxyPort[] {
       problems.push(`${at}.number ${number} is declared twice`);
     } else if (listen === null || app === null) {
       problems.push(`${at}.${listen === null ? 'listen' : 'app'} is not host:port`);
-    } else if (listening.has(port.text('listen'))) {
-      problems.push(`${at}.listen ${port.text('listen')} is taken by another port`);
+    } else if (listening.has(listen.port)) {
+      problems.push(`${at}.listen: port ${listen.port} is taken by another port`);
     } else {
-      listening.add(port.text('listen'));
+      listening.add(listen.port);
       const name = port.text('name');
       ports.push({
         number,

@@ -61,14 +61,20 @@ export class HostIndex<T> {
 
   /** The first item for `host` that `accepts` likes. */
   find(host: string, accepts: (item: T) => boolean): T | undefined {
-    const exact = this.#exact.get(host)?.find(accepts);
-    if (exact !== undefined) return exact;
-    for (const { pattern, items } of this.#wildcards) {
-      if (!hostMatches(pattern, host)) continue;
+    for (const items of this.groups(host)) {
       const item = items.find(accepts);
       if (item !== undefined) return item;
     }
     return undefined;
+  }
+
+  /** The items of every pattern that `host` falls under, the most specific pattern first. */
+  *groups(host: string): IterableIterator<readonly T[]> {
+    const exact = this.#exact.get(host);
+    if (exact !== undefined) yield exact;
+    for (const { pattern, items } of this.#wildcards) {
+      if (hostMatches(pattern, host)) yield items;
+    }
   }
 
   /** Every pattern with its items. */

@@ -1,0 +1,130 @@
+import { isIP } from 'node:net';
+import { packAny } from '../../proto/any.ts';
+import { duration } from '../../proto/duration.ts';
+import {
+  Cluster,
+  Cluster_DiscoveryType,
+  type DeepPartial,
+} from '../../proto/gen/envoy/config/cluster/v3/cluster.ts';
+import { TrafficDirection } from '../../proto/gen/envoy/config/core/v3/base.ts';
+import { Listener } from '../../proto/gen/envoy/config/listener/v3/listener.ts';
+import type { ListenerFilter } from '../../proto/gen/envoy/config/listener/v3/listener_components.ts';
+import { HttpInspector } from '../../proto/gen/envoy/extensions/filters/listener/http_inspector/v3/http_inspector.ts';
+import { TlsInspector } from '../../proto/gen/envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector.ts';
+import { TYPE_HTTP_INSPECTOR, TYPE_TLS_INSPECTOR } from '../../proto/type-urls.ts';
+import type { MeshSnapshot } from '../mesh/snapshot.ts';
+import { COMMON, httpOptions, serviceMetadata } from './clusters.ts';
+import { tcpAddress } from './config-source.ts';
+import { outboundConnectionManager } from './connection-manager.ts';
+import { inboundChains, inspection } from './inbound-chains.ts';
+import { HTTP_PROXY_ROUTE, inboundName, VIRTUAL_OUTBOUND } from './names.ts';
+import type { ProxyPort, ProxyView } from './proxy-view.ts';
+
+/** A1.4: a peer that does not say what it speaks is decided about after this; Istio waits for ever. */
+const DETECTION_TIMEOUT_MS = 5000;
+const CONNECT_TIMEOUT_MS = 10_000;
+
+/** The listener that the app names in HTTP_PROXY, and one for each port of the app. */
+export function explicitListeners(snapshot: MeshSnapshot, proxy: ProxyView): Listener[] {
+  const listeners = proxy.ports
+    .filter(({ protocol }) => protocol !== 'udp')
+    .map((port) => inboundListener(port, snapshot, proxy));
+  if (proxy.outbound !== null) {
+    listeners.unshift(
+      Listener.create({
+        name: VIRTUAL_OUTBOUND,
+        address: tcpAddress(proxy.outbound.host, proxy.outbound.port),
+        trafficDirection: TrafficDirection.OUTBOUND,
+        metadata: { filterMetadata: new Map([['weft', { explicit_proxy: true }]]) },
+        filterChains: [
+          {
+            name: 'http-proxy',
+            filters: [outboundConnectionManager('http_proxy', HTTP_PROXY_ROUTE, snapshot.options)],
+          },
+        ],
+      }),
+    );
+  }
+  return listeners;
+}
+
+/** The clusters of the app's own ports. */
+export function inboundClusters(snapshot: MeshSnapshot, proxy: ProxyView): Cluster[] {
+  const { domain } = snapshot.options;
+  return proxy.ports
+    .filter(({ protocol }) => protocol !== 'udp')
+    .map((port) =>
+      Cluster.create({
+        name: inboundName(port.number),
+        ...appEndpoint(port),
+        connectTimeout: duration(CONNECT_TIMEOUT_MS),
+        ...COMMON,
+        typedExtensionProtocolOptions: httpOptions(port.protocol),
+        ...(proxy.host !== '' && {
+          metadata: {
+            filterMetadata: new Map([
+              ['istio', { services: [serviceMetadata(proxy.host, proxy.namespace, domain)] }],
+            ]),
+          },
+        }),
+      }),
+    );
+}
+
+function appEndpoint({ number, app }: ProxyPort): DeepPartial<Cluster> {
+  const type =
+    isIP(app.host) === 0 ? Cluster_DiscoveryType.STRICT_DNS : Cluster_DiscoveryType.STATIC;
+  return {
+    clusterDiscoveryType: { $case: 'type', value: type },
+    loadAssignment: {
+      clusterName: inboundName(number),
+      endpoints: [
+        {
+          lbEndpoints: [
+            {
+              hostIdentifier: {
+                $case: 'endpoint',
+                value: { address: tcpAddress(app.host, app.port) },
+              },
+            },
+          ],
+        },
+      ],
+    },
+  };
+}
+
+function inboundListener(port: ProxyPort, snapshot: MeshSnapshot, proxy: ProxyView): Listener {
+  const { peerAuthentications, options } = snapshot;
+  const inbound = {
+    number: port.number,
+    protocol: port.protocol,
+    mode: peerAuthentications.mode(proxy.namespace, proxy.labels, port.number),
+    host: proxy.host,
+    proxy,
+    options,
+  };
+  const { tls, http } = inspection(inbound);
+  return Listener.create({
+    name: `inbound_${port.listen.port}`,
+    address: tcpAddress(port.listen.host, port.listen.port),
+    trafficDirection: TrafficDirection.INBOUND,
+    listenerFilters: [...(tls ? [TLS_INSPECTOR] : []), ...(http ? [HTTP_INSPECTOR] : [])],
+    listenerFiltersTimeout: duration(DETECTION_TIMEOUT_MS),
+    continueOnListenerFiltersTimeout: true,
+    filterChains: inboundChains(inbound),
+  });
+}
+
+export const TLS_INSPECTOR: DeepPartial<ListenerFilter> = {
+  name: 'envoy.filters.listener.tls_inspector',
+  configType: { $case: 'typedConfig', value: packAny(TYPE_TLS_INSPECTOR, TlsInspector.create()) },
+};
+
+export const HTTP_INSPECTOR: DeepPartial<ListenerFilter> = {
+  name: 'envoy.filters.listener.http_inspector',
+  configType: {
+    $case: 'typedConfig',
+    value: packAny(TYPE_HTTP_INSPECTOR, HttpInspector.create()),
+  },
+};
