@@ -10,7 +10,7 @@ export interface Manifests {
   readonly problems: readonly Problem[];
 }
 
-/** Reads what `-f FILE|DIR|-` (and further names) hold. Two objects of one name are a problem of the second. */
+/** Reads what `-f FILE|DIR|-` (and further names) hold, in order: of two objects of one name the later one stays, as in kubectl. */
 export function readManifests(
   { options }: CommandContext,
   names: readonly string[] = [],
@@ -18,34 +18,10 @@ export function readManifests(
   const given = [...((options['filename'] as readonly string[] | undefined) ?? []), ...names];
   const objects: ReadObject[] = [];
   const problems: Problem[] = [];
-  const seen = new Map<string, ReadObject>();
   for (const { file, text } of readManifestFiles(given, options['recursive'] === true)) {
     const read = readDocuments(text, file);
     problems.push(...read.problems);
-    for (const object of read.objects) {
-      const { kind, manifest } = object;
-      const key = [
-        kind.group,
-        kind.kind,
-        manifest.metadata.namespace ?? '',
-        manifest.metadata.name,
-      ].join('/');
-      const earlier = seen.get(key);
-      if (earlier !== undefined) {
-        const message = `${kind.kind} ${manifest.metadata.name} stands a second time (first at ${earlier.file}:${earlier.line})`;
-        problems.push({
-          file,
-          line: object.line,
-          column: 1,
-          path: 'metadata.name',
-          message,
-          code: 'invalid',
-        });
-        continue;
-      }
-      seen.set(key, object);
-      objects.push(object);
-    }
+    objects.push(...read.objects);
   }
   return { objects, problems };
 }
