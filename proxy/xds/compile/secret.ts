@@ -1,9 +1,9 @@
-import { createPrivateKey, X509Certificate } from 'node:crypto';
 import type {
   CertificateValidationContext,
   TlsCertificate,
 } from '../../../proto/gen/envoy/extensions/transport_sockets/tls/v3/common.ts';
 import type { Secret } from '../../../proto/gen/envoy/extensions/transport_sockets/tls/v3/secret.ts';
+import { certificateProblem, trustedRootsProblem } from '../../tls/secret-store.ts';
 import type { CompileContext } from './compile-context.ts';
 import { readDataSource } from './data-source.ts';
 import { MessageReader } from './message-reader.ts';
@@ -58,7 +58,7 @@ export function compileCertificate(
   const certificateChainPem = chain === undefined ? '' : readDataSource(chain, context).toString();
   const privateKeyPem = key === undefined ? '' : readDataSource(key, context).toString();
   if (certificateChainPem !== '' && privateKeyPem !== '') {
-    const problem = checkKeyPair(certificateChainPem, privateKeyPem);
+    const problem = certificateProblem({ certificateChainPem, privateKeyPem, principal: '' });
     if (problem !== '') reader.problems.add(reader.path, problem);
   }
   return { kind: 'certificate', certificateChainPem, privateKeyPem };
@@ -72,41 +72,8 @@ export function compileTrustedCa(
   const trustedCa = reader.child('trustedCa');
   const trustedCaPem = trustedCa === undefined ? '' : readDataSource(trustedCa, context).toString();
   if (trustedCa !== undefined && trustedCaPem !== '') {
-    for (const pem of pemCertificates(trustedCaPem)) {
-      const problem = checkCertificate(pem);
-      if (problem !== '') reader.problem('trustedCa', problem);
-    }
-    if (pemCertificates(trustedCaPem).length === 0) {
-      reader.problem('trustedCa', 'holds no PEM certificate');
-    }
+    const problem = trustedRootsProblem(trustedCaPem);
+    if (problem !== '') reader.problem('trustedCa', problem);
   }
   return { kind: 'validation', trustedCaPem };
-}
-
-/** What is wrong with a certificate and its key, or ''. */
-export function checkKeyPair(certificateChainPem: string, privateKeyPem: string): string {
-  const leaf = pemCertificates(certificateChainPem)[0];
-  if (leaf === undefined) return 'the certificate chain holds no PEM certificate';
-  const problem = checkCertificate(leaf);
-  if (problem !== '') return problem;
-  try {
-    const key = createPrivateKey(privateKeyPem);
-    if (new X509Certificate(leaf).checkPrivateKey(key)) return '';
-    return 'the private key does not match the certificate';
-  } catch {
-    return 'the private key is not an unencrypted PEM key'; // the reason may quote the key: not shown
-  }
-}
-
-function checkCertificate(pem: string): string {
-  try {
-    new X509Certificate(pem);
-    return '';
-  } catch (error) {
-    return `holds a broken certificate: ${error instanceof Error ? error.message : error}`;
-  }
-}
-
-function pemCertificates(text: string): string[] {
-  return text.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
 }

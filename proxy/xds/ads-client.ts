@@ -1,0 +1,255 @@
+import type { Node } from '../../proto/gen/envoy/config/core/v3/base.ts';
+import {
+  DeltaDiscoveryRequest,
+  type DeltaDiscoveryResponse,
+  type Resource,
+} from '../../proto/gen/envoy/service/discovery/v3/discovery.ts';
+import {
+  TYPE_CLUSTER,
+  TYPE_ENDPOINT,
+  TYPE_HEALTH,
+  TYPE_LISTENER,
+  TYPE_ROUTE,
+  TYPE_SECRET,
+} from '../../proto/type-urls.ts';
+import type { AdsStream, AdsTransport } from './ads-transport.ts';
+import { DeltaSubscription } from './delta-subscription.ts';
+import { ReconnectBackoff } from './reconnect-backoff.ts';
+import type { Timers } from './timers.ts';
+
+/** Milliseconds after which a resource that was asked for counts as missing (rule 8). */
+export const RESOURCE_MISSING_MS = 15_000;
+
+/** Subscriptions in the order of their first requests: make before break (rule 13). */
+const TYPES = [TYPE_CLUSTER, TYPE_ENDPOINT, TYPE_SECRET, TYPE_LISTENER, TYPE_ROUTE] as const;
+
+/** What the resources are given to. */
+export interface ResourceHandler {
+  /**
+   * Takes the good ones of the resources and says what is wrong with the others, by name (OP-06). Resolves when
+   * they are in use or waiting to be.
+   */
+  apply(
+    typeUrl: string,
+    resources: readonly Resource[],
+    removed: readonly string[],
+  ): Promise<ReadonlyMap<string, string>>;
+  /** Names that were asked for and did not come within 15 s, or that the server says do not exist. */
+  missing(typeUrl: string, names: readonly string[]): void;
+}
+
+export interface AdsClientLog {
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+}
+
+export interface AdsClientOptions {
+  readonly transport: AdsTransport;
+  readonly node: Node;
+  readonly handler: ResourceHandler;
+  readonly timers: Timers;
+  readonly random: () => number;
+  readonly log: AdsClientLog;
+  /** Which of the wildcard types the bootstrap takes from this server. */
+  readonly clusters: boolean;
+  readonly listeners: boolean;
+  /** True when a stream has given its first answer, false when it ended or could not be opened. */
+  readonly onConnected: (connected: boolean) => void;
+}
+
+/** What the app's health probe says of it. */
+export interface Health {
+  readonly healthy: boolean;
+  readonly message: string;
+}
+
+/**
+ * Delta ADS client: one stream, one subscription a type. Reconnects for ever with jitter and says on each new
+ * stream what it holds. Responses are handled one after another.
+ */
+export class AdsClient {
+  readonly #options: AdsClientOptions;
+  readonly #subscriptions: ReadonlyMap<string, DeltaSubscription>;
+  readonly #backoff: ReconnectBackoff;
+  readonly #missingTimers = new Map<string, () => void>();
+  #stream: AdsStream | null = null;
+  #nodeSent = false;
+  #connected = false;
+  #health: Health | null = null;
+  #cancelRetry: () => void = () => {};
+  #closed = false;
+
+  constructor(options: AdsClientOptions) {
+    this.#options = options;
+    this.#backoff = new ReconnectBackoff(options.random);
+    this.#subscriptions = new Map(
+      TYPES.filter(
+        (type) =>
+          (type !== TYPE_CLUSTER || options.clusters) &&
+          (type !== TYPE_LISTENER || options.listeners),
+      ).map((type) => [
+        type,
+        new DeltaSubscription(type, type === TYPE_CLUSTER || type === TYPE_LISTENER),
+      ]),
+    );
+  }
+
+  /** A stream is open and has answered. */
+  get connected(): boolean {
+    return this.#connected;
+  }
+
+  start(): void {
+    if (this.#stream !== null || this.#closed) return;
+    let stream: AdsStream;
+    try {
+      stream = this.#options.transport.open({
+        onResponse: (response) => this.#onResponse(stream, response),
+        onEnd: (reason) => {
+          if (stream === this.#stream) this.#onEnd(reason);
+        },
+      });
+    } catch (error) {
+      // Roots or a token that cannot be read: they may be there at the next attempt.
+      this.#onEnd(error instanceof Error ? error.message : String(error));
+      return;
+    }
+    this.#stream = stream;
+    this.#nodeSent = false;
+    for (const subscription of this.#subscriptions.values()) this.#send(subscription.open());
+    for (const type of TYPES) this.#expect(type);
+    this.#sendHealth();
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#cancelRetry();
+    for (const cancel of this.#missingTimers.values()) cancel();
+    this.#missingTimers.clear();
+    this.#stream?.close();
+    this.#stream = null;
+  }
+
+  /** Wants exactly these resources of a type that is subscribed by name. */
+  setNames(typeUrl: string, names: ReadonlySet<string>): void {
+    const request = this.#subscriptions.get(typeUrl)?.setNames(names, this.#stream !== null);
+    if (request === null || request === undefined) return;
+    this.#send(request);
+    this.#expect(typeUrl);
+  }
+
+  /** Notes a resource that was taken from the disk, so that the server sends it only if it differs. */
+  hold(typeUrl: string, name: string, version: string): void {
+    this.#subscriptions.get(typeUrl)?.accept(name, version);
+  }
+
+  /** Reported on this stream and again on each later one. */
+  setHealth(health: Health): void {
+    this.#health = health;
+    if (this.#stream !== null) this.#sendHealth();
+  }
+
+  async #onResponse(stream: AdsStream, response: DeltaDiscoveryResponse): Promise<void> {
+    const { typeUrl } = response;
+    const subscription = this.#subscriptions.get(typeUrl);
+    if (subscription === undefined || stream !== this.#stream) return; // nobody asked; no nonce to answer
+    this.#backoff.reset();
+    const invalid = subscription.checkResponse(response);
+    const problem = invalid === '' ? await this.#apply(subscription, response) : invalid;
+    if (problem !== '') {
+      this.#options.log.warn({ typeUrl, nonce: response.nonce, problem }, 'configuration refused');
+    }
+    if (stream === this.#stream) stream.send(subscription.answer(response, problem));
+    if (!this.#connected) {
+      this.#connected = true;
+      this.#options.onConnected(true);
+    }
+  }
+
+  /** Empty, or every bad resource with what is wrong with it; the good ones are in use. */
+  async #apply(subscription: DeltaSubscription, response: DeltaDiscoveryResponse): Promise<string> {
+    const { typeUrl, removedResources } = response;
+    // No body: a heartbeat of what is held already (rule 20).
+    const resources = response.resources.filter(({ resource }) => resource !== undefined);
+    const wanted = (name: string): boolean => subscription.wildcard || subscription.names.has(name);
+    for (const { name } of resources) this.#arrived(typeUrl, name);
+    const mine = resources.filter(({ name }) => wanted(name));
+    let problems: ReadonlyMap<string, string>;
+    try {
+      problems = await this.#options.handler.apply(typeUrl, mine, removedResources);
+    } catch (error) {
+      // A bug of ours must not end the stream: nothing of the response counts as accepted.
+      const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      this.#options.log.warn({ typeUrl, error: text }, 'a response could not be applied');
+      return `internal error: ${text.split('\n', 1)[0]}`;
+    }
+    for (const { name, version } of mine) {
+      if (!problems.has(name)) subscription.accept(name, version);
+    }
+    for (const name of removedResources) {
+      this.#arrived(typeUrl, name);
+      subscription.forget(name);
+    }
+    if (!subscription.wildcard && removedResources.length > 0) {
+      this.#options.handler.missing(typeUrl, removedResources);
+    }
+    return [...problems].map(([name, problem]) => `${name}: ${problem}`).join('\n');
+  }
+
+  #onEnd(reason: string): void {
+    this.#stream = null;
+    this.#connected = false;
+    for (const subscription of this.#subscriptions.values()) subscription.close();
+    if (this.#closed) return;
+    const delayMs = this.#backoff.nextMs();
+    this.#options.log.warn({ reason, retryMs: delayMs }, 'no connection to the control plane');
+    this.#cancelRetry = this.#options.timers.after(delayMs, () => this.start());
+    this.#options.onConnected(false);
+  }
+
+  #send(request: DeltaDiscoveryRequest | null): void {
+    if (request === null || this.#stream === null) return;
+    if (!this.#nodeSent) {
+      this.#nodeSent = true;
+      request.node = this.#options.node; // in the first request only (rule 15)
+    }
+    this.#stream.send(request);
+  }
+
+  #sendHealth(): void {
+    const health = this.#health;
+    if (health === null) return;
+    this.#send(
+      DeltaDiscoveryRequest.create({
+        typeUrl: TYPE_HEALTH,
+        ...(health.healthy
+          ? {}
+          : { errorDetail: { code: 2, message: health.message, details: [] } }),
+      }),
+    );
+  }
+
+  /** Starts the 15 s of every name that is wanted and not held. */
+  #expect(typeUrl: string): void {
+    const subscription = this.#subscriptions.get(typeUrl);
+    if (subscription === undefined || subscription.wildcard || this.#stream === null) return;
+    const names = [...subscription.names].filter((name) => !subscription.held.has(name));
+    for (const name of names) {
+      const key = `${typeUrl} ${name}`;
+      if (this.#missingTimers.has(key)) continue;
+      const cancel = this.#options.timers.after(RESOURCE_MISSING_MS, () => {
+        this.#missingTimers.delete(key);
+        if (subscription.names.has(name) && !subscription.held.has(name)) {
+          this.#options.handler.missing(typeUrl, [name]);
+        }
+      });
+      this.#missingTimers.set(key, cancel);
+    }
+  }
+
+  #arrived(typeUrl: string, name: string): void {
+    const key = `${typeUrl} ${name}`;
+    this.#missingTimers.get(key)?.();
+    this.#missingTimers.delete(key);
+  }
+}

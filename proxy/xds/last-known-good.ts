@@ -1,0 +1,138 @@
+import { createHash } from 'node:crypto';
+import { mkdir, open, readFile, rename, stat, unlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { TYPE_CLUSTER, TYPE_ENDPOINT, TYPE_LISTENER, TYPE_ROUTE } from '../../proto/type-urls.ts';
+import type { Timers } from './timers.ts';
+
+/** Types that are kept, in the order in which they are put to use. Secrets never touch the disk. */
+export const KEPT_TYPES = [TYPE_CLUSTER, TYPE_ENDPOINT, TYPE_LISTENER, TYPE_ROUTE] as const;
+
+/** Bytes of the file; more is no configuration of ours. */
+const FILE_BYTES_MAX = 256 * 1024 * 1024;
+/** Milliseconds from a change to its writing: a burst of updates is written once. */
+const WRITE_DELAY_MS = 1000;
+const FORMAT = 'weft-last-known-good/1';
+
+export interface KeptResource {
+  readonly typeUrl: string;
+  readonly name: string;
+  readonly version: string;
+  /** The resource's bytes, as they came. */
+  readonly value: Uint8Array;
+}
+
+export interface LastKnownGoodOptions {
+  readonly directory: string;
+  /** Whose configuration this is; a copy of another node is not used. */
+  readonly nodeId: string;
+  readonly timers: Timers;
+  /** All that is in use now. */
+  readonly snapshot: () => Iterable<KeptResource>;
+  readonly onWritten: () => void;
+  readonly onError: (message: string) => void;
+}
+
+/**
+ * The last good configuration on disk, so that a sidecar that starts while the control plane is away serves what
+ * it served before (OP-01). Written whole into a new file that then takes the old one's name: a crash leaves the
+ * one or the other. A full disk is reported and changes nothing else (D28).
+ */
+export class LastKnownGood {
+  readonly #options: LastKnownGoodOptions;
+  readonly #file: string;
+  #cancelTimer: (() => void) | null = null;
+  #writing: Promise<void> = Promise.resolve();
+
+  constructor(options: LastKnownGoodOptions) {
+    this.#options = options;
+    this.#file = join(options.directory, 'last-known-good.json');
+  }
+
+  /** The copy, or why there is none; a file that is not there is no problem. */
+  async load(): Promise<readonly KeptResource[] | { readonly problem: string } | null> {
+    let text: string;
+    try {
+      const { size } = await stat(this.#file);
+      if (size > FILE_BYTES_MAX) return { problem: `${this.#file} is larger than it can be` };
+      text = await readFile(this.#file, 'utf8');
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+      return { problem: `${this.#file} cannot be read: ${(error as Error).message}` };
+    }
+    return this.#parse(text);
+  }
+
+  /** Writes soon. */
+  changed(): void {
+    if (this.#cancelTimer !== null) return;
+    this.#cancelTimer = this.#options.timers.after(WRITE_DELAY_MS, () => {
+      this.#cancelTimer = null;
+      this.#writing = this.#writing.then(() => this.#write());
+    });
+  }
+
+  /** Writes now what still waits. */
+  async flush(): Promise<void> {
+    if (this.#cancelTimer !== null) {
+      this.#cancelTimer();
+      this.#cancelTimer = null;
+      this.#writing = this.#writing.then(() => this.#write());
+    }
+    await this.#writing;
+  }
+
+  async #write(): Promise<void> {
+    const resources = [...this.#options.snapshot()].map(({ typeUrl, name, version, value }) => ({
+      typeUrl,
+      name,
+      version,
+      value: Buffer.from(value).toString('base64'),
+    }));
+    const body = JSON.stringify({ nodeId: this.#options.nodeId, resources });
+    const head = JSON.stringify({ format: FORMAT, sha256: digest(body) });
+    const temporary = `${this.#file}.${process.pid}.tmp`;
+    try {
+      await mkdir(this.#options.directory, { recursive: true, mode: 0o700 });
+      const handle = await open(temporary, 'w', 0o600);
+      try {
+        await handle.writeFile(`${head}\n${body}\n`);
+        await handle.sync();
+      } finally {
+        await handle.close();
+      }
+      await rename(temporary, this.#file);
+      this.#options.onWritten();
+    } catch (error) {
+      await unlink(temporary).catch(() => {});
+      this.#options.onError(`${this.#file} cannot be written: ${(error as Error).message}`);
+    }
+  }
+
+  #parse(text: string): readonly KeptResource[] | { readonly problem: string } {
+    const [head = '', body = ''] = text.split('\n');
+    try {
+      const { format, sha256 } = JSON.parse(head) as { format?: unknown; sha256?: unknown };
+      if (format !== FORMAT) return { problem: `${this.#file} has the format ${String(format)}` };
+      if (sha256 !== digest(body)) {
+        return { problem: `${this.#file} is damaged: its checksum does not fit` };
+      }
+      const { nodeId, resources } = JSON.parse(body) as {
+        nodeId: string;
+        resources: readonly { typeUrl: string; name: string; version: string; value: string }[];
+      };
+      if (nodeId !== this.#options.nodeId) {
+        return { problem: `${this.#file} belongs to node "${nodeId}"` };
+      }
+      return resources.map(({ value, ...rest }) => ({
+        ...rest,
+        value: Buffer.from(value, 'base64'),
+      }));
+    } catch (error) {
+      return { problem: `${this.#file} is damaged: ${(error as Error).message}` };
+    }
+  }
+}
+
+function digest(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
+}
