@@ -53,6 +53,7 @@ const State = {
   ValueLf: 14,
   NextField: 15,
   EndLf: 16,
+  Done: 17,
 } as const;
 type State = (typeof State)[keyof typeof State];
 
@@ -103,7 +104,6 @@ export class HeadParser {
   #at = 0;
   /** Offset from the origin of the token being read, and of the value being read. */
   #mark = 0;
-  #nameEnd = 0;
   /** The section so far where it was cut, and how much of the buffer that is. */
   #gathered: Buffer = NO_BYTES;
   #gatheredBytes = 0;
@@ -124,7 +124,6 @@ export class HeadParser {
     this.#leadingLine = false;
     this.#at = 0;
     this.#mark = 0;
-    this.#nameEnd = 0;
     this.#gatheredBytes = 0;
     this.#gathered = NO_BYTES;
     this.bytes = NO_BYTES;
@@ -192,17 +191,37 @@ export class HeadParser {
     this.#gatheredBytes = total;
   }
 
-  /** Runs the automaton over `bytes[from, end)`; `origin` is where the section begins in them. */
+  /** Runs the automaton over `bytes[from, end)`; `sectionStart` is where the section begins in them. */
   #scan(bytes: Uint8Array, from: number, sectionStart: number, end: number): ParseResult {
+    let at = from;
+    let origin = sectionStart;
+    if (this.#state <= State.StartLf) {
+      at = this.#scanStartLine(bytes, from, origin, end);
+      if (at < 0) return ParseResult.Failed;
+      origin = this.origin;
+    }
+    if (this.#state >= State.FirstField) {
+      at = this.#scanFields(bytes, at, origin, end);
+      if (at < 0) return ParseResult.Failed;
+    }
+    this.#at = at - origin;
+    if (this.#state === State.Done) return ParseResult.Complete;
+    // The window ends where the limit does, so that a limit is met at the same byte however it is cut.
+    if (this.#at < this.#windowBytes(this.#state)) return ParseResult.NeedMore;
+    this.violation = this.#limitViolation();
+    return ParseResult.Failed;
+  }
+
+  /** Leaves the offset where it stopped, or -1 for a violation; moves `origin` past an empty line. */
+  #scanStartLine(bytes: Uint8Array, from: number, sectionStart: number, end: number): number {
     let origin = sectionStart;
     let at = from;
     let state = this.#state;
-    // The window ends where the limit does, so that a limit is met at the same byte however it is cut.
-    let limit = Math.min(end, origin + this.#windowBytes(state));
-    while (at < limit) {
+    let limit = Math.min(end, origin + this.#startLineMax);
+    while (at < limit && state <= State.StartLf) {
+      const byte = bytes[at]!;
       switch (state) {
-        case State.Start: {
-          const byte = bytes[at]!;
+        case State.Start:
           if (byte === CR && this.#kind === SectionKind.Request && !this.#leadingLine) {
             // RFC 9112 §2.2: one empty line before a request line is ignored.
             this.#leadingLine = true;
@@ -215,16 +234,14 @@ export class HeadParser {
           if (byte === LF) return this.#fail(BARE_LF);
           state = this.#kind === SectionKind.Request ? State.Method : State.Version;
           break;
-        }
         case State.LeadingLf:
-          if (bytes[at] !== LF) return this.#fail(BARE_CR);
+          if (byte !== LF) return this.#fail(BARE_CR);
           at++;
           origin = at;
-          this.origin = origin;
           limit = Math.min(end, origin + this.#startLineMax);
           state = State.Start;
           break;
-        case State.Method: {
+        case State.Method:
           while (at < limit && TCHAR[bytes[at]!] === 1) at++;
           if (at === limit) break;
           if (bytes[at] !== SP || at === origin) return this.#fail(INVALID_METHOD);
@@ -232,14 +249,13 @@ export class HeadParser {
           at++;
           state = State.Target;
           break;
-        }
         case State.Target: {
           while (at < limit && TARGET[bytes[at]!] === 1) at++;
           if (at === limit) break;
-          const byte = bytes[at]!;
-          if (byte !== SP) {
+          const stop = bytes[at]!;
+          if (stop !== SP) {
             // `GET /path` CRLF is HTTP/0.9.
-            return this.#fail(byte === CR || byte === LF ? INVALID_REQUEST_LINE : INVALID_TARGET);
+            return this.#fail(stop === CR || stop === LF ? INVALID_REQUEST_LINE : INVALID_TARGET);
           }
           this.targetEnd = at - origin;
           if (this.targetEnd === this.methodEnd + 1) return this.#fail(INVALID_REQUEST_LINE);
@@ -249,25 +265,20 @@ export class HeadParser {
           break;
         }
         case State.Version: {
-          const byte = bytes[at]!;
           const index = at - origin - this.#mark;
           if (index === VERSION_BYTES - 1) {
             if (byte < ZERO || byte > NINE) return this.#fail(INVALID_VERSION);
             if (byte > ZERO + 1) return this.#fail(UNSUPPORTED_VERSION);
             this.minor = byte - ZERO;
-            at++;
             state = State.VersionEnd;
-            break;
-          }
-          if (byte !== VERSION_PREFIX[index]) {
+          } else if (byte !== VERSION_PREFIX[index]) {
             const otherMajor = index === 5 && byte >= ZERO && byte <= NINE;
             return this.#fail(otherMajor ? UNSUPPORTED_VERSION : INVALID_VERSION);
           }
           at++;
           break;
         }
-        case State.VersionEnd: {
-          const byte = bytes[at]!;
+        case State.VersionEnd:
           if (this.#kind === SectionKind.Request) {
             if (byte !== CR) return this.#fail(byte === LF ? BARE_LF : INVALID_VERSION);
             state = State.StartLf;
@@ -278,9 +289,7 @@ export class HeadParser {
           }
           at++;
           break;
-        }
-        case State.Status: {
-          const byte = bytes[at]!;
+        case State.Status:
           if (byte < ZERO || byte > NINE) return this.#fail(INVALID_STATUS_LINE);
           this.status = this.status * 10 + byte - ZERO;
           at++;
@@ -288,9 +297,7 @@ export class HeadParser {
           if (this.status < 100) return this.#fail(INVALID_STATUS_LINE);
           state = State.StatusEnd;
           break;
-        }
-        case State.StatusEnd: {
-          const byte = bytes[at]!;
+        case State.StatusEnd:
           // RFC 9112 §4 wants the blank even before an empty reason; servers leave it out, and nobody
           // reads the line differently without it.
           if (byte === SP) state = State.Reason;
@@ -298,107 +305,114 @@ export class HeadParser {
           else return this.#fail(byte === LF ? BARE_LF : INVALID_STATUS_LINE);
           at++;
           break;
-        }
-        case State.Reason: {
-          while (at < limit && FIELD_CONTENT[bytes[at]!] === 1) at++;
-          if (at === limit) break;
-          const byte = bytes[at]!;
-          if (byte !== CR) return this.#fail(byte === LF ? BARE_LF : INVALID_STATUS_LINE);
+        case State.Reason:
+          if (FIELD_CONTENT[byte] !== 1) {
+            if (byte !== CR) return this.#fail(byte === LF ? BARE_LF : INVALID_STATUS_LINE);
+            state = State.StartLf;
+          }
           at++;
-          state = State.StartLf;
           break;
-        }
         case State.StartLf:
-          if (bytes[at] !== LF) return this.#fail(BARE_CR);
+          if (byte !== LF) return this.#fail(BARE_CR);
           at++;
-          limit = Math.min(end, origin + this.#bytesMax);
           state = State.FirstField;
           break;
-        case State.FirstField:
-        case State.NextField: {
-          const byte = bytes[at]!;
-          if (byte === CR) {
-            at++;
-            state = State.EndLf;
-            break;
-          }
-          if (byte === SP || byte === HTAB) {
-            const first = state === State.FirstField;
-            return this.#fail(first ? SPACE_BEFORE_FIRST_FIELD : OBSOLETE_LINE_FOLDING);
-          }
-          if (byte === LF) return this.#fail(BARE_LF);
-          if (this.fieldCount === this.#fieldsMax) return this.#fail(TOO_MANY_HEADERS);
-          this.#mark = at - origin;
-          state = State.Name;
-          break;
-        }
-        case State.Name: {
-          while (at < limit && TCHAR[bytes[at]!] === 1) at++;
-          if (at === limit) break;
-          const byte = bytes[at]!;
-          this.#nameEnd = at - origin;
-          if (byte !== COLON) {
-            const blank = (byte === SP || byte === HTAB) && this.#nameEnd > this.#mark;
-            return this.#fail(blank ? SPACE_BEFORE_COLON : INVALID_FIELD_NAME);
-          }
-          if (this.#nameEnd === this.#mark) return this.#fail(INVALID_FIELD_NAME);
-          const span = this.fieldCount * SPAN_OFFSETS;
-          this.spans[span] = this.#mark;
-          this.spans[span + 1] = this.#nameEnd;
-          at++;
-          state = State.ValueStart;
-          break;
-        }
-        case State.ValueStart: {
-          while (at < limit && (bytes[at] === SP || bytes[at] === HTAB)) at++;
-          if (at === limit) break;
-          this.#mark = at - origin;
-          state = State.Value;
-          break;
-        }
-        case State.Value: {
-          while (at < limit && FIELD_CONTENT[bytes[at]!] === 1) at++;
-          if (at === limit) break;
-          const byte = bytes[at]!;
-          if (byte !== CR) return this.#fail(byte === LF ? BARE_LF : INVALID_FIELD_VALUE);
-          const valueStart = origin + this.#mark;
-          let valueEnd = at;
-          while (valueEnd > valueStart && isBlank(bytes[valueEnd - 1]!)) valueEnd--;
-          const span = this.fieldCount * SPAN_OFFSETS;
-          this.spans[span + 2] = this.#mark;
-          this.spans[span + 3] = valueEnd - origin;
-          this.fieldCount++;
-          at++;
-          state = State.ValueLf;
-          break;
-        }
-        case State.ValueLf:
-          if (bytes[at] !== LF) return this.#fail(BARE_CR);
-          at++;
-          state = State.NextField;
-          break;
-        case State.EndLf:
-          if (bytes[at] !== LF) return this.#fail(BARE_CR);
-          this.#at = at + 1 - origin;
-          return ParseResult.Complete;
       }
     }
     this.#state = state;
-    this.#at = at - origin;
     this.origin = origin;
-    if (this.#at < this.#windowBytes(state)) return ParseResult.NeedMore;
-    if (this.#kind === SectionKind.Trailers) return this.#fail(TRAILERS_TOO_LARGE);
-    const inStartLine = state <= State.StartLf && this.#startLineMax < this.#bytesMax;
-    return this.#fail(inStartLine ? START_LINE_TOO_LONG : HEAD_TOO_LARGE);
+    return at;
+  }
+
+  /**
+   * Leaves the offset where it stopped, or -1 for a violation. The states of one field line stand in
+   * their order, so that a line at hand is read straight through.
+   */
+  #scanFields(bytes: Uint8Array, from: number, origin: number, end: number): number {
+    const limit = Math.min(end, origin + this.#bytesMax);
+    const spans = this.spans;
+    let at = from;
+    let state = this.#state;
+    while (at < limit) {
+      if (state === State.NextField || state === State.FirstField) {
+        const byte = bytes[at]!;
+        if (byte === CR) {
+          at++;
+          state = State.EndLf;
+          continue;
+        }
+        if (byte === SP || byte === HTAB) {
+          const first = state === State.FirstField;
+          return this.#fail(first ? SPACE_BEFORE_FIRST_FIELD : OBSOLETE_LINE_FOLDING);
+        }
+        if (byte === LF) return this.#fail(BARE_LF);
+        if (this.fieldCount === this.#fieldsMax) return this.#fail(TOO_MANY_HEADERS);
+        this.#mark = at - origin;
+        state = State.Name;
+      }
+      if (state === State.Name) {
+        while (at < limit && TCHAR[bytes[at]!] === 1) at++;
+        if (at === limit) break;
+        const byte = bytes[at]!;
+        const nameEnd = at - origin;
+        if (byte !== COLON || nameEnd === this.#mark) {
+          const blank = (byte === SP || byte === HTAB) && nameEnd > this.#mark;
+          return this.#fail(blank ? SPACE_BEFORE_COLON : INVALID_FIELD_NAME);
+        }
+        const span = this.fieldCount * SPAN_OFFSETS;
+        spans[span] = this.#mark;
+        spans[span + 1] = nameEnd;
+        at++;
+        state = State.ValueStart;
+      }
+      if (state === State.ValueStart) {
+        while (at < limit && isBlank(bytes[at]!)) at++;
+        if (at === limit) break;
+        this.#mark = at - origin;
+        state = State.Value;
+      }
+      if (state === State.Value) {
+        while (at < limit && FIELD_CONTENT[bytes[at]!] === 1) at++;
+        if (at === limit) break;
+        const byte = bytes[at]!;
+        if (byte !== CR) return this.#fail(byte === LF ? BARE_LF : INVALID_FIELD_VALUE);
+        const valueStart = origin + this.#mark;
+        let valueEnd = at;
+        while (valueEnd > valueStart && isBlank(bytes[valueEnd - 1]!)) valueEnd--;
+        const span = this.fieldCount * SPAN_OFFSETS;
+        spans[span + 2] = this.#mark;
+        spans[span + 3] = valueEnd - origin;
+        this.fieldCount++;
+        at++;
+        state = State.ValueLf;
+        if (at === limit) break;
+      }
+      if (bytes[at] !== LF) return this.#fail(BARE_CR);
+      at++;
+      if (state === State.EndLf) {
+        state = State.Done;
+        break;
+      }
+      state = State.NextField;
+    }
+    this.#state = state;
+    return at;
+  }
+
+  #limitViolation(): Violation {
+    if (this.#kind === SectionKind.Trailers) return TRAILERS_TOO_LARGE;
+    const inStartLine = this.#state <= State.StartLf && this.#startLineMax < this.#bytesMax;
+    return inStartLine ? START_LINE_TOO_LONG : HEAD_TOO_LARGE;
   }
 
   #windowBytes(state: State): number {
     return state <= State.StartLf ? this.#startLineMax : this.#bytesMax;
   }
 
-  #fail(violation: Violation): ParseResult {
+  /** -1, for the scans. */
+  #fail(violation: Violation): number {
     this.violation = violation;
-    return ParseResult.Failed;
+    return -1;
   }
 }
 
