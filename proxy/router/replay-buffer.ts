@@ -29,6 +29,17 @@ export class ReplayBuffer {
     this.#ended = true;
   }
 
+  /** Gives all of it, in order, to what takes a request body. */
+  replayInto(target: BodyTarget): void {
+    const endsWithData = this.#ended && this.#trailers === null;
+    const last = this.#chunks.length - 1;
+    for (let at = 0; at <= last; at++) {
+      target.writeData(this.#chunks[at]!, endsWithData && at === last);
+    }
+    if (this.#trailers !== null) target.writeTrailers(this.#trailers);
+    else if (endsWithData && last < 0) target.writeData(NO_BYTES, true);
+  }
+
   /** Writes all of it; the last answer of `writeData`: false = wait for `onDrain`. */
   writeTo(stream: Stream): boolean {
     let writable = true;
@@ -49,6 +60,11 @@ export class ReplayBuffer {
     this.#ended = false;
     this.#trailers = null;
   }
+}
+
+export interface BodyTarget {
+  writeData(chunk: Buffer, endStream: boolean): void;
+  writeTrailers(trailers: HeaderBlock): void;
 }
 
 const NO_BYTES = Buffer.alloc(0);

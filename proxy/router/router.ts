@@ -93,6 +93,7 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
   #backingOff = false;
   #responding = false;
   #tunnel = false;
+  #responseEnded = false;
   #done = false;
 
   #totalTimer: Timer | null = null;
@@ -259,6 +260,7 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
       this.#totalTimer = this.#armed(null, this.#timeouts.totalMs, TimerId.Total);
     }
     if (this.#stream !== null && !this.#responding) this.#startPerTryTimer();
+    if (this.#tunnel && this.#responseEnded) this.#end();
   }
 
   // --- one try --------------------------------------------------------------------------------
@@ -529,7 +531,8 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
 
   #onResponseEnd(): void {
     if (this.#done) return;
-    // The other half of a tunnel goes on; the host ends the exchange when both are over.
+    this.#responseEnded = true;
+    // The other half of a tunnel goes on.
     if (this.#tunnel && !this.#requestEnded) return;
     if (!this.#requestEnded) this.#stream?.reset('localReset');
     this.#end();

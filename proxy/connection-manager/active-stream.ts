@@ -1,0 +1,435 @@
+import { type FilterContext, FilterResult, type HttpFilter } from '../filter/http-filter.ts';
+import { type HeaderBlock, hasHeader, headerValue, setHeader } from '../http/header-block.ts';
+import { type RequestHead, ResponseHead } from '../http/message.ts';
+import type { BodySink, ResetReason, ServerStream } from '../http/stream.ts';
+import { RequestRecord, ResponseFlag } from '../observe/request-record.ts';
+import { applyMutations } from '../router/header-mutation.ts';
+import type { LocalOutcome } from '../router/outcome.ts';
+import { ReplayBuffer } from '../router/replay-buffer.ts';
+import { isGrpcRequest, type Route, type RouteTable } from '../router/route-table.ts';
+import { Router } from '../router/router.ts';
+import type { RouterHost } from '../router/router-host.ts';
+import { Timer, type TimerLists, type TimerOwner } from '../tcp/timer-list.ts';
+import type { DownstreamConnection } from './downstream-connection.ts';
+import { encodeGrpcMessage, parseGrpcStatus } from './grpc-status.ts';
+import { type LocalReply, lateResetDetails, localReply } from './local-reply.ts';
+import { applyServerHeader } from './server-header.ts';
+
+/** What takes a CONNECT request over once it has been answered 200. */
+export interface Tunnel {
+  /** The 200 is on its way. */
+  onOpen(): void;
+  onData(chunk: Buffer, endStream: boolean): void;
+  onDrain(): void;
+  /** The outer stream is gone. */
+  onClose(detail: string): void;
+}
+
+const TimerId = { StreamIdle: 0, Request: 1 } as const;
+
+/**
+ * One request on its way down the stages and its response on its way back. One object a request,
+ * one shape; it is the codec's sink, the router's host and the filters' context at once.
+ *
+ *   head ──▶ stages (may wait) ──▶ router or tunnel ──▶ response head ──▶ body ──▶ finish
+ *              │ answer(outcome) ───────────────────────────▲                        ▲
+ *              └── client gone, timeout ─────────────────────────────────────────────┘
+ *
+ * Whatever happens, `#finish` runs exactly once: it writes metrics and access log (I1).
+ */
+export class ActiveStream implements BodySink, RouterHost, FilterContext, TimerOwner {
+  readonly connection: DownstreamConnection;
+  readonly stream: ServerStream;
+  readonly head: RequestHead;
+  readonly record: RequestRecord;
+  /** What virtual hosts are compared with: the authority, with the tunnel's port where it has none. */
+  routeAuthority = '';
+  table: RouteTable | null = null;
+  route: Route | null = null;
+  requestEnded: boolean;
+
+  #stageAt = 0;
+  /** A stage has taken over: router, tunnel or local reply. */
+  #staged = false;
+  #waiting = false;
+  #pausedForStage = false;
+  #filters: HttpFilter[] = NO_FILTERS;
+  #router: Router | null = null;
+  #tunnel: Tunnel | null = null;
+  /** Body chunks that were in hand when the stream was paused for a waiting stage. */
+  #held: ReplayBuffer | null = null;
+  #idleTimer: Timer | null = null;
+  #idleMs = 0;
+  #requestTimer: Timer | null = null;
+  #pauses = 0;
+  #responseStarted = false;
+  #responseEnded = false;
+  #isTunnel = false;
+  #finished = false;
+  /** The requests inside are logged and counted one by one, the tunnel around them is not. */
+  unlogged = false;
+
+  constructor(
+    connection: DownstreamConnection,
+    stream: ServerStream,
+    head: RequestHead,
+    endStream: boolean,
+  ) {
+    const { deps, info } = connection;
+    this.connection = connection;
+    this.stream = stream;
+    this.head = head;
+    this.requestEnded = endStream;
+    const record = new RequestRecord(deps.wallClockMs(), deps.timers.clock.nowMs(), info);
+    record.method = head.method;
+    record.path = head.path;
+    record.authority = head.authority;
+    record.scheme = head.scheme;
+    record.protocol = head.version;
+    record.requestHeaders = head.headers;
+    record.grpc = isGrpcRequest(head);
+    this.record = record;
+  }
+
+  get timers(): TimerLists {
+    return this.connection.deps.timers;
+  }
+
+  get random(): () => number {
+    return this.connection.deps.random;
+  }
+
+  // --- the way down ---------------------------------------------------------------------------
+
+  /** Runs the stages, once, from the codec's `onRequest`. */
+  begin(): void {
+    const { config } = this.connection;
+    if (this.requestEnded) this.record.requestEndMs = this.record.startMs;
+    else if (config.requestTimeoutMs > 0) {
+      this.#requestTimer = new Timer(this, TimerId.Request);
+      this.timers.arm(this.#requestTimer, config.requestTimeoutMs);
+    }
+    this.#advance();
+  }
+
+  #advance(): void {
+    const { stages } = this.connection.manager;
+    while (this.#stageAt < stages.length) {
+      const result = stages[this.#stageAt++]!.begin(this);
+      if (result === FilterResult.Continue) continue;
+      if (result === FilterResult.Wait) {
+        this.#waiting = true;
+        // Without a body there is nothing to hold back, and a paused transport would hide that the
+        // client has gone.
+        this.#pausedForStage = !this.requestEnded;
+        if (this.#pausedForStage) this.pauseRequest();
+      } else {
+        this.#staged = true;
+      }
+      return;
+    }
+  }
+
+  /** FilterContext: after `Wait`. */
+  resume(): void {
+    if (!this.#waiting || this.#finished) return;
+    this.#waiting = false;
+    const paused = this.#pausedForStage;
+    this.#advance();
+    if (paused) this.resumeRequest();
+  }
+
+  addFilter(filter: HttpFilter): void {
+    if (this.#filters === NO_FILTERS) this.#filters = [];
+    this.#filters.push(filter);
+  }
+
+  startRouter(route: Route): void {
+    const router = new Router(
+      this,
+      this.connection.manager.routerDeps,
+      route,
+      this.head,
+      this.connection.originalDestination !== ''
+        ? this.connection.originalDestination
+        : this.#explicitDestination(),
+    );
+    this.#router = router;
+    const held = this.#held;
+    this.#held = null;
+    router.start(this.requestEnded && held === null);
+    // The body that arrived while a stage waited.
+    if (held !== null) held.replayInto(router);
+  }
+
+  /** In explicit-proxy mode the name that the app asked for is where it wants to go. */
+  #explicitDestination(): string {
+    if (!this.connection.config.explicitProxy) return '';
+    const authority = this.routeAuthority;
+    if (/:[0-9]+$/.test(authority)) return authority;
+    return `${authority}:${this.head.scheme === 'https' ? 443 : 80}`;
+  }
+
+  /** Answers 200 and hands both directions to `tunnel`. */
+  openTunnel(tunnel: Tunnel): void {
+    this.#tunnel = tunnel;
+    const head = new ResponseHead(200, []);
+    head.upgrade = true;
+    this.onUpstreamResponse(head, false);
+    if (!this.#finished) tunnel.onOpen();
+  }
+
+  /** Milliseconds without a byte either way after which the stream ends; 0 = never. */
+  setIdleTimeout(idleMs: number): void {
+    this.#idleMs = idleMs;
+    if (idleMs > 0) {
+      this.#idleTimer ??= new Timer(this, TimerId.StreamIdle);
+      this.timers.arm(this.#idleTimer, idleMs);
+    } else if (this.#idleTimer !== null) {
+      this.timers.cancel(this.#idleTimer);
+    }
+  }
+
+  #touch(): void {
+    if (this.#idleTimer !== null) this.timers.arm(this.#idleTimer, this.#idleMs);
+  }
+
+  // --- from the codec -------------------------------------------------------------------------
+
+  onData(chunk: Buffer, endStream: boolean): void {
+    if (this.#finished) return;
+    this.record.bytesReceived += chunk.length;
+    this.#touch();
+    if (endStream) this.#onRequestEnd();
+    if (this.#router !== null) this.#router.writeData(chunk, endStream);
+    else if (this.#tunnel !== null) this.#tunnel.onData(chunk, endStream);
+    else if (!this.#staged) {
+      this.#held ??= new ReplayBuffer();
+      this.#held.add(chunk, endStream);
+    }
+    if (endStream) this.#finishTunnelWhenDone();
+  }
+
+  onTrailers(trailers: HeaderBlock): void {
+    if (this.#finished) return;
+    this.#touch();
+    this.#onRequestEnd();
+    if (this.#router !== null) this.#router.writeTrailers(trailers);
+    else if (!this.#staged) {
+      this.#held ??= new ReplayBuffer();
+      this.#held.addTrailers(trailers);
+    }
+  }
+
+  #onRequestEnd(): void {
+    this.requestEnded = true;
+    this.record.requestEndMs = this.timers.clock.nowMs();
+    if (this.#requestTimer !== null) this.timers.cancel(this.#requestTimer);
+  }
+
+  onReset(reason: ResetReason, detail: string): void {
+    if (this.#finished) return;
+    const { record } = this;
+    switch (reason) {
+      case 'protocolError':
+        // The codec has answered 400 where nothing had been sent.
+        record.flags |= ResponseFlag.DPE;
+        record.responseCodeDetails = detail;
+        if (!this.#responseStarted) record.status = 400;
+        break;
+      case 'localReset':
+        // What the upstream sent cannot be framed for this client.
+        record.flags |= ResponseFlag.UPE;
+        record.responseCodeDetails = detail;
+        break;
+      default:
+        record.flags |= ResponseFlag.DC;
+        record.responseCodeDetails = 'downstream_remote_disconnect';
+        if (!this.#responseStarted) record.status = 0;
+    }
+    record.connectionTerminationDetails = detail;
+    this.#finish();
+  }
+
+  onDrain(): void {
+    if (this.#finished) return;
+    this.#router?.resumeResponse();
+    this.#tunnel?.onDrain();
+  }
+
+  // --- from the router, or the tunnel ---------------------------------------------------------
+
+  pauseRequest(): void {
+    if (this.#pauses++ === 0) this.stream.pause();
+  }
+
+  resumeRequest(): void {
+    if (--this.#pauses === 0) this.stream.resume();
+  }
+
+  onUpstreamInformational(head: ResponseHead): void {
+    if (this.#finished) return;
+    this.#touch();
+    this.stream.writeInformational(head);
+  }
+
+  onUpstreamResponse(head: ResponseHead, endStream: boolean): void {
+    if (this.#finished) return;
+    this.#touch();
+    if (this.record.responseCodeDetails === '') this.record.responseCodeDetails = 'via_upstream';
+    if (this.record.grpc) {
+      this.record.grpcStatus = parseGrpcStatus(headerValue(head.headers, 'grpc-status'));
+    }
+    this.#isTunnel = head.upgrade;
+    this.#sendHead(head, endStream);
+  }
+
+  onUpstreamData(chunk: Buffer, endStream: boolean): void {
+    if (this.#finished) return;
+    this.#touch();
+    this.record.bytesSent += chunk.length;
+    const writable = this.stream.writeData(chunk, endStream);
+    if (endStream) this.#onResponseEnd();
+    else if (!writable) this.#router?.pauseResponse();
+  }
+
+  onUpstreamTrailers(trailers: HeaderBlock): void {
+    if (this.#finished) return;
+    const { record } = this;
+    record.responseTrailers = trailers;
+    if (record.grpc && record.grpcStatus < 0) {
+      record.grpcStatus = parseGrpcStatus(headerValue(trailers, 'grpc-status'));
+    }
+    this.stream.writeTrailers(trailers);
+    this.#onResponseEnd();
+  }
+
+  onLocalOutcome(outcome: LocalOutcome): void {
+    this.answer(outcome);
+  }
+
+  // --- the way back ---------------------------------------------------------------------------
+
+  /** Ends the request here: a local reply, or a cut where the response has begun. */
+  answer(outcome: LocalOutcome): void {
+    if (this.#finished) return;
+    this.#staged = true;
+    this.#waiting = false;
+    const { record } = this;
+    const reply = localReply(outcome);
+    record.flags |= reply.flags;
+    if (this.#responseStarted) {
+      record.responseCodeDetails = lateResetDetails(outcome);
+      this.stream.reset('localReset');
+      this.#finish();
+      return;
+    }
+    // A timeout here must not leave an upstream working for nobody.
+    this.#router?.cancel();
+    record.responseCodeDetails = reply.details;
+    this.#sendReply(reply, outcome.kind === 'directResponse' || outcome.kind === 'redirect');
+  }
+
+  #sendReply(reply: LocalReply, ofRoute: boolean): void {
+    const { record } = this;
+    const body = typeof reply.body === 'string' ? Buffer.from(reply.body) : reply.body;
+    const headers: HeaderBlock = [];
+    const head = new ResponseHead(reply.status, headers);
+    if (record.grpc) {
+      // Trailers-Only (gRPC over HTTP/2, Responses): the status is in the only header block.
+      head.status = 200;
+      headers.push('content-type', 'application/grpc', 'grpc-status', String(reply.grpcStatus));
+      if (body.length > 0) headers.push('grpc-message', encodeGrpcMessage(body.toString()));
+      headers.push(...reply.headers);
+      record.grpcStatus = reply.grpcStatus;
+      this.#sendHead(head, true);
+      return;
+    }
+    if (body.length > 0 || !hasNoBody(reply.status)) {
+      headers.push('content-length', String(body.length));
+      head.contentLength = body.length;
+    }
+    if (body.length > 0) headers.push('content-type', 'text/plain');
+    headers.push(...reply.headers);
+    if (ofRoute && this.route !== null) applyMutations(this.route.responseHeaders, headers, record);
+    const bodiless = body.length === 0 || this.head.method === 'HEAD' || hasNoBody(reply.status);
+    this.#sendHead(head, bodiless);
+    if (bodiless || this.#finished) return;
+    record.bytesSent += body.length;
+    this.stream.writeData(body, true);
+    this.#onResponseEnd();
+  }
+
+  #sendHead(head: ResponseHead, endStream: boolean): void {
+    const { config, deps } = this.connection;
+    const { record } = this;
+    for (let at = this.#filters.length - 1; at >= 0; at--) this.#filters[at]!.onResponse(head);
+    applyServerHeader(config, head.headers);
+    if (!hasHeader(head.headers, 'date') && !head.upgrade) {
+      setHeader(head.headers, 'date', deps.date.value);
+    }
+    record.status = head.status;
+    record.responseHeaders = head.headers;
+    if (record.responseStartMs === 0) record.responseStartMs = this.timers.clock.nowMs();
+    this.#responseStarted = true;
+    this.stream.writeHead(head, endStream);
+    if (endStream) this.#onResponseEnd();
+  }
+
+  #onResponseEnd(): void {
+    if (this.#finished) return;
+    this.#responseEnded = true;
+    if (!this.#isTunnel || this.requestEnded) this.#finish();
+  }
+
+  #finishTunnelWhenDone(): void {
+    if (this.#isTunnel && this.#responseEnded && this.requestEnded) this.#finish();
+  }
+
+  /** The tunnel's own end: bytes to the client and END_STREAM, or a cut. */
+  writeTunnel(chunk: Buffer, endStream: boolean): boolean {
+    if (this.#finished) return true;
+    this.#touch();
+    this.record.bytesSent += chunk.length;
+    const writable = this.stream.writeData(chunk, endStream);
+    if (endStream) this.#onResponseEnd();
+    return writable;
+  }
+
+  resetTunnel(): void {
+    if (this.#finished) return;
+    this.stream.reset('localReset');
+    this.#finish();
+  }
+
+  onTimer(id: number): void {
+    if (id === TimerId.Request) this.answer({ kind: 'requestTimeout' });
+    else this.answer({ kind: 'streamIdleTimeout', requestComplete: this.requestEnded });
+  }
+
+  #finish(): void {
+    if (this.#finished) return;
+    this.#finished = true;
+    if (this.#idleTimer !== null) this.timers.cancel(this.#idleTimer);
+    if (this.#requestTimer !== null) this.timers.cancel(this.#requestTimer);
+    this.#router?.cancel();
+    this.#tunnel?.onClose('the outer stream has ended');
+    for (let at = 0; at < this.#filters.length; at++) this.#filters[at]!.destroy();
+    this.#held = null;
+    this.record.endMs = this.timers.clock.nowMs();
+    if (!this.unlogged) this.connection.manager.recordEnd(this.record, this.#isConnectTunnel());
+    this.connection.onStreamEnd();
+  }
+
+  /** CONNECT that became a tunnel: opaque bytes, counted as a TCP connection. */
+  #isConnectTunnel(): boolean {
+    return this.#isTunnel && this.head.upgrade === 'connect';
+  }
+}
+
+/** 1xx, 204 and 304 have no content (RFC 9110 §6.4.1). */
+function hasNoBody(status: number): boolean {
+  return status < 200 || status === 204 || status === 304;
+}
+
+const NO_FILTERS: HttpFilter[] = [];
