@@ -81,7 +81,8 @@ export function certificateProblem(secret: CertificateSecret): string {
   return '';
 }
 
-function trustedRootsProblem(pem: string): string {
+/** Whether these roots can be trusted: '' or the reason. */
+export function trustedRootsProblem(pem: string): string {
   const blocks = pemBlocks(pem);
   if (blocks.length === 0) return 'the trusted roots hold no PEM certificate';
   if (blocks.length > ROOTS_MAX) return `more than ${ROOTS_MAX} trusted roots`;
