@@ -1,0 +1,123 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { freePorts } from '../../cli/run/free-port.ts';
+import { NodeProcess, ROOT } from './node-process.ts';
+import { until } from './until.ts';
+
+/** A sidecar process with a static bootstrap. */
+export interface StaticProxy {
+  readonly process: NodeProcess;
+  readonly adminPort: number;
+  readonly directory: string;
+  admin(path: string, method?: 'GET' | 'POST'): Promise<string>;
+  stop(): Promise<number>;
+}
+
+/** `resources`: `static_resources` of the bootstrap. Resolves when the admin port says LIVE. */
+export async function staticProxy(
+  resources: object,
+  extra: { readonly args?: readonly string[]; readonly node?: object } = {},
+): Promise<StaticProxy> {
+  const directory = mkdtempSync(join(tmpdir(), 'weft-static-'));
+  const [adminPort] = await freePorts(1);
+  const bootstrap = {
+    node: extra.node ?? { id: 'test', cluster: 'test' },
+    admin: { address: socketAddress(adminPort!) },
+    static_resources: resources,
+  };
+  const file = join(directory, 'bootstrap.json');
+  writeFileSync(file, JSON.stringify(bootstrap, null, 2));
+  const main = join(ROOT, 'proxy/main.ts');
+  const process = new NodeProcess([main, '-c', file, ...(extra.args ?? [])]);
+  const admin = async (path: string, method: 'GET' | 'POST' = 'GET') =>
+    (await fetch(`http://127.0.0.1:${adminPort}${path}`, { method })).text();
+  try {
+    await until('the sidecar to be live', async () => {
+      if (process.exitCode !== undefined) throw new Error(`the sidecar ended: ${process.output}`);
+      const response = await fetch(`http://127.0.0.1:${adminPort}/ready`).catch(() => undefined);
+      return response?.status === 200;
+    });
+  } catch (error) {
+    await process.stop();
+    rmSync(directory, { recursive: true, force: true });
+    throw error;
+  }
+  return {
+    process,
+    adminPort: adminPort!,
+    directory,
+    admin,
+    stop: async () => {
+      const code = await process.stop();
+      rmSync(directory, { recursive: true, force: true });
+      return code;
+    },
+  };
+}
+
+export function socketAddress(port: number, address = '127.0.0.1'): object {
+  return { socket_address: { address, port_value: port } };
+}
+
+/** An HTTP listener with inline routes. `hcm` adds to or replaces fields of the connection manager. */
+export function httpListener(
+  port: number,
+  virtualHosts: readonly object[],
+  hcm: object = {},
+  chain: object = {},
+): object {
+  return {
+    name: `http_${port}`,
+    address: socketAddress(port),
+    filter_chains: [
+      {
+        filters: [
+          {
+            name: 'envoy.filters.network.http_connection_manager',
+            typed_config: {
+              '@type':
+                'type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager',
+              stat_prefix: 'http',
+              route_config: { name: 'local', virtual_hosts: virtualHosts },
+              http_filters: [
+                {
+                  name: 'envoy.filters.http.router',
+                  typed_config: {
+                    '@type': 'type.googleapis.com/envoy.extensions.filters.http.router.v3.Router',
+                  },
+                },
+              ],
+              ...hcm,
+            },
+          },
+        ],
+        ...chain,
+      },
+    ],
+  };
+}
+
+/** A virtual host for every name with one route to `cluster`. */
+export function everything(cluster: string, route: object = {}): object {
+  return {
+    name: 'all',
+    domains: ['*'],
+    routes: [{ match: { prefix: '/' }, route: { cluster, ...route } }],
+  };
+}
+
+export function staticCluster(name: string, ports: readonly number[], extra: object = {}): object {
+  return {
+    name,
+    type: 'STATIC',
+    connect_timeout: '1s',
+    load_assignment: {
+      cluster_name: name,
+      endpoints: [
+        { lb_endpoints: ports.map((port) => ({ endpoint: { address: socketAddress(port) } })) },
+      ],
+    },
+    ...extra,
+  };
+}
