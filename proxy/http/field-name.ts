@@ -200,6 +200,16 @@ const SLOT_TO_KNOWN: Int16Array = (() => {
   return table;
 })();
 
+/** The bytes of all known names one after another, and where each begins. */
+const KNOWN_BYTES: Uint8Array = Uint8Array.from(KNOWN.join(''), (char) => char.charCodeAt(0));
+const KNOWN_START: Uint16Array = (() => {
+  const starts = new Uint16Array(KNOWN.length + 1);
+  KNOWN.forEach((name, index) => {
+    starts[index + 1] = starts[index]! + name.length;
+  });
+  return starts;
+})();
+
 const ROLE_OF_KNOWN: Uint8Array = Uint8Array.from(
   KNOWN,
   (name) => ROLES.find(([known]) => known === name)?.[1] ?? FieldRole.EndToEnd,
@@ -228,10 +238,10 @@ export function knownFieldName(bytes: Uint8Array, start: number, end: number): n
   for (;;) {
     const index = SLOT_TO_KNOWN[slot]!;
     if (index === NO_FIELD) return NO_FIELD;
-    const name = KNOWN[index]!;
-    if (name.length === length) {
+    const known = KNOWN_START[index]!;
+    if (KNOWN_START[index + 1]! - known === length) {
       let at = 0;
-      while (at < length && TOKEN_LOWER_CASE[bytes[start + at]!] === name.charCodeAt(at)) at++;
+      while (at < length && TOKEN_LOWER_CASE[bytes[start + at]!] === KNOWN_BYTES[known + at]) at++;
       if (at === length) return index;
     }
     slot = (slot + 1) % SLOTS;

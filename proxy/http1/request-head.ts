@@ -22,6 +22,8 @@ import {
  */
 export class RequestHeadReader {
   #head: RequestHead = NO_HEAD;
+  /** The last Host found valid: a connection mostly repeats it. */
+  #validHost = '';
   readonly #scheme: string;
 
   /** `scheme`: what the connection is, `http` or `https`; an absolute-form target overrides it. */
@@ -43,7 +45,10 @@ export class RequestHeadReader {
 
     if (fields.hostCount > 1) return DUPLICATE_HOST;
     if (fields.hostCount === 0 && minor === 1) return MISSING_HOST;
-    if (fields.host !== '' && !isAuthority(fields.host)) return INVALID_HOST;
+    if (fields.host !== this.#validHost && fields.host !== '') {
+      if (!isAuthority(fields.host)) return INVALID_HOST;
+      this.#validHost = detached(fields.host);
+    }
     if (fields.chunked) {
       if (minor === 0) return TRANSFER_ENCODING_NOT_ALLOWED;
       if (fields.contentLength >= 0) return LENGTH_AND_TRANSFER_ENCODING;
@@ -79,6 +84,11 @@ export class RequestHeadReader {
 const SLASH = 0x2f;
 
 const NO_HEAD = new RequestHead('', '', '', '', [], 'HTTP/1.1');
+
+/** A copy that does not keep the head alive which `text` was cut out of. */
+function detached(text: string): string {
+  return Buffer.from(text, 'latin1').toString('latin1');
+}
 
 /** The usual methods as one string each. */
 function methodOf(text: string, length: number): string {
