@@ -3,7 +3,6 @@ import { negotiateFormat, renderPrometheus } from './render-prometheus.ts';
 import { quantile, renderStatsJson, renderStatsText } from './render-stats.ts';
 import { StatsRegistry } from './stats.ts';
 
-const all = () => true;
 const text = (chunks: Iterable<string>) => [...chunks].join('');
 
 interface Sample {
@@ -75,7 +74,7 @@ test('the exposition is well formed and reads back', () => {
 test('OpenMetrics names the family of a counter without _total and ends with EOF', () => {
   const registry = filled();
   registry.envoy.counter('listener_added', 'No total in its name').add(1);
-  const openmetrics = text(renderPrometheus(registry, 'openmetrics'));
+  const openmetrics = text(renderPrometheus(registry, { format: 'openmetrics' }));
   const { types } = parse(openmetrics);
   expect(types.get('envoy_cluster_upstream_rq')).toBe('counter');
   expect(types.get('envoy_listener_added')).toBe('unknown');
@@ -122,9 +121,9 @@ test('series that go while the text is written do no harm', () => {
 });
 
 test('[CL-07] /stats shows dotted names, sorted', () => {
-  const lines = text(renderStatsText(filled(), (name) => /cluster|duration/.test(name))).split(
-    '\n',
-  );
+  const lines = text(
+    renderStatsText(filled(), { wanted: (name) => /cluster|duration/.test(name), usedOnly: false }),
+  ).split('\n');
   expect(lines).toEqual([
     'cluster.outbound|80||reviews.membership_healthy: -1.5',
     'cluster.outbound|80||reviews.upstream_rq_total: 3',
@@ -136,7 +135,7 @@ test('[CL-07] /stats shows dotted names, sorted', () => {
 test('[CL-07] /stats?format=json is JSON whatever the values are', () => {
   const registry = filled();
   registry.gauge('odd', 'Odd').set(Number.NaN);
-  const { stats } = JSON.parse(text(renderStatsJson(registry, all))) as {
+  const { stats } = JSON.parse(text(renderStatsJson(registry))) as {
     stats: { name: string; value: unknown }[];
   };
   expect(stats).toContainEqual({
@@ -144,6 +143,17 @@ test('[CL-07] /stats?format=json is JSON whatever the values are', () => {
     value: 3,
   });
   expect(stats).toContainEqual({ name: 'odd', value: 'NaN' });
+});
+
+test('[CL-07] a filter leaves out series, and families without any', () => {
+  const registry = filled();
+  registry.clusterScope('unused').counter('upstream_rq_total', 'Requests');
+  const exposition = text(
+    renderPrometheus(registry, { wanted: (name) => name.includes('rq_total'), usedOnly: true }),
+  );
+  const { samples, types } = parse(exposition);
+  expect(samples.map(({ name }) => name)).toEqual(['envoy_cluster_upstream_rq_total']);
+  expect([...types.keys()]).toEqual(['envoy_cluster_upstream_rq_total']);
 });
 
 test('a quantile is the upper bound of its bucket', () => {

@@ -1,5 +1,7 @@
-import { type Counter, type Gauge, Histogram } from './metric.ts';
-import type { Family, Series, StatsRegistry } from './stats.ts';
+import { Histogram } from './metric.ts';
+import { renderNumber } from './render-number.ts';
+import { ALL_STATS, isSelected, type StatsSelection } from './render-stats.ts';
+import { type Family, type Series, type StatsRegistry, seriesValue } from './stats.ts';
 
 /**
  * Prometheus' text exposition format 0.0.4, and OpenMetrics 1.0 for scrapers that ask for it. Text
@@ -21,25 +23,39 @@ export function negotiateFormat(accept: string | undefined): ExpositionFormat {
   return accept?.includes('application/openmetrics-text') ? 'openmetrics' : 'prometheus';
 }
 
+export interface ExpositionOptions extends StatsSelection {
+  readonly format: ExpositionFormat;
+}
+
 /** May be read slowly: series that come or go meanwhile are shown or not. */
 export function* renderPrometheus(
   registry: StatsRegistry,
-  format: ExpositionFormat = 'prometheus',
+  options: Partial<ExpositionOptions> = {},
 ): Generator<string> {
+  const { format, ...selection } = { format: 'prometheus' as const, ...ALL_STATS, ...options };
   let chunk = '';
   for (const family of registry.families.values()) {
-    chunk += header(family, format);
-    for (const series of family.series.values()) {
+    let head = header(family, format);
+    for (const series of allSeries(family)) {
+      if (!isSelected(series, selection)) continue;
+      chunk += head;
+      head = '';
       chunk += renderSeries(family, series);
       if (chunk.length >= CHUNK_LENGTH) {
         yield chunk;
         chunk = '';
       }
     }
-    if (family.overflow !== null) chunk += renderSeries(family, family.overflow);
+    // Skipped families cost time as well.
+    if (selection.wanted !== ALL_STATS.wanted) yield '';
   }
   if (format === 'openmetrics') chunk += '# EOF\n';
   if (chunk !== '') yield chunk;
+}
+
+function* allSeries({ series, overflow }: Family): Generator<Series> {
+  yield* series.values();
+  if (overflow !== null) yield overflow;
 }
 
 function header({ name, kind, help }: Family, format: ExpositionFormat): string {
@@ -62,11 +78,6 @@ function renderSeries({ name }: Family, series: Series): string {
     : `${name}{${labelText}} ${renderNumber(value)}\n`;
 }
 
-/** The value of a counter or gauge now. */
-export function seriesValue(series: Series, metric: Counter | Gauge): number {
-  return series.read === null ? metric.value : series.read();
-}
-
 function renderHistogram(name: string, labelText: string, histogram: Histogram): string {
   const { bounds, counts } = histogram;
   const open = labelText === '' ? `${name}_bucket{le="` : `${name}_bucket{${labelText},le="`;
@@ -80,12 +91,6 @@ function renderHistogram(name: string, labelText: string, histogram: Histogram):
   count += counts[bounds.length]!;
   text += `${open}+Inf"} ${count}\n`;
   return `${text}${name}_sum${labels} ${renderNumber(histogram.sum)}\n${name}_count${labels} ${count}\n`;
-}
-
-export function renderNumber(value: number): string {
-  if (Number.isFinite(value)) return String(value);
-  if (Number.isNaN(value)) return 'NaN';
-  return value > 0 ? '+Inf' : '-Inf';
 }
 
 function escapeHelp(help: string): string {

@@ -1,23 +1,32 @@
 import { Histogram } from './metric.ts';
-import { renderNumber, seriesValue } from './render-prometheus.ts';
-import type { Series, StatsRegistry } from './stats.ts';
+import { renderNumber } from './render-number.ts';
+import { type Series, type StatsRegistry, seriesValue } from './stats.ts';
 
 /** The admin port's `/stats`: Envoy's dotted names, sorted, as text or as its JSON. */
 
-/** True where the series is wanted; given the dotted name. */
-export type StatsFilter = (name: string) => boolean;
+/** Which series are shown. */
+export interface StatsSelection {
+  /** Given the dotted name. */
+  readonly wanted: (dotted: string) => boolean;
+  /** Only series that have been added to, as Envoy's `usedonly`. */
+  readonly usedOnly: boolean;
+}
 
-/** Lines per chunk, so that the writer can let the event loop turn. */
-const CHUNK_LINES = 500;
+export const ALL_STATS: StatsSelection = Object.freeze({ wanted: () => true, usedOnly: false });
+
+/** Series per chunk, wanted or not, so that the writer can let the event loop turn. */
+const CHUNK_SERIES = 500;
 
 /** `cluster.a.upstream_rq_total: 3`; histograms as `P50(25) P95(250) P99(250) sum(310) count(12)`. */
-export function* renderStatsText(registry: StatsRegistry, wanted: StatsFilter): Generator<string> {
+export function* renderStatsText(
+  registry: StatsRegistry,
+  selection: StatsSelection = ALL_STATS,
+): Generator<string> {
   let chunk = '';
-  let lines = 0;
-  for (const series of sorted(registry, wanted)) {
-    chunk += `${printable(series.dotted)}: ${renderValue(series)}\n`;
-    lines += 1;
-    if (lines % CHUNK_LINES !== 0) continue;
+  for (const [at, series] of sorted(registry).entries()) {
+    if (isSelected(series, selection))
+      chunk += `${printable(series.dotted)}: ${renderValue(series)}\n`;
+    if (at % CHUNK_SERIES !== CHUNK_SERIES - 1) continue;
     yield chunk;
     chunk = '';
   }
@@ -25,33 +34,43 @@ export function* renderStatsText(registry: StatsRegistry, wanted: StatsFilter): 
 }
 
 /** `{"stats":[{"name":"cluster.a.upstream_rq_total","value":3}, …]}`. */
-export function* renderStatsJson(registry: StatsRegistry, wanted: StatsFilter): Generator<string> {
+export function* renderStatsJson(
+  registry: StatsRegistry,
+  selection: StatsSelection = ALL_STATS,
+): Generator<string> {
   let chunk = '{"stats":[';
-  let lines = 0;
-  for (const series of sorted(registry, wanted)) {
-    const { metric, dotted } = series;
-    const value =
-      metric instanceof Histogram
-        ? {
-            count: metric.count,
-            sum: metric.sum,
-            p50: quantile(metric, 0.5),
-            p99: quantile(metric, 0.99),
-          }
-        : finiteOrText(seriesValue(series, metric));
-    chunk += `${lines === 0 ? '' : ','}\n${JSON.stringify({ name: dotted, value })}`;
-    lines += 1;
-    if (lines % CHUNK_LINES !== 0) continue;
+  let separator = '\n';
+  for (const [at, series] of sorted(registry).entries()) {
+    if (isSelected(series, selection)) {
+      chunk += `${separator}${JSON.stringify({ name: series.dotted, value: jsonValue(series) })}`;
+      separator = ',\n';
+    }
+    if (at % CHUNK_SERIES !== CHUNK_SERIES - 1) continue;
     yield chunk;
     chunk = '';
   }
   yield `${chunk}\n]}\n`;
 }
 
-function sorted(registry: StatsRegistry, wanted: StatsFilter): Series[] {
-  const chosen: Series[] = [];
-  for (const [, series] of registry.series()) if (wanted(series.dotted)) chosen.push(series);
-  return chosen.sort((a, b) => (a.dotted < b.dotted ? -1 : a.dotted > b.dotted ? 1 : 0));
+export function isSelected(series: Series, { wanted, usedOnly }: StatsSelection): boolean {
+  if (usedOnly) {
+    const { metric } = series;
+    const value = metric instanceof Histogram ? metric.count : seriesValue(series, metric);
+    if (value === 0) return false;
+  }
+  return wanted(series.dotted);
+}
+
+function sorted(registry: StatsRegistry): Series[] {
+  const all = Array.from(registry.series(), ([, series]) => series);
+  return all.sort((a, b) => (a.dotted < b.dotted ? -1 : a.dotted > b.dotted ? 1 : 0));
+}
+
+function jsonValue(series: Series): unknown {
+  const { metric } = series;
+  if (!(metric instanceof Histogram)) return finiteOrText(seriesValue(series, metric));
+  const [p50, p99] = [quantile(metric, 0.5), quantile(metric, 0.99)].map(finiteOrText);
+  return { count: metric.count, sum: metric.sum, p50, p99 };
 }
 
 function renderValue(series: Series): string {

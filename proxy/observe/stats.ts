@@ -255,6 +255,11 @@ export class StatsRegistry implements StatsScope {
   }
 }
 
+/** The value of a counter or gauge now. */
+export function seriesValue({ read }: Series, metric: Counter | Gauge): number {
+  return read === null ? metric.value : read();
+}
+
 class Scope implements StatsScope {
   readonly #registry: StatsRegistry;
   readonly #prefix: ScopePrefix;

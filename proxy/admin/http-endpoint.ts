@@ -1,0 +1,270 @@
+import {
+  createServer,
+  type IncomingMessage,
+  type OutgoingHttpHeaders,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
+import { type AddressInfo, isIP } from 'node:net';
+
+/**
+ * A small HTTP server for people, probes and scrapers: a fixed table of paths, everything bounded.
+ * Not in the request path of the mesh, so it stands on node:http.
+ */
+
+export interface EndpointRequest {
+  /** GET (also for HEAD) or POST. */
+  readonly method: 'GET' | 'POST';
+  readonly query: URLSearchParams;
+  readonly accept: string | undefined;
+}
+
+export interface EndpointReply {
+  readonly status: number;
+  readonly contentType: string;
+  /** Pieces are written one a turn of the event loop; an empty piece only gives way. */
+  readonly body: string | Iterable<string>;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Called once the answer has been handed to the socket. */
+  readonly after?: () => void;
+}
+
+export interface EndpointRoute {
+  /** What `/help` says. */
+  readonly help: string;
+  /** Routes that change something take POST only. */
+  readonly method: 'GET' | 'POST';
+  handle(request: EndpointRequest): EndpointReply;
+}
+
+export interface HttpEndpointOptions {
+  /** For error messages: `admin`, `metrics`, `readiness`. */
+  readonly name: string;
+  /** What to change where the port cannot be had. */
+  readonly portSetting: string;
+  readonly routes: ReadonlyMap<string, EndpointRoute>;
+  /**
+   * Answer browsers only from our own pages, and only where the Host header is an address or a name
+   * of this machine (A7.1: cross-site requests, DNS rebinding).
+   */
+  readonly guardBrowsers: boolean;
+  /** More host names for the guard, lower case without port. */
+  readonly allowedHosts?: readonly string[];
+}
+
+export interface BoundAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** The port could not be bound. `message` says which, why, and which setting changes it. */
+export class EndpointListenError extends Error {
+  readonly code = 'WEFT_ENDPOINT_LISTEN';
+}
+
+const CONNECTIONS_MAX = 64;
+const HEADERS_BYTES_MAX = 16 * 1024;
+/** Bodies mean nothing here; a longer one is cut off. */
+const BODY_BYTES_MAX = 64 * 1024;
+const HEADERS_TIMEOUT_MS = 5_000;
+const REQUEST_TIMEOUT_MS = 10_000;
+const KEEP_ALIVE_TIMEOUT_MS = 60_000;
+/** A reader that takes nothing for so long is cut off. */
+const SOCKET_IDLE_TIMEOUT_MS = 60_000;
+
+export class HttpEndpoint {
+  readonly #options: HttpEndpointOptions;
+  readonly #server: Server;
+
+  constructor(options: HttpEndpointOptions) {
+    this.#options = options;
+    this.#server = createServer(
+      {
+        maxHeaderSize: HEADERS_BYTES_MAX,
+        headersTimeout: HEADERS_TIMEOUT_MS,
+        requestTimeout: REQUEST_TIMEOUT_MS,
+        keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+      },
+      (request, response) => this.#onRequest(request, response),
+    );
+    this.#server.maxConnections = CONNECTIONS_MAX;
+    this.#server.setTimeout(SOCKET_IDLE_TIMEOUT_MS);
+  }
+
+  /** Port 0 takes any free one. Rejects with `EndpointListenError`. */
+  listen(address: BoundAddress): Promise<BoundAddress> {
+    const { host, port } = address;
+    return new Promise((resolve, reject) => {
+      const onError = (error: NodeJS.ErrnoException) => {
+        reject(new EndpointListenError(this.#listenMessage(address, error), { cause: error }));
+      };
+      this.#server.once('error', onError);
+      this.#server.listen({ host, port }, () => {
+        this.#server.off('error', onError);
+        // Trouble with one accept (EMFILE) is no reason to end the process.
+        this.#server.on('error', () => {});
+        const bound = this.#server.address() as AddressInfo;
+        resolve({ host: bound.address, port: bound.port });
+      });
+    });
+  }
+
+  /** Stops listening and closes what is open. Safe to call where nothing listens. */
+  close(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#server.close(() => resolve());
+      this.#server.closeAllConnections();
+    });
+  }
+
+  #listenMessage({ host, port }: BoundAddress, error: NodeJS.ErrnoException): string {
+    const { name, portSetting } = this.#options;
+    const reasons = new Map([
+      ['EADDRINUSE', 'another process listens there'],
+      ['EACCES', 'this user may not bind that port'],
+      ['EADDRNOTAVAIL', 'this machine has no such address'],
+    ]);
+    const why = reasons.get(error.code ?? '') ?? error.message;
+    return `the ${name} port cannot be opened on ${hostPort(host, port)}: ${why}; set ${portSetting} to another address`;
+  }
+
+  #onRequest(request: IncomingMessage, response: ServerResponse): void {
+    drainBody(request);
+    let reply: EndpointReply;
+    try {
+      reply = this.#reply(request);
+    } catch (error) {
+      // A bug in one page must not end the proxy that shows it.
+      const message = error instanceof Error ? error.message : String(error);
+      reply = plain(500, `this page failed: ${message}\n`);
+    }
+    void send(request, response, reply);
+  }
+
+  #reply(request: IncomingMessage): EndpointReply {
+    if (this.#options.guardBrowsers) {
+      const refusal = this.#browserRefusal(request);
+      if (refusal !== '') return plain(403, `${refusal}\n`);
+    }
+    const { url = '/', method: verb = '' } = request;
+    const question = url.indexOf('?');
+    const path = question < 0 ? url : url.slice(0, question);
+    const route = this.#options.routes.get(path);
+    if (route === undefined) return plain(404, `no such page; see ${this.#pages()}\n`);
+    const method = verb === 'HEAD' ? 'GET' : verb;
+    if (method !== route.method) {
+      const hint =
+        route.method === 'POST'
+          ? `${path} changes something and takes POST: curl -X POST 'http://<host>${path}'`
+          : `${path} takes GET`;
+      const headers = { allow: route.method === 'GET' ? 'GET, HEAD' : 'POST' };
+      return { ...plain(405, `${hint}\n`), headers };
+    }
+    const query = new URLSearchParams(question < 0 ? '' : url.slice(question + 1));
+    return route.handle({ method: route.method, query, accept: request.headers.accept });
+  }
+
+  /** '' where the request may come in. */
+  #browserRefusal({ headers }: IncomingMessage): string {
+    const host = hostName(headers.host ?? '');
+    const known =
+      isIP(host) !== 0 || host === 'localhost' || (this.#options.allowedHosts ?? []).includes(host);
+    // An address cannot be rebound by DNS; a foreign name can.
+    if (!known) return 'the Host header must be an IP address or localhost';
+    const { origin } = headers;
+    if (origin !== undefined && origin !== `http://${headers.host}`) {
+      return 'requests from pages of another origin are refused';
+    }
+    const site = headers['sec-fetch-site'];
+    if (site !== undefined && site !== 'none' && site !== 'same-origin') {
+      return 'requests from pages of another site are refused';
+    }
+    return '';
+  }
+
+  #pages(): string {
+    const { routes } = this.#options;
+    return routes.has('/help') ? '/help' : [...routes.keys()].join(', ');
+  }
+}
+
+export function plain(status: number, body: string | Iterable<string>): EndpointReply {
+  return { status, contentType: 'text/plain; charset=utf-8', body };
+}
+
+export function json(body: string | Iterable<string>): EndpointReply {
+  return { status: 200, contentType: 'application/json', body };
+}
+
+/** `[::1]:80`, `10.0.0.1:80`. */
+export function hostPort(host: string, port: number): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+/** Names and values are data: browsers must neither guess a type nor run anything (A7.2). */
+const SAFETY_HEADERS = {
+  'x-content-type-options': 'nosniff',
+  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+  'cross-origin-resource-policy': 'same-origin',
+  'cache-control': 'no-cache, max-age=0',
+};
+
+async function send(
+  request: IncomingMessage,
+  response: ServerResponse,
+  { status, contentType, body, headers, after }: EndpointReply,
+): Promise<void> {
+  if (after !== undefined) response.once('close', after);
+  const all: OutgoingHttpHeaders = { 'content-type': contentType, ...SAFETY_HEADERS, ...headers };
+  if (typeof body === 'string') all['content-length'] = Buffer.byteLength(body);
+  response.writeHead(status, all);
+  if (request.method === 'HEAD') {
+    response.end();
+    return;
+  }
+  if (typeof body === 'string') {
+    response.end(body);
+    return;
+  }
+  try {
+    for (const piece of body) {
+      if (response.destroyed) return;
+      if (piece !== '' && !response.write(piece)) await drained(response);
+      else await turn();
+    }
+    response.end();
+  } catch {
+    // The head has left: only a cut-off body tells that something went wrong.
+    response.destroy();
+  }
+}
+
+function drained(response: ServerResponse): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      response.off('drain', done);
+      response.off('close', done);
+      resolve();
+    };
+    response.on('drain', done);
+    response.on('close', done);
+  });
+}
+
+function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+function drainBody(request: IncomingMessage): void {
+  let bodyBytes = 0;
+  request.on('data', (chunk: Buffer) => {
+    bodyBytes += chunk.length;
+    if (bodyBytes > BODY_BYTES_MAX) request.destroy();
+  });
+}
+
+/** Host header without its port, lower case, brackets taken off. */
+function hostName(host: string): string {
+  const match = /^(?:\[([^\]]*)\]|([^:]*))(?::\d+)?$/.exec(host);
+  return (match?.[1] ?? match?.[2] ?? '').toLowerCase();
+}
