@@ -1,5 +1,12 @@
 import { escapeJson } from './escape.ts';
-import { compileFormat, compileParts, type Format, type FormatProblem } from './format.ts';
+import {
+  compileFormat,
+  compileParts,
+  cut,
+  type Format,
+  type FormatProblem,
+  rememberLast,
+} from './format.ts';
 import { compileOperator, type Operator } from './format-operators.ts';
 import { parseFormat } from './format-parser.ts';
 import type { RequestRecord } from './request-record.ts';
@@ -141,10 +148,10 @@ function typedWriter(operator: Operator, lengthMax: number, absent: string): Jso
     };
   }
   const { read } = operator;
+  const quoted = rememberLast((value) => `"${escapeJson(cut(value, lengthMax))}"`);
   return (record) => {
     const value = read(record);
-    if (value === '') return absent;
-    return `"${escapeJson(lengthMax >= 0 ? value.slice(0, lengthMax) : value)}"`;
+    return value === '' ? absent : quoted(value);
   };
 }
 

@@ -91,12 +91,30 @@ function renderer(
     };
   }
   const { read } = operator;
+  const safe = rememberLast((value) => escapeAs(escaping, cut(value, lengthMax)));
   return (record) => {
     const value = read(record);
-    if (value === '') return absent;
-    return escapeAs(
-      escaping,
-      lengthMax >= 0 && value.length > lengthMax ? value.slice(0, lengthMax) : value,
-    );
+    return value === '' ? absent : safe(value);
+  };
+}
+
+/** The first `lengthMax` characters; all where it is negative. */
+export function cut(value: string, lengthMax: number): string {
+  return lengthMax >= 0 && value.length > lengthMax ? value.slice(0, lengthMax) : value;
+}
+
+/**
+ * Most values of a request are those of the request before (method, host, cluster, …): comparing is
+ * cheaper than looking through them again. For functions of a string alone.
+ */
+export function rememberLast(compute: (value: string) => string): (value: string) => string {
+  let last = '';
+  let lastResult = compute('');
+  return (value) => {
+    if (value !== last) {
+      lastResult = compute(value);
+      last = value;
+    }
+    return lastResult;
   };
 }
