@@ -111,8 +111,8 @@ interface KnownService {
 
 /**
  * The registry of sidecars that register themselves by opening a stream (DS-04). A workload registers only for its
- * own namespace and account (A6.5). One that comes back within its lease, or that starts again at another address
- * after its stream ended, takes its old entry's place.
+ * own namespace and account (A6.5). Its address is part of what an entry is: replicas may share a name, and one that
+ * starts again somewhere else leaves its old entry to the lease.
  */
 export class WorkloadRegistrations implements Registry {
   readonly name = 'sidecars';
@@ -143,7 +143,6 @@ export class WorkloadRegistrations implements Registry {
         `workload ${request.namespace}/${request.workload} at ${request.address} is registered with another identity`,
       );
     }
-    this.#replaceEnded(request, key);
     if (old === undefined && this.#entries.size >= this.#options.workloadsMax) {
       return {
         ok: false,
@@ -228,20 +227,6 @@ export class WorkloadRegistrations implements Registry {
       return invalid('a registration needs a host, an address and a workload name');
     }
     return null;
-  }
-
-  /** Entries of the same workload whose stream has ended: this is the one that started again. */
-  #replaceEnded(request: RegistrationRequest, key: string): void {
-    for (const other of this.#services.get(request.host)?.entries.values() ?? []) {
-      if (
-        other.key !== key &&
-        other.expiresAtMs !== 0 &&
-        other.record.workload === request.workload &&
-        other.record.namespace === request.namespace
-      ) {
-        this.#remove(other);
-      }
-    }
   }
 
   #put(key: string, record: RegistrationRecord, expiresAtMs: number): Entry {

@@ -10,12 +10,6 @@ import { outboundClusters, outboundEndpoints } from './outbound-resources.ts';
 import type { ProxyView } from './proxy-view.ts';
 import { explicitProxyRoutes } from './routes.ts';
 
-/**
- * The order in which types are pushed: make before break. Clusters and their endpoints are there before a listener
- * or a route names them; what is no longer used is removed after all of it (xds.md 5.2, rule 13).
- */
-export const PUSH_ORDER = [TYPE_CLUSTER, TYPE_ENDPOINT, TYPE_LISTENER, TYPE_ROUTE] as const;
-
 export type ResourceMap<T extends ResourceType = ResourceType> = ReadonlyMap<
   string,
   DiscoveryResource<T>
