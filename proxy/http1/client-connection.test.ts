@@ -86,9 +86,19 @@ describe('request heads', () => {
   test('a head that contradicts its length is not sent, and the connection stays usable', () => {
     const { transport, request, connection } = connect();
     const { events } = request(head('PUT', ['content-length', '3']), true);
-    expect(events).toEqual(['reset localReset http1.outgoing_content_length_mismatch']);
+    expect(events).toEqual(['reset localReset http1.invalid_outgoing_head']);
     expect(transport.sent).toBe('');
     expect(connection.capacity).toBe(1);
+  });
+
+  test('[A2.6] a path that would end the request line is not sent', () => {
+    for (const path of ['', '/a b', '/a\r\nx: y', '/\u010a', '/a#b', '/\x7f']) {
+      const { transport, request } = connect();
+      const given = head('GET');
+      given.path = path;
+      expect(request(given, true).events).toEqual(['reset localReset http1.invalid_outgoing_head']);
+      expect(transport.sent).toBe('');
+    }
   });
 
   test('a second request while one is under way is refused', () => {

@@ -106,7 +106,8 @@ export class Http1ClientConnection implements ClientConnection {
   }
 
   /**
-   * A request whose `content-length` contradicts itself or `endStream` is not sent: the sink gets
+   * A request whose `content-length` contradicts itself or `endStream`, or whose path could not be
+   * read back, is not sent: the sink gets
    * `onReset('localReset')` before this returns, and the connection stays usable.
    */
   request(head: RequestHead, endStream: boolean, sink: ResponseSink): ClientStream {
@@ -115,8 +116,7 @@ export class Http1ClientConnection implements ClientConnection {
     const text = this.capacity > 0 ? this.#encoder.request(head, endStream) : '';
     if (text === '') {
       stream.active = false;
-      const detail =
-        this.capacity > 0 ? 'http1.outgoing_content_length_mismatch' : 'http1.no_capacity';
+      const detail = this.capacity > 0 ? 'http1.invalid_outgoing_head' : 'http1.no_capacity';
       sink.onReset('localReset', detail);
       return stream;
     }

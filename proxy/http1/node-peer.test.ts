@@ -251,3 +251,134 @@ describe('client role with a node:http server', () => {
     expect((await send('/none')).status).toBe(204);
   });
 });
+
+/** Both roles joined: the thinnest proxy, with back-pressure both ways. */
+async function proxyTo(upstreamPort: number): Promise<number> {
+  return listen(
+    net.createServer({ allowHalfOpen: true }, (socket) => {
+      const connection = new Http1ServerConnection(
+        new SocketTransport(socket),
+        {
+          onRequest(downstream, head, endStream): BodySink {
+            const upstreamSocket = net.connect({
+              port: upstreamPort,
+              host: '127.0.0.1',
+              allowHalfOpen: true,
+            });
+            open.push({ close: () => upstreamSocket.destroy() });
+            const client = new Http1ClientConnection(
+              new SocketTransport(upstreamSocket),
+              { onStreamEnd() {} },
+              http1ClientOptions(),
+            );
+            attach(upstreamSocket, client);
+            const upstream = client.request(head, endStream, {
+              onInformational: (response) => downstream.writeInformational(response),
+              onResponse: (response, end) => downstream.writeHead(response, end),
+              onData: (chunk, end) => {
+                if (!downstream.writeData(chunk, end)) upstream.pause();
+              },
+              onTrailers: (trailers) => downstream.writeTrailers(trailers),
+              onReset: (reason) => downstream.reset(reason),
+              onDrain: () => downstream.resume(),
+            });
+            return {
+              onData: (chunk, end) => {
+                if (!upstream.writeData(chunk, end)) downstream.pause();
+              },
+              onTrailers: (trailers) => upstream.writeTrailers(trailers),
+              onReset: (reason) => upstream.reset(reason),
+              onDrain: () => upstream.resume(),
+            };
+          },
+          onProtocolError() {},
+        },
+        http1ServerOptions(),
+      );
+      attach(socket, connection);
+    }),
+  );
+}
+
+describe('both roles as a proxy between node:http and node:http', () => {
+  test('[D14] a big body goes both ways, chunked and sized', async () => {
+    const app = await listen(http.createServer((request, response) => request.pipe(response)));
+    const port = await proxyTo(app);
+    const big = Buffer.alloc(8_000_000, 'weft');
+    const chunked = await nodeRequest({ port, method: 'POST' }, (request) => {
+      request.write(big);
+      request.end();
+    });
+    expect(chunked.body.equals(big)).toBe(true);
+    const sized = await nodeRequest(
+      { port, method: 'POST', headers: { 'content-length': big.length } },
+      (request) => request.end(big),
+    );
+    expect(sized.body.equals(big)).toBe(true);
+  });
+
+  test('[PR-09] WebSocket upgrade and what follows it', async () => {
+    const server = http.createServer();
+    server.on('upgrade', (request, socket) => {
+      socket.write(
+        `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${request.headers.upgrade}\r\n\r\nhello `,
+      );
+      socket.pipe(socket);
+    });
+    const port = await proxyTo(await listen(server));
+    const received = await new Promise<string>((resolve, reject) => {
+      const request = http.request({
+        port,
+        headers: { connection: 'Upgrade', upgrade: 'websocket', 'sec-websocket-key': 'x' },
+      });
+      request.on('error', reject);
+      request.on('upgrade', (response, socket, head) => {
+        let text = head.toString();
+        expect(response.headers.upgrade).toBe('websocket');
+        socket.on('data', (bytes: Buffer) => {
+          text += bytes.toString();
+        });
+        socket.on('end', () => resolve(text));
+        socket.end('frames');
+      });
+      request.end();
+    });
+    expect(received).toBe('hello frames');
+  });
+
+  test('100 Continue passes, and the body follows it', async () => {
+    const app = await listen(
+      http
+        .createServer((request, response) => request.pipe(response))
+        .on('checkContinue', (request: http.IncomingMessage, response: http.ServerResponse) => {
+          response.writeContinue();
+          request.pipe(response);
+        }),
+    );
+    const port = await proxyTo(app);
+    let continued = false;
+    const answer = await nodeRequest(
+      { port, method: 'PUT', headers: { expect: '100-continue', 'content-length': 4 } },
+      (request) => {
+        request.on('continue', () => {
+          continued = true;
+          request.end('body');
+        });
+        request.flushHeaders();
+      },
+    );
+    expect([continued, answer.body.toString()]).toEqual([true, 'body']);
+  });
+
+  test('[I4] an upstream that dies in its body is seen as an error by the client', async () => {
+    const app = await listen(
+      http.createServer((_request, response) => {
+        response.write('part', () => response.socket?.destroy());
+      }),
+    );
+    const port = await proxyTo(app);
+    await expect(nodeRequest({ port }, (request) => request.end())).rejects.toThrow(
+      /aborted|hang up|ECONNRESET/,
+    );
+  });
+});
