@@ -41,6 +41,7 @@ export function readDocuments(text: string, file: string): Documents {
     if (document.problems.length > 0) reader.syntax();
     else reader.object(document.value, []);
   }
+  problems.sort((a, b) => a.line - b.line || a.column - b.column);
   return { objects, problems };
 }
 

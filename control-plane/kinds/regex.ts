@@ -26,8 +26,8 @@ export const REGEX: TextFormat = {
 };
 
 /**
- * An upper bound of the instructions a pattern compiles to, without compiling it: its length times the largest
- * product of nested counted repetitions. `(a{100}b{2}){10}` is 16 × 1000.
+ * Bounds the instructions that a pattern compiles to (they are at most twice this), without compiling it: its length
+ * times the largest product of nested counted repetitions. `(a{100}b{2}){10}` is 16 × 1000.
  */
 export function regexCost(pattern: string): number {
   if (pattern.length > REGEX_CHARS_MAX) return REGEX_CHARS_MAX;
