@@ -95,6 +95,7 @@ test('[CL-07] POST does what it says', async () => {
   for (const path of [
     '/drain_listeners?graceful',
     '/drain_listeners?inboundonly',
+    '/drain',
     '/healthcheck/fail',
     '/healthcheck/ok',
     '/reopen_logs',
@@ -104,6 +105,7 @@ test('[CL-07] POST does what it says', async () => {
   expect(source.actions).toEqual([
     'drain {"graceful":true,"inboundOnly":false}',
     'drain {"graceful":false,"inboundOnly":true}',
+    'drain {"graceful":true,"inboundOnly":false}',
     'healthcheck false',
     'healthcheck true',
     'reopen',

@@ -103,6 +103,9 @@ function adminRoutes(options: AdminServerOptions): ReadonlyMap<string, EndpointR
       inboundOnly: query.has('inboundonly'),
     }),
   );
+  change('/drain', 'as /drain_listeners?graceful', () =>
+    source.drainListeners({ graceful: true, inboundOnly: false }),
+  );
   change('/healthcheck/fail', 'report not ready', () => source.setHealthCheck(false));
   change('/healthcheck/ok', 'report ready again', () => source.setHealthCheck(true));
   change('/reopen_logs', 'open access-log files again, after rotation', () => source.reopenLogs());

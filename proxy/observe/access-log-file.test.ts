@@ -128,6 +128,22 @@ test('[D28] a full disk costs lines, which are counted and told once; writing go
   expect(troubles).toEqual(['/dev/full ENOSPC']);
 });
 
+test('[D29] lines that a stopped reader leaves behind at the end are counted', async () => {
+  const registry = new StatsRegistry();
+  const files = new AccessLogFiles(registry);
+  const path = join(directory, 'pipe');
+  execFileSync('mkfifo', [path]);
+  const reader = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  const file = opened(files.open(path));
+  for (let at = 0; at < 5_000; at += 1) file.write(`${'x'.repeat(99)}\n`);
+  expect(await files.close(200)).toBe(false);
+  const written = value(registry, 'weft_access_log_lines_total');
+  const lost = value(registry, 'weft_access_log_dropped_lines_total', 'write_failed');
+  expect(written + lost).toBe(5_000);
+  expect(value(registry, 'weft_access_log_buffered_bytes')).toBe(0);
+  closeSync(reader);
+});
+
 test('a closed file drops and counts', async () => {
   const registry = new StatsRegistry();
   const files = new AccessLogFiles(registry);

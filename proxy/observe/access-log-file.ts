@@ -81,7 +81,7 @@ export class AccessLogFiles {
     return done.every(Boolean);
   }
 
-  /** `flush`, then closes; lines that come later are dropped. */
+  /** `flush`, then closes; lines that are left, or come later, are dropped and counted. */
   async close(timeoutMs: number): Promise<boolean> {
     const done = await this.flush(timeoutMs);
     for (const file of this.#files.values()) file.close();
@@ -175,6 +175,13 @@ export class AccessLogFile implements LineSink {
     if (this.#closed) return;
     this.#closed = true;
     this.#cancelTimer();
+    const leftLines =
+      this.#lines.length - this.#first + (this.#batch === null ? 0 : this.#batchLines);
+    this.#stats.droppedFailed.add(leftLines);
+    this.#stats.bufferedBytes.add(-this.#queuedBytes);
+    this.#lines = [];
+    this.#first = 0;
+    this.#queuedBytes = 0;
     if (!this.#writing) closeFd(this.#fd);
   }
 
