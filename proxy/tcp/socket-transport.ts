@@ -38,7 +38,9 @@ const NO_CHUNKS: (Buffer | string)[] = [];
 export class SocketTransport implements Transport, TimerOwner {
   readonly socket: Socket;
   readonly #timers: TimerLists;
-  readonly #options: SocketTransportOptions;
+  readonly #highWatermarkBytes: number;
+  /** May be set when it is known who uses the transport. */
+  delayedCloseMs: number;
   #receiver: TransportReceiver;
   #chunks: (Buffer | string)[] = NO_CHUNKS;
   /** Bytes in `#chunks`. */
@@ -52,6 +54,7 @@ export class SocketTransport implements Transport, TimerOwner {
   #closing = false;
   #closeTimer: Timer | null = null;
   #attached = false;
+  #readingPaused = false;
   #closeTold = false;
   #failure = '';
   bytesReceived = 0;
@@ -60,7 +63,8 @@ export class SocketTransport implements Transport, TimerOwner {
   constructor(socket: Socket, timers: TimerLists, options: SocketTransportOptions) {
     this.socket = socket;
     this.#timers = timers;
-    this.#options = options;
+    this.#highWatermarkBytes = options.highWatermarkBytes;
+    this.delayedCloseMs = options.delayedCloseMs;
     this.#receiver = UNATTACHED;
     (socket as SocketWithTransport)[OWNER] = this;
     socket.on('error', onError);
@@ -82,7 +86,6 @@ export class SocketTransport implements Transport, TimerOwner {
     this.socket.on('data', onData);
     if (!this.#readingPaused) this.socket.resume();
   }
-  #readingPaused = false;
 
   /** Takes every listener off, so that a TLS session can be laid over the socket. Nothing was written. */
   detach(): Socket {
@@ -117,7 +120,7 @@ export class SocketTransport implements Transport, TimerOwner {
       this.bytesSent += length;
       this.#askFlush();
     }
-    if (this.bufferedBytes <= this.#options.highWatermarkBytes) return true;
+    if (this.bufferedBytes <= this.#highWatermarkBytes) return true;
     this.#blocked = true;
     return false;
   }
@@ -132,9 +135,9 @@ export class SocketTransport implements Transport, TimerOwner {
     if (this.#closing || this.socket.destroyed) return;
     this.#closing = true;
     this.end();
-    if (this.#options.delayedCloseMs === 0) return;
+    if (this.delayedCloseMs === 0) return;
     this.#closeTimer ??= new Timer(this, 0);
-    this.#timers.arm(this.#closeTimer, this.#options.delayedCloseMs);
+    this.#timers.arm(this.#closeTimer, this.delayedCloseMs);
     // Reading on to the peer's FIN keeps the kernel from answering late bytes with a RST, which
     // could overtake the response that is still in flight (RFC 9112 §9.6).
     this.#readingPaused = false;
@@ -174,7 +177,7 @@ export class SocketTransport implements Transport, TimerOwner {
     else if (chunks.length > 1) writeJoined(socket, chunks, pendingBytes);
     if (this.#endAsked) {
       // Without a delayed close the descriptor goes once the bytes are with the kernel.
-      if (this.#closing && this.#options.delayedCloseMs === 0) socket.destroySoon();
+      if (this.#closing && this.delayedCloseMs === 0) socket.destroySoon();
       else socket.end();
     }
     if (this.#blocked) this.#tellDrained();

@@ -1,0 +1,170 @@
+import { createServer, type Server, type Socket } from 'node:net';
+import { formatAddress } from '../tcp/socket-address.ts';
+import { AcceptedConnection } from './accepted-connection.ts';
+import type { CompiledListener, ListenerDeps } from './compiled-listener.ts';
+import type { ListenerConfig } from './listener-config.ts';
+import { ListenerStats } from './listener-stats.ts';
+import type { OriginalDestination } from './original-destination.ts';
+
+/** Finds the listener that owns an original destination, and asks the kernel for it. */
+export interface Redirection {
+  originalDestination(socket: Socket): OriginalDestination | null;
+  owner(destination: OriginalDestination): CompiledListener | null;
+}
+
+export type ListenResult =
+  | { readonly kind: 'listening'; readonly address: string; readonly port: number }
+  /** `bindToPort` is false: connections come from other listeners. */
+  | { readonly kind: 'unbound' }
+  | { readonly kind: 'problem'; readonly detail: string };
+
+/** Connections that the kernel holds until they are accepted. */
+const BACKLOG = 1_024;
+/** Lines a second of refused connections in the operational log; the counters have them all. */
+const REFUSALS_LOGGED_PER_S = 10;
+
+/** One listener: its socket, its configuration, its connections. */
+export class LiveListener {
+  readonly name: string;
+  readonly deps: ListenerDeps;
+  readonly stats: ListenerStats;
+  /** Swapped in one assignment; connections keep what they began with. */
+  compiled: CompiledListener;
+  readonly connections = new Set<AcceptedConnection>();
+  readonly #redirection: Redirection;
+  #server: Server | null = null;
+  #draining = false;
+  #logWindowMs = 0;
+  #loggedInWindow = 0;
+
+  constructor(compiled: CompiledListener, deps: ListenerDeps, redirection: Redirection) {
+    const { config } = compiled;
+    this.name = config.name;
+    this.deps = deps;
+    this.compiled = compiled;
+    this.#redirection = redirection;
+    const address = formatAddress(config.address, config.port);
+    this.stats = new ListenerStats(deps.stats, config.name, address, () => this.connections.size);
+  }
+
+  get config(): ListenerConfig {
+    return this.compiled.config;
+  }
+
+  /** What is bound: the configured port, or the one that the kernel chose for 0. Null when not bound. */
+  get bound(): { readonly address: string; readonly port: number } | null {
+    const address = this.#server?.address();
+    if (address === null || address === undefined || typeof address === 'string') return null;
+    return { address: address.address, port: address.port };
+  }
+
+  listen(): Promise<ListenResult> {
+    const { config } = this;
+    if (!config.bindToPort) return Promise.resolve({ kind: 'unbound' });
+    const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true });
+    server.on('connection', (socket) => this.#onSocket(socket));
+    return new Promise((resolve) => {
+      const onListenError = (error: NodeJS.ErrnoException) => {
+        resolve({ kind: 'problem', detail: this.#listenProblem(error) });
+      };
+      server.once('error', onListenError);
+      server.listen(
+        {
+          host: config.address,
+          port: config.port,
+          backlog: BACKLOG,
+          ipv6Only: config.address.includes(':'),
+        },
+        () => {
+          server.removeListener('error', onListenError);
+          server.on('error', (error) => {
+            this.deps.log.error({ listener: this.name, err: error }, 'listener socket failed');
+          });
+          this.#server = server;
+          const { address, port } = this.bound!;
+          resolve({ kind: 'listening', address, port });
+        },
+      );
+    });
+  }
+
+  /** New connections get `compiled`; those under way are asked to finish. */
+  swap(compiled: CompiledListener): void {
+    this.compiled = compiled;
+    for (const connection of [...this.connections]) connection.drain();
+  }
+
+  /** Every connection is asked to finish, later ones at once when they are accepted. */
+  drain(): void {
+    this.#draining = true;
+    for (const connection of [...this.connections]) connection.drain();
+  }
+
+  stopAccepting(): void {
+    this.#server?.close();
+    this.#server = null;
+  }
+
+  /** Ends everything now. */
+  destroy(): void {
+    this.stopAccepting();
+    for (const connection of [...this.connections]) connection.destroy();
+    this.stats.close();
+  }
+
+  /** For `AcceptedConnection` only. */
+  onConnectionEnd(connection: AcceptedConnection): void {
+    if (this.connections.delete(connection)) this.stats.connectionsDestroyed.value++;
+  }
+
+  /** For `AcceptedConnection` only. */
+  logRefusal(level: 'info' | 'warn', remote: string, port: number, reason: string): void {
+    const nowMs = this.deps.timers.clock.nowMs();
+    if (nowMs - this.#logWindowMs >= 1_000) {
+      this.#logWindowMs = nowMs;
+      this.#loggedInWindow = 0;
+    }
+    if (++this.#loggedInWindow > REFUSALS_LOGGED_PER_S) return;
+    this.deps.log[level]({ listener: this.name, remote, port, reason }, 'connection refused');
+  }
+
+  #onSocket(socket: Socket): void {
+    this.stats.connectionsTotal.value++;
+    if (this.connections.size >= this.deps.connectionsPerListenerMax) {
+      this.stats.connectionsOverflow.value++;
+      socket.on('error', ignore);
+      socket.resetAndDestroy();
+      return;
+    }
+    const { useOriginalDst, direction } = this.config;
+    const destination = useOriginalDst ? this.#redirection.originalDestination(socket) : null;
+    // An inbound listener only wants to know the port; the owners are outbound listeners.
+    const owner =
+      destination === null || direction === 'INBOUND' ? null : this.#redirection.owner(destination);
+    const connection = new AcceptedConnection(this, owner ?? this.compiled, socket, destination);
+    this.connections.add(connection);
+    if (this.#draining) connection.drain();
+    try {
+      connection.start();
+    } catch (error) {
+      // A bug of one connection must not end the process.
+      this.deps.log.error({ listener: this.name, err: error }, 'accepting a connection failed');
+      connection.destroy();
+    }
+  }
+
+  #listenProblem(error: NodeJS.ErrnoException): string {
+    const where = formatAddress(this.config.address, this.config.port);
+    const why =
+      error.code === 'EADDRINUSE'
+        ? 'another process has the port (EADDRINUSE)'
+        : error.code === 'EACCES'
+          ? 'the port needs a privilege that this process does not have (EACCES)'
+          : error.code === 'EADDRNOTAVAIL'
+            ? 'the address is not one of this host (EADDRNOTAVAIL)'
+            : error.message;
+    return `listener '${this.name}' cannot listen on ${where}: ${why}`;
+  }
+}
+
+function ignore(): void {}

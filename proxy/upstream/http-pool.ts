@@ -1,0 +1,328 @@
+import type { RequestHead } from '../http/message.ts';
+import { Http1ClientConnection } from '../http1/client-connection.ts';
+import type { SocketTransport } from '../tcp/socket-transport.ts';
+import type { CircuitBreaker } from './circuit-breaker.ts';
+import type { ClusterConfig } from './cluster-config.ts';
+import type { ClusterStats } from './cluster-stats.ts';
+import { ConnectAttempt, type ConnectedInfo, type ConnectorDeps } from './connector.ts';
+import { HttpConnection, type HttpConnectionOwner } from './http-connection.ts';
+import type { PendingStream, StreamFailure, UpstreamSink } from './upstream.ts';
+import type { UpstreamEndpoint } from './upstream-endpoint.ts';
+
+/** What the pools of a cluster share. */
+export interface PoolShared {
+  readonly config: ClusterConfig;
+  readonly breaker: CircuitBreaker;
+  readonly stats: ClusterStats;
+  readonly deps: ConnectorDeps;
+}
+
+/**
+ * The HTTP connections to one endpoint.
+ *
+ * ```
+ * openStream ─▶ ready (LIFO) ──────────────▶ request on a warm connection
+ *            └▶ pending (FIFO, bounded) ─▶ connecting… ─▶ ready
+ *                                    └─▶ failed: all pending fail with it, as in Envoy
+ * ```
+ *
+ * The most recently used connection goes first, so that the others reach their idle timeout.
+ */
+export class HttpPool implements HttpConnectionOwner {
+  readonly #endpoint: UpstreamEndpoint;
+  readonly #shared: PoolShared;
+  /** Connections with room, the most recently used last. */
+  readonly #ready: HttpConnection[] = [];
+  readonly #connections = new Set<HttpConnection>();
+  readonly #attempts = new Set<PoolAttempt>();
+  #pending = new Set<PendingRequest>();
+
+  constructor(endpoint: UpstreamEndpoint, shared: PoolShared) {
+    this.#endpoint = endpoint;
+    this.#shared = shared;
+  }
+
+  /** No connection, none on the way, nothing waiting. */
+  get empty(): boolean {
+    return this.#connections.size + this.#attempts.size + this.#pending.size === 0;
+  }
+
+  openStream(head: RequestHead, endStream: boolean, sink: UpstreamSink): PendingStream {
+    const { breaker, stats } = this.#shared;
+    if (!breaker.requestsOpen) {
+      stats.requestsPendingOverflow.value++;
+      sink.onStreamFailure('overflow', 'max_requests');
+      return NOTHING_PENDING;
+    }
+    const connection = this.#takeReady();
+    if (connection !== null) {
+      this.#start(connection, head, endStream, sink);
+      return NOTHING_PENDING;
+    }
+    if (!breaker.pendingOpen) {
+      stats.requestsPendingOverflow.value++;
+      sink.onStreamFailure('overflow', 'max_pending_requests');
+      return NOTHING_PENDING;
+    }
+    stats.requestsPendingTotal.value++;
+    const pending = new PendingRequest(this, head, endStream, sink);
+    breaker.pendingRequests++;
+    this.#pending.add(pending);
+    this.#connectAsNeeded();
+    return pending;
+  }
+
+  /** For `PendingRequest` only. */
+  cancelPending(pending: PendingRequest): void {
+    if (!this.#pending.delete(pending)) return;
+    this.#shared.breaker.pendingRequests--;
+    // A connection on its way that nobody waits for any more is finished all the same: the next request has it.
+  }
+
+  /** Lets what is under way end; idle connections close now. Requests after it open new connections. */
+  drain(): void {
+    for (const connection of [...this.#connections]) {
+      connection.retired = true;
+      this.#removeReady(connection);
+      if (connection.streams === 0) connection.transport.closeAfterFlush();
+    }
+  }
+
+  /** Ends everything now; for shutdown. */
+  destroy(): void {
+    for (const attempt of this.#attempts) attempt.cancel();
+    this.#shared.breaker.connections -= this.#attempts.size;
+    this.#attempts.clear();
+    for (const connection of [...this.#connections]) connection.transport.destroy();
+    this.#failPending('connectionFailure', 'cluster removed');
+  }
+
+  onStreamsEnded(connection: HttpConnection, ended: number): void {
+    if (ended > 0) {
+      this.#shared.breaker.requests -= ended;
+      this.#endpoint.active -= ended;
+    }
+    if (connection.retired || !connection.codec.reusable) {
+      this.#removeReady(connection);
+      if (connection.streams === 0 && !connection.transport.destroyed) {
+        connection.transport.closeAfterFlush();
+      }
+      this.#connectAsNeeded();
+      return;
+    }
+    if (connection.usable) this.#makeReady(connection);
+  }
+
+  onConnectionClosed(connection: HttpConnection): void {
+    if (!this.#connections.delete(connection)) return;
+    const { breaker, stats, deps } = this.#shared;
+    deps.timers.cancel(connection.idleTimer);
+    this.#removeReady(connection);
+    breaker.connections--;
+    this.#endpoint.connectionsActive--;
+    stats.connectionsDestroyed.value++;
+    stats.bytesReceived.value += connection.transport.bytesReceived;
+    stats.bytesSent.value += connection.transport.bytesSent;
+    this.#connectAsNeeded();
+  }
+
+  onConnectionIdle(connection: HttpConnection): void {
+    if (connection.streams > 0) return;
+    this.#shared.stats.connectionsIdleTimeout.value++;
+    connection.retired = true;
+    this.#removeReady(connection);
+    connection.transport.closeAfterFlush();
+  }
+
+  /** For `PoolAttempt` only. */
+  onConnected(attempt: PoolAttempt, transport: SocketTransport, info: ConnectedInfo): void {
+    this.#attempts.delete(attempt);
+    this.#endpoint.connectionsActive++;
+    const connection = new HttpConnection(transport, info, this);
+    this.#connections.add(connection);
+    transport.attach(connection);
+    this.#makeReady(connection);
+  }
+
+  /** For `PoolAttempt` only. */
+  onConnectFailed(attempt: PoolAttempt, failure: StreamFailure, detail: string): void {
+    const { breaker, stats } = this.#shared;
+    this.#attempts.delete(attempt);
+    breaker.connections--;
+    this.#endpoint.connectFailures++;
+    stats.connectFails.value++;
+    if (failure === 'connectTimeout') stats.connectTimeouts.value++;
+    if (detail.startsWith('SAN mismatch')) stats.tlsFails.value++;
+    this.#failPending(failure, detail);
+  }
+
+  #takeReady(): HttpConnection | null {
+    const ready = this.#ready;
+    while (ready.length > 0) {
+      const connection = ready[ready.length - 1]!;
+      if (connection.usable && !connection.transport.destroyed) return connection;
+      connection.ready = false;
+      ready.pop();
+    }
+    return null;
+  }
+
+  #start(
+    connection: HttpConnection,
+    head: RequestHead,
+    endStream: boolean,
+    sink: UpstreamSink,
+  ): void {
+    const { breaker, stats, deps, config } = this.#shared;
+    deps.timers.cancel(connection.idleTimer);
+    const stream = connection.request(head, endStream, sink);
+    if (stream === null) {
+      this.#armIdle(connection);
+      return;
+    }
+    breaker.requests++;
+    this.#endpoint.active++;
+    this.#endpoint.requestsTotal++;
+    stats.requestsTotal.value++;
+    const limit = config.requestsPerConnectionMax;
+    if (limit > 0 && connection.requests >= limit && !connection.retired) {
+      stats.connectionsMaxRequests.value++;
+      connection.retired = true;
+    }
+    if (!connection.usable) this.#removeReady(connection);
+    sink.onStreamReady(stream, connection.info);
+    connection.info.reused = true;
+  }
+
+  #makeReady(connection: HttpConnection): void {
+    if (!connection.ready) {
+      connection.ready = true;
+      this.#ready.push(connection);
+    }
+    const pending = this.#pending;
+    while (pending.size > 0 && connection.usable && this.#shared.breaker.requestsOpen) {
+      const [next] = pending;
+      pending.delete(next!);
+      this.#shared.breaker.pendingRequests--;
+      this.#start(connection, next!.head, next!.endStream, next!.sink);
+    }
+    if (connection.streams === 0) this.#armIdle(connection);
+  }
+
+  #armIdle(connection: HttpConnection): void {
+    const { config, deps } = this.#shared;
+    let idleMs = config.idleTimeoutMs;
+    const { codec } = connection;
+    if (codec instanceof Http1ClientConnection && codec.peerKeepAliveTimeoutMs > 0) {
+      // Closing before the peer does keeps requests out of its race (D4).
+      const beforePeerMs = Math.max(codec.peerKeepAliveTimeoutMs - KEEP_ALIVE_MARGIN_MS, 1);
+      idleMs = idleMs === 0 ? beforePeerMs : Math.min(idleMs, beforePeerMs);
+    }
+    deps.timers.arm(connection.idleTimer, idleMs);
+  }
+
+  #removeReady(connection: HttpConnection): void {
+    if (!connection.ready) return;
+    connection.ready = false;
+    const at = this.#ready.lastIndexOf(connection);
+    if (at >= 0) this.#ready.splice(at, 1);
+  }
+
+  /** One connection on its way for every request that waits. */
+  #connectAsNeeded(): void {
+    const { breaker, stats } = this.#shared;
+    while (this.#pending.size > this.#attempts.size) {
+      if (!breaker.connectionsOpen) {
+        stats.connectionsOverflow.value++;
+        // Other endpoints hold all connections: one is allowed, or the requests would wait for ever.
+        if (this.#connections.size + this.#attempts.size > 0) return;
+      }
+      this.#startAttempt();
+    }
+  }
+
+  #startAttempt(): void {
+    const { breaker, stats, deps, config } = this.#shared;
+    const endpoint = this.#endpoint;
+    const attempt = new PoolAttempt(this, endpoint, config, deps);
+    this.#attempts.add(attempt);
+    breaker.connections++;
+    stats.connectionsTotal.value++;
+    endpoint.connectionsTotal++;
+    attempt.start();
+  }
+
+  #failPending(failure: StreamFailure, detail: string): void {
+    const failed = this.#pending;
+    if (failed.size === 0) return;
+    // Sinks may ask again at once; what they ask for stands in the new set.
+    this.#pending = new Set();
+    this.#shared.breaker.pendingRequests -= failed.size;
+    this.#shared.stats.requestsPendingFailureEject.value += failed.size;
+    for (const pending of failed) {
+      if (!pending.cancelled) pending.sink.onStreamFailure(failure, detail);
+    }
+  }
+}
+
+/** A peer that says `keep-alive: timeout=5` is not used after 4.5 s of rest. */
+const KEEP_ALIVE_MARGIN_MS = 500;
+
+/** A request that waits for a connection. */
+class PendingRequest implements PendingStream {
+  readonly #pool: HttpPool;
+  readonly head: RequestHead;
+  readonly endStream: boolean;
+  readonly sink: UpstreamSink;
+  cancelled = false;
+
+  constructor(pool: HttpPool, head: RequestHead, endStream: boolean, sink: UpstreamSink) {
+    this.#pool = pool;
+    this.head = head;
+    this.endStream = endStream;
+    this.sink = sink;
+  }
+
+  cancel(): void {
+    this.cancelled = true;
+    this.#pool.cancelPending(this);
+  }
+}
+
+/** A connection on its way into the pool. */
+class PoolAttempt {
+  readonly #attempt: ConnectAttempt;
+
+  constructor(
+    pool: HttpPool,
+    endpoint: UpstreamEndpoint,
+    config: ClusterConfig,
+    deps: ConnectorDeps,
+  ) {
+    this.#attempt = new ConnectAttempt(
+      deps,
+      {
+        host: endpoint.host,
+        port: endpoint.port,
+        tls: endpoint.tls,
+        connectTimeoutMs: config.connectTimeoutMs,
+        bindAddress: config.bindAddress,
+        tcpKeepaliveMs: config.tcpKeepaliveMs,
+      },
+      {
+        onConnected: (transport, info) => pool.onConnected(this, transport, info),
+        onConnectFailed: (failure, detail) => pool.onConnectFailed(this, failure, detail),
+      },
+    );
+  }
+
+  start(): void {
+    this.#attempt.start();
+  }
+
+  cancel(): void {
+    this.#attempt.cancel();
+  }
+}
+
+const NOTHING_PENDING: PendingStream = Object.freeze({ cancel: () => {} });

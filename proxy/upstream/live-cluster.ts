@@ -1,0 +1,235 @@
+import type { RequestHead } from '../http/message.ts';
+import type { DestinationService } from '../observe/request-record.ts';
+import type { StatsRegistry } from '../observe/stats.ts';
+import { parseAddress } from '../tcp/socket-address.ts';
+import { CircuitBreaker } from './circuit-breaker.ts';
+import type { ClusterConfig, EndpointAssignment, EndpointConfig } from './cluster-config.ts';
+import { type ClusterGauges, ClusterStats } from './cluster-stats.ts';
+import type { ConnectorDeps } from './connector.ts';
+import { HostSelection } from './host-selection.ts';
+import { HttpPool, type PoolShared } from './http-pool.ts';
+import type { Random } from './lb/load-balancer.ts';
+import { OriginalDestinations } from './original-destinations.ts';
+import { TunnelConnection } from './tunnel-connection.ts';
+import type {
+  Cluster,
+  Endpoint,
+  PendingStream,
+  PickContext,
+  UpstreamSink,
+  UpstreamTunnelSink,
+} from './upstream.ts';
+import { endpointTls, tlsFingerprint, UpstreamEndpoint } from './upstream-endpoint.ts';
+
+export interface ClusterDeps extends ConnectorDeps {
+  readonly stats: StatsRegistry;
+  readonly random: Random;
+}
+
+/**
+ * A cluster at work. The object stays while its configuration and endpoints are swapped, so that
+ * requests under way, counters and connections to unchanged endpoints live on.
+ */
+export class LiveCluster implements Cluster, PoolShared, ClusterGauges {
+  readonly name: string;
+  readonly breaker: CircuitBreaker;
+  readonly stats: ClusterStats;
+  readonly deps: ClusterDeps;
+  #config: ClusterConfig;
+  #endpoints = new Map<string, UpstreamEndpoint>();
+  #selection: HostSelection<UpstreamEndpoint>;
+  readonly #originals: OriginalDestinations;
+  #closed = false;
+
+  constructor(config: ClusterConfig, deps: ClusterDeps) {
+    this.name = config.name;
+    this.#config = config;
+    this.deps = deps;
+    this.breaker = new CircuitBreaker(config);
+    this.stats = new ClusterStats(deps.stats, config.name, this);
+    this.#selection = new HostSelection([], config, deps.random);
+    this.#originals = new OriginalDestinations(deps.timers, (host, port) =>
+      this.#makeEndpoint(originalEndpoint(host, port)),
+    );
+  }
+
+  get config(): ClusterConfig {
+    return this.#config;
+  }
+
+  get service(): DestinationService | null {
+    return this.#config.service;
+  }
+
+  get membershipTotal(): number {
+    return this.#config.discovery === 'ORIGINAL_DST' ? this.#originals.size : this.#endpoints.size;
+  }
+
+  get membershipHealthy(): number {
+    return this.#config.discovery === 'ORIGINAL_DST'
+      ? this.#originals.size
+      : this.#selection.healthyCount;
+  }
+
+  /** All endpoints, for `/clusters`. */
+  get endpoints(): readonly UpstreamEndpoint[] {
+    return this.#config.discovery === 'ORIGINAL_DST'
+      ? this.#originals.endpoints
+      : [...this.#endpoints.values()];
+  }
+
+  pickEndpoint(context: PickContext): Endpoint | null {
+    if (this.#config.discovery === 'ORIGINAL_DST') return this.#pickOriginal(context);
+    const selection = this.#selection;
+    let picked = selection.pick();
+    const { tried } = context;
+    if (picked !== null && tried.length > 0) {
+      for (let repick = 0; repick < context.repicksMax && tried.includes(picked!); repick++) {
+        picked = selection.pick();
+      }
+      if (tried.includes(picked!)) picked = selection.pickOther(tried) ?? picked;
+    }
+    if (picked === null) this.stats.connectionsNoneHealthy.value++;
+    return picked;
+  }
+
+  openStream(
+    endpoint: Endpoint,
+    head: RequestHead,
+    endStream: boolean,
+    sink: UpstreamSink,
+  ): PendingStream {
+    return (endpoint as UpstreamEndpoint).pool.openStream(head, endStream, sink);
+  }
+
+  connect(endpoint: Endpoint, sink: UpstreamTunnelSink): PendingStream {
+    const connection = new TunnelConnection(endpoint as UpstreamEndpoint, this, sink);
+    connection.start();
+    return connection;
+  }
+
+  tryRetry(): boolean {
+    const allowed = this.breaker.tryRetry();
+    (allowed ? this.stats.requestsRetry : this.stats.requestsRetryOverflow).value++;
+    return allowed;
+  }
+
+  endRetry(): void {
+    this.breaker.endRetry();
+  }
+
+  /** Swaps the configuration. Connections made with other socket settings end in their own time. */
+  setConfig(config: ClusterConfig): void {
+    const previous = this.#config;
+    this.#config = config;
+    this.breaker.limits = config;
+    const sameSocket =
+      previous.bindAddress === config.bindAddress &&
+      previous.tcpKeepaliveMs === config.tcpKeepaliveMs;
+    for (const endpoint of this.#endpoints.values()) {
+      this.#setTls(endpoint);
+      if (!sameSocket) endpoint.pool.drain();
+    }
+    if (previous.discovery !== config.discovery) this.#originals.drain();
+    this.#rebuild();
+  }
+
+  /** Swaps the endpoints: those that stand in both sets keep their connections and counters. */
+  setAssignment(assignment: EndpointAssignment): void {
+    const next = new Map<string, UpstreamEndpoint>();
+    let changed = false;
+    for (const config of assignment.endpoints) {
+      const key = `${config.address} ${config.port}`;
+      if (next.has(key)) continue; // the same address twice: the first one counts, as in Envoy
+      let endpoint = this.#endpoints.get(key);
+      if (endpoint === undefined) {
+        endpoint = this.#makeEndpoint(config);
+        changed = true;
+      } else {
+        endpoint.config = config;
+        this.#setTls(endpoint);
+      }
+      next.set(key, endpoint);
+    }
+    for (const [key, endpoint] of this.#endpoints) {
+      if (next.has(key)) continue;
+      changed = true;
+      endpoint.removed = true;
+      endpoint.pool.drain();
+    }
+    this.#endpoints = next;
+    this.stats.updateSuccess.value++;
+    if (changed) this.stats.membershipChange.value++;
+    this.#rebuild();
+  }
+
+  /** The cluster is gone: what is under way ends in its own time, its series end now. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    for (const endpoint of this.#endpoints.values()) {
+      endpoint.removed = true;
+      endpoint.pool.drain();
+    }
+    this.#originals.drain();
+    this.stats.close();
+  }
+
+  /** Ends everything now. */
+  destroy(): void {
+    for (const endpoint of this.#endpoints.values()) endpoint.pool.destroy();
+    this.#originals.destroy();
+    this.close();
+  }
+
+  #pickOriginal(context: PickContext): Endpoint | null {
+    const address = parseAddress(context.originalDestination);
+    if (address === null || this.deps.isOwnAddress(address.host, address.port)) {
+      this.stats.connectionsNoneHealthy.value++;
+      return null;
+    }
+    return this.#originals.endpoint(address.host, address.port);
+  }
+
+  #makeEndpoint(config: EndpointConfig): UpstreamEndpoint {
+    const { tls, tlsMatches } = this.#config;
+    return new UpstreamEndpoint(
+      config,
+      endpointTls(config, tlsMatches, tls),
+      this.stats,
+      (endpoint) => new HttpPool(endpoint, this),
+    );
+  }
+
+  #setTls(endpoint: UpstreamEndpoint): void {
+    const tls = endpointTls(endpoint.config, this.#config.tlsMatches, this.#config.tls);
+    // A pool is never shared between TLS identities (A2.6): the old connections go.
+    if (tlsFingerprint(tls) !== tlsFingerprint(endpoint.tls)) endpoint.pool.drain();
+    endpoint.tls = tls;
+  }
+
+  #rebuild(): void {
+    this.#selection = new HostSelection(
+      [...this.#endpoints.values()],
+      this.#config,
+      this.deps.random,
+    );
+  }
+}
+
+/** An endpoint for an address that the app dialled (LB-06). */
+function originalEndpoint(address: string, port: number): EndpointConfig {
+  return {
+    address,
+    port,
+    hostname: address,
+    health: 'UNKNOWN',
+    weight: 1,
+    localityWeight: 1,
+    locality: '',
+    priority: 0,
+    transportSocketMatch: NO_METADATA,
+    workload: null,
+  };
+}
+const NO_METADATA: ReadonlyMap<string, string> = new Map();
