@@ -113,7 +113,6 @@ spec:
       'f.yaml:11:36: spec.http[0].route[0].destination.subsett: unknown field (did you mean subset?)',
       'f.yaml:12:7: spec.http[0].route[0].weigth: unknown field (did you mean weight?)',
       'f.yaml:13:14: spec.http[0].timeout: must be a string such as 10s, is the number 10',
-      'f.yaml:14:13: spec.http[0].fault.delay: fixedDelay is required',
       'f.yaml:14:21: spec.http[0].fault.delay.fixed_delay: unknown field (did you mean fixedDelay?)',
       'f.yaml:15:5: spec.http[0].mirror: known to Istio, not supported by Weft yet: mirroring (TM-14) is not there yet',
     ]);

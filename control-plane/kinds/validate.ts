@@ -219,13 +219,21 @@ function validateObject(
     return copy;
   }
   const before = findings.list.length;
+  const meant = new Set<string>();
   for (const [name, item] of Object.entries(value)) {
     const field = node.fields.get(name);
-    if (field !== undefined) copy[name] = validate(field.schema, item, [...path, name], findings);
-    else findings.push(unknownField(node, name, path));
+    if (field !== undefined) {
+      copy[name] = validate(field.schema, item, [...path, name], findings);
+      continue;
+    }
+    const unknown = unknownField(node, name, path);
+    if (unknown.suggestion !== undefined) meant.add(unknown.suggestion);
+    findings.push(unknown);
   }
   for (const [name, field] of node.fields) {
-    if (field.presence === 'required' && !Object.hasOwn(value, name)) {
+    // A misspelt field is one mistake, not two.
+    const missing = !Object.hasOwn(value, name) && !meant.has(name);
+    if (field.presence === 'required' && missing) {
       findings.push({ path, at: 'name', code: 'required', message: `${name} is required` });
     }
   }
