@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import type { FieldPath } from '../../../proto/field-path.ts';
 import type { AccessLogSink } from '../../observe/access-log.ts';
 import type { AccessLogDestination } from './access-log.ts';
@@ -17,4 +18,18 @@ export interface CompileContext {
   ) => AccessLogSink | { readonly problem: string };
   /** Keeps a certificate or trusted roots written into a TLS context, under the name that it answers. */
   readonly inlineSecret: (secret: InlineSecret) => string;
+}
+
+/** Compiles for the sake of the problems: files are read, nothing is opened and nothing kept. */
+export function checkOnlyContext(
+  root: FieldPath,
+  environment: (name: string) => string | undefined,
+): CompileContext {
+  return {
+    root,
+    readFile: (path) => readFileSync(path),
+    environment,
+    accessLog: () => ({ log() {} }),
+    inlineSecret: () => '',
+  };
 }

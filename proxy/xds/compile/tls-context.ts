@@ -220,7 +220,7 @@ type Parameters = Pick<TlsConfig, 'minVersion' | 'maxVersion' | 'ciphers'>;
 
 /** Versions below TLS 1.2 are refused, whatever is asked for (SC-18). */
 function compileParameters(reader: MessageReader<TlsParameters> | undefined): Parameters {
-  if (reader === undefined) return PLAIN;
+  if (reader === undefined) return { minVersion: 'TLSv1.2', maxVersion: 'TLSv1.3', ciphers: '' };
   const ciphers = reader.take('cipherSuites');
   ciphers.forEach((suite, index) => {
     if (/[[\]|]/.test(suite)) {
