@@ -369,6 +369,8 @@ export class FakeTry implements PendingStream, ClientStream {
     this.ready();
     const head = new ResponseHead(status, [...headers]);
     this.#sink?.onResponse(head, body === '');
+    // A stream that was reset tells nothing more.
+    if (this.resetWith !== '') return this;
     if (body !== '' && body !== null) this.#sink?.onData(Buffer.from(body, 'latin1'), true);
     return this;
   }
