@@ -1,26 +1,78 @@
 import { existsSync, readFileSync } from 'node:fs';
+import { open, rename } from 'node:fs/promises';
 import { z } from 'zod';
 import type { RegistrationRecord } from './workload-registrations.ts';
 
 /**
  * What was registered, kept over a restart: a control plane that comes back knows the endpoints of sidecars that have
- * not come back yet, and tells nobody that they are gone (F4). A record of what was, never of what must be: every
- * entry still has to be taken up again by its sidecar before its lease ends.
+ * not come back yet, and tells nobody that they are gone (F4). A record of what was, never of what must be: each entry
+ * has to be taken up again by its sidecar before its lease ends.
  */
-export function readRegistrations(file: string): RegistrationRecord[] | { problem: string } {
-  if (!existsSync(file)) return [];
-  try {
-    return FILE.parse(JSON.parse(readFileSync(file, 'utf8'))).registrations.map((record) => ({
-      ...record,
-      labels: Object.assign(Object.create(null), record.labels),
-    }));
-  } catch (error) {
-    return { problem: `${file} cannot be read: ${(error as Error).message.slice(0, 500)}` };
-  }
-}
+export class RegistrationFile {
+  readonly #path: string;
+  readonly #export: () => readonly RegistrationRecord[];
+  readonly #onError: (error: unknown) => void;
+  #isDirty = false;
+  #writing: Promise<void> | null = null;
 
-export function formatRegistrations(registrations: readonly RegistrationRecord[]): string {
-  return `${JSON.stringify({ version: 1, registrations })}\n`;
+  constructor(
+    path: string,
+    exportRecords: () => readonly RegistrationRecord[],
+    onError: (error: unknown) => void,
+  ) {
+    this.#path = path;
+    this.#export = exportRecords;
+    this.#onError = onError;
+  }
+
+  /** An absent file holds none. A file that cannot be read is a problem, because who was there is then unknown. */
+  read(): readonly RegistrationRecord[] | { readonly problem: string } {
+    if (!existsSync(this.#path)) return [];
+    try {
+      const { registrations } = FILE.parse(JSON.parse(readFileSync(this.#path, 'utf8')));
+      return registrations.map((record) => ({
+        ...record,
+        labels: Object.assign(Object.create(null), record.labels),
+      }));
+    } catch (error) {
+      return { problem: `${this.#path} cannot be read: ${(error as Error).message.slice(0, 500)}` };
+    }
+  }
+
+  /** Something changed. Writes follow one another; changes meanwhile are joined. The disk never holds others up (F5). */
+  changed(): void {
+    this.#isDirty = true;
+    this.#writing ??= this.#writeAll();
+  }
+
+  /** When all is written. */
+  async flush(): Promise<void> {
+    await this.#writing;
+  }
+
+  async #writeAll(): Promise<void> {
+    while (this.#isDirty) {
+      this.#isDirty = false;
+      try {
+        await this.#write(`${JSON.stringify({ version: 1, registrations: this.#export() })}\n`);
+      } catch (error) {
+        this.#onError(error);
+      }
+    }
+    this.#writing = null;
+  }
+
+  async #write(text: string): Promise<void> {
+    const draft = `${this.#path}.tmp`;
+    const file = await open(draft, 'w', 0o600);
+    try {
+      await file.writeFile(text);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(draft, this.#path);
+  }
 }
 
 const TEXT = z.string().max(4096);

@@ -167,9 +167,9 @@ export class WorkloadRegistrations implements Registry {
     return [...this.#entries.values()].map(({ record }) => record);
   }
 
-  /** Entries of a former run, as if their streams had ended now: who is still there comes back within the lease. */
-  restore(records: readonly RegistrationRecord[]): void {
-    const expiresAtMs = this.#options.clock.nowMs() + this.#options.leaseMs;
+  /** Entries of a former run, as if their streams had ended now: who is still there comes back within `leaseMs`. */
+  restore(records: readonly RegistrationRecord[], leaseMs = this.#options.leaseMs): void {
+    const expiresAtMs = this.#options.clock.nowMs() + leaseMs;
     for (const record of records.slice(0, this.#options.workloadsMax)) {
       const key = entryKey(record);
       if (!this.#entries.has(key)) this.#put(key, record, expiresAtMs);

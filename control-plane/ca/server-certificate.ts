@@ -1,0 +1,135 @@
+import { generateKeyPairSync } from 'node:crypto';
+import { isIP } from 'node:net';
+import { experimental, type ServerCredentials } from '@grpc/grpc-js';
+import { spiffeId } from '../auth/spiffe-id.ts';
+import type { Authority } from './authority.ts';
+
+export interface ServerCertificateOptions {
+  /** Asked at each renewal, so that a rotated authority takes over. */
+  readonly authority: () => Authority;
+  readonly trustDomain: string;
+  /** Host names and IP addresses that clients may use beside `SERVER_NAMES`. */
+  readonly names: readonly string[];
+  /** Milliseconds. */
+  readonly ttlMs: number;
+  readonly schedule: (delayMs: number, callback: () => void) => () => void;
+  readonly log: {
+    info(fields: object, message: string): void;
+    error(fields: object, message: string): void;
+  };
+}
+
+/** Names under which every control plane answers; Istio's among them, so that its agents accept it. */
+export const SERVER_NAMES: readonly string[] = [
+  'localhost',
+  'weft',
+  'weft.weft-system.svc',
+  'istiod.istio-system.svc',
+  'istiod.istio-system.svc.cluster.local',
+  '127.0.0.1',
+  '::1',
+];
+
+/**
+ * The certificate of the control plane's own TLS port, from its own authority: a new key and certificate at half of
+ * the life of the old one, taken up by the next handshake, no connection dropped (SC-05). Clients may show a
+ * certificate of the mesh and need not, because the first thing they do here is to ask for one.
+ */
+export class ServerCertificate {
+  readonly credentials: ServerCredentials;
+  readonly #options: ServerCertificateOptions;
+  #cancel: (() => void) | null = null;
+  #isClosed = false;
+  #roots: experimental.CaCertificateUpdate | null = null;
+  #identity: experimental.IdentityCertificateUpdate | null = null;
+  readonly #rootListeners = new Set<experimental.CaCertificateUpdateListener>();
+  readonly #identityListeners = new Set<experimental.IdentityCertificateUpdateListener>();
+
+  private constructor(options: ServerCertificateOptions) {
+    this.#options = options;
+    const provider = this.#provider();
+    this.credentials = experimental.createCertificateProviderServerCredentials(
+      provider,
+      provider,
+      false,
+    );
+  }
+
+  static async open(options: ServerCertificateOptions): Promise<ServerCertificate> {
+    const certificate = new ServerCertificate(options);
+    await certificate.renew();
+    return certificate;
+  }
+
+  /** At once, e.g. after a change of the authority or its roots. */
+  async renew(): Promise<void> {
+    const { authority, trustDomain, names, ttlMs } = this.#options;
+    const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const all = [...new Set([...SERVER_NAMES, ...names])];
+    const current = authority();
+    const { chainPem } = await current.issue({
+      publicKey,
+      uris: [
+        spiffeId({
+          trustDomain,
+          namespace: 'istio-system',
+          serviceAccount: 'istiod-service-account',
+        }),
+      ],
+      dnsNames: all.filter((name) => isIP(name) === 0),
+      ipAddresses: all.filter((name) => isIP(name) !== 0),
+      ttlMs,
+    });
+    if (this.#isClosed) return;
+    this.#roots = { caCertificate: Buffer.from(current.rootsPem) };
+    this.#identity = {
+      certificate: Buffer.from(chainPem),
+      privateKey: Buffer.from(privateKey.export({ type: 'pkcs8', format: 'pem' })),
+    };
+    for (const listener of this.#rootListeners) listener(this.#roots);
+    for (const listener of this.#identityListeners) listener(this.#identity);
+    this.#schedule(ttlMs / 2);
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#cancel?.();
+  }
+
+  /** What gRPC asks for the contexts of new handshakes. */
+  #provider(): experimental.CertificateProvider {
+    return {
+      addCaCertificateListener: (listener) => {
+        this.#rootListeners.add(listener);
+        listener(this.#roots);
+      },
+      removeCaCertificateListener: (listener) => {
+        this.#rootListeners.delete(listener);
+      },
+      addIdentityCertificateListener: (listener) => {
+        this.#identityListeners.add(listener);
+        listener(this.#identity);
+      },
+      removeIdentityCertificateListener: (listener) => {
+        this.#identityListeners.delete(listener);
+      },
+    };
+  }
+
+  #schedule(delayMs: number): void {
+    this.#cancel?.();
+    this.#cancel = this.#options.schedule(Math.min(delayMs, TIMER_MS_MAX), () => {
+      this.renew().then(
+        () => this.#options.log.info({}, 'server certificate renewed'),
+        (error: unknown) => {
+          this.#options.log.error({ err: error }, 'the server certificate could not be renewed');
+          this.#schedule(RETRY_MS);
+        },
+      );
+    });
+  }
+}
+
+const RETRY_MS = 30_000;
+/** Node's timers overflow beyond. */
+const TIMER_MS_MAX = 2 ** 31 - 1;

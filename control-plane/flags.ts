@@ -1,0 +1,247 @@
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import type { ControlPlaneOptions } from './control-plane.ts';
+import { DURATION_MS_MAX, parseDurationMs } from './kinds/duration.ts';
+import { type ListenAddress, parseListenAddress } from './listen-address.ts';
+import { MESH_DEFAULTS } from './mesh/mesh-options.ts';
+import { REGISTRATION_DEFAULTS } from './registry/workload-registrations.ts';
+import { DEBOUNCE_DEFAULTS } from './xds/debounce.ts';
+
+export interface ControlPlaneFlags {
+  readonly options: ControlPlaneOptions;
+  readonly logLevel: string;
+}
+
+export type ParsedFlags =
+  | { readonly kind: 'run'; readonly flags: ControlPlaneFlags }
+  /** Help was asked for and printed (0), or the flags are wrong, which was said (2). */
+  | { readonly kind: 'exit'; readonly exitCode: number };
+
+export interface FlagOutput {
+  readonly out: (text: string) => void;
+  readonly talk: (text: string) => void;
+}
+
+/** Reads `weft control-plane`'s flags, each of which may also come as `WEFT_<FLAG>` (`--xds` as `WEFT_XDS`). */
+export function parseControlPlaneFlags(
+  argv: readonly string[],
+  env: NodeJS.ProcessEnv,
+  version: string,
+  output: FlagOutput,
+): ParsedFlags {
+  const command = new Command('weft control-plane')
+    .description('The control plane: discovery, certificates and the configuration API.')
+    .exitOverride()
+    .allowExcessArguments(false)
+    .showSuggestionAfterError(true)
+    .configureOutput({ writeOut: output.out, writeErr: output.talk });
+  const fromEnvironment: string[] = [];
+  for (const { flag, summary, fallback, read, choices } of FLAGS) {
+    const option = new Option(flag, summary);
+    const name = option.attributeName();
+    const variable = `WEFT_${name.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`;
+    const value = env[variable];
+    if (value !== undefined && value !== '') fromEnvironment.push(`${option.long}=${value}`);
+    if (choices !== undefined) option.choices([...choices]);
+    else if (read !== undefined) option.argParser(read);
+    if (fallback !== undefined) {
+      option.default(read === undefined ? fallback : read(fallback), fallback);
+    }
+    command.addOption(option);
+  }
+  try {
+    command.parse([...fromEnvironment, ...argv], { from: 'user' });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    return { kind: 'exit', exitCode: error.exitCode === 0 ? 0 : USAGE_EXIT_CODE };
+  }
+  const values = command.opts<FlagValues>();
+  return {
+    kind: 'run',
+    flags: {
+      logLevel: values.logLevel,
+      options: {
+        dataDirectory: values.data,
+        xds: values.xds,
+        api: values.api,
+        monitoring: values.monitoring,
+        plaintextXds: values.plaintextXds ?? null,
+        mesh: {
+          ...MESH_DEFAULTS,
+          trustDomain: values.trustDomain,
+          rootNamespace: values.rootNamespace,
+          outboundTrafficPolicy: values.outboundTrafficPolicy,
+          accessLogFile: values.accessLog ?? '',
+          accessLogEncoding: values.accessLogEncoding,
+        },
+        trustDomainAliases: values.trustDomainAliases ?? [],
+        serverNames: values.serverNames ?? [],
+        workloadCertTtlMs: values.workloadCertTtl,
+        registrationLeaseMs: values.registrationLease,
+        debounce: { quietMs: values.debounce, maxMs: values.debounceMax },
+        apiToken: values.apiTokenFile,
+        version,
+      },
+    },
+  };
+}
+
+/** sysexits' EX_USAGE is kubectl's 1; 2 tells wrong flags from a failed start. */
+const USAGE_EXIT_CODE = 2;
+
+interface FlagValues {
+  data: string;
+  xds: ListenAddress;
+  api: ListenAddress;
+  monitoring: ListenAddress;
+  plaintextXds?: ListenAddress;
+  trustDomain: string;
+  trustDomainAliases?: string[];
+  serverNames?: string[];
+  rootNamespace: string;
+  outboundTrafficPolicy: 'ALLOW_ANY' | 'REGISTRY_ONLY';
+  accessLog?: string;
+  accessLogEncoding: 'TEXT' | 'JSON';
+  workloadCertTtl: number;
+  registrationLease: number;
+  debounce: number;
+  debounceMax: number;
+  apiTokenFile?: string;
+  logLevel: string;
+}
+
+interface Flag {
+  readonly flag: string;
+  readonly summary: string;
+  readonly fallback?: string;
+  readonly read?: (text: string) => unknown;
+  readonly choices?: readonly string[];
+}
+
+const FLAGS: readonly Flag[] = [
+  {
+    flag: '--data <dir>',
+    summary: 'policies, authority and registrations are kept here',
+    fallback: 'weft-data',
+  },
+  {
+    flag: '--xds <host:port>',
+    summary: 'discovery and certificate signing over TLS',
+    fallback: '127.0.0.1:15012',
+    read: listenAddress,
+  },
+  {
+    flag: '--api <host:port>',
+    summary: 'configuration API; beyond loopback it needs --api-token-file',
+    fallback: '127.0.0.1:15080',
+    read: listenAddress,
+  },
+  {
+    flag: '--monitoring <host:port>',
+    summary: 'Prometheus /metrics, /healthz, /ready',
+    fallback: '127.0.0.1:15014',
+    read: listenAddress,
+  },
+  {
+    flag: '--plaintext-xds <host:port>',
+    summary: 'discovery without identity, read only, on loopback (127.0.0.1:15010)',
+    read: listenAddress,
+  },
+  {
+    flag: '--trust-domain <name>',
+    summary: 'SPIFFE trust domain',
+    fallback: MESH_DEFAULTS.trustDomain,
+  },
+  {
+    flag: '--trust-domain-aliases <names>',
+    summary: 'further trust domains whose identities count as our own',
+    read: list,
+  },
+  {
+    flag: '--server-names <names>',
+    summary: 'further host names and addresses in the certificate of --xds',
+    read: list,
+  },
+  {
+    flag: '--root-namespace <name>',
+    summary: 'policies of this namespace hold for the whole mesh',
+    fallback: MESH_DEFAULTS.rootNamespace,
+  },
+  {
+    flag: '--outbound-traffic-policy <policy>',
+    summary: 'calls to hosts that the mesh does not know',
+    fallback: MESH_DEFAULTS.outboundTrafficPolicy,
+    choices: ['ALLOW_ANY', 'REGISTRY_ONLY'],
+  },
+  { flag: '--access-log <path>', summary: "the sidecars' access log, e.g. /dev/stdout (off)" },
+  {
+    flag: '--access-log-encoding <format>',
+    summary: 'of --access-log',
+    fallback: MESH_DEFAULTS.accessLogEncoding,
+    choices: ['TEXT', 'JSON'],
+  },
+  {
+    flag: '--workload-cert-ttl <duration>',
+    summary: 'life of a workload certificate',
+    fallback: '24h',
+    read: duration(1000),
+  },
+  {
+    flag: '--registration-lease <duration>',
+    summary: "how long an endpoint outlives its sidecar's stream",
+    fallback: `${REGISTRATION_DEFAULTS.leaseMs}ms`,
+    read: duration(0),
+  },
+  {
+    flag: '--debounce <duration>',
+    summary: 'changes are pushed after this time without a further one',
+    fallback: `${DEBOUNCE_DEFAULTS.quietMs}ms`,
+    read: duration(0),
+  },
+  {
+    flag: '--debounce-max <duration>',
+    summary: 'and after this time in any case',
+    fallback: `${DEBOUNCE_DEFAULTS.maxMs}ms`,
+    read: duration(0),
+  },
+  { flag: '--api-token-file <file>', summary: 'bearer token that API callers show', read: secret },
+  {
+    flag: '--log-level <level>',
+    summary: 'debug, info, warn, error',
+    fallback: 'info',
+    choices: ['trace', 'debug', 'info', 'warn', 'error', 'silent'],
+  },
+];
+
+function listenAddress(text: string): ListenAddress {
+  const address = parseListenAddress(text);
+  if (address === null)
+    throw new InvalidArgumentError('Write it as 127.0.0.1:15012 or [::1]:15012.');
+  return address;
+}
+
+function duration(minMs: number): (text: string) => number {
+  return (text) => {
+    const ms = parseDurationMs(text);
+    if (ms === undefined || ms < minMs || ms > DURATION_MS_MAX) {
+      const least = minMs > 0 ? `, at least ${minMs / 1000}s` : '';
+      throw new InvalidArgumentError(`Write a duration such as 24h, 10s or 100ms${least}.`);
+    }
+    return ms;
+  };
+}
+
+function list(text: string): string[] {
+  return text
+    .split(',')
+    .map((name) => name.trim())
+    .filter((name) => name !== '');
+}
+
+function secret(file: string): string {
+  try {
+    return readFileSync(file, 'utf8').trim();
+  } catch (error) {
+    throw new InvalidArgumentError(`It cannot be read: ${(error as Error).message}.`);
+  }
+}

@@ -1,0 +1,82 @@
+import { enableCompileCache } from 'node:module';
+
+/**
+ * `weft control-plane`: runs until SIGTERM or SIGINT. Exit code 0 after a clean stop, 1 where it cannot start or a bug
+ * ended it, 2 for wrong flags.
+ *
+ * The rest is imported below, so that the compile cache serves it: 0.5 s to start become 0.15 s.
+ */
+enableCompileCache();
+
+const { readFileSync } = await import('node:fs');
+const { parseControlPlaneFlags } = await import('./flags.ts');
+
+const { version } = JSON.parse(
+  readFileSync(new URL('../package.json', import.meta.url), 'utf8'),
+) as { version: string };
+const parsed = parseControlPlaneFlags(process.argv.slice(2), process.env, version, {
+  out: (text) => process.stdout.write(text),
+  talk: (text) => process.stderr.write(text),
+});
+process.exitCode = parsed.kind === 'exit' ? parsed.exitCode : await run(parsed.flags);
+
+async function run({ options, logLevel }: import('./flags.ts').ControlPlaneFlags): Promise<number> {
+  const { default: pino } = await import('pino');
+  const { startControlPlane } = await import('./control-plane.ts');
+  const log = pino(
+    { level: logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime },
+    pino.destination({ fd: 2, sync: true }),
+  );
+  const clock = {
+    wallMs: Date.now,
+    monotonicMs: () => performance.now(),
+    schedule: (delayMs: number, callback: () => void) => {
+      const timer = setTimeout(callback, delayMs);
+      return () => clearTimeout(timer);
+    },
+  };
+  const stop = stopSignal();
+  let controlPlane: import('./control-plane.ts').ControlPlane;
+  try {
+    controlPlane = await startControlPlane(options, clock, log);
+  } catch (error) {
+    process.stderr.write(`weft control-plane: ${describe(error)}\n`);
+    return 1;
+  }
+  // A bug: state may be half changed, and a restart loses nothing.
+  process.on('uncaughtException', (error) => {
+    log.fatal({ err: error }, 'a bug ended the control plane');
+    process.exit(1);
+  });
+  process.on('SIGHUP', () => {
+    controlPlane.reloadAuthority().catch((error: unknown) => {
+      log.error({ err: error }, 'the authority stays as it was');
+    });
+  });
+  log.info({ ...controlPlane.addresses, data: options.dataDirectory }, 'control plane ready');
+  const signal = await stop;
+  log.info({ signal }, 'control plane stops');
+  await controlPlane.close();
+  return 0;
+}
+
+/** The first signal to stop; a second one ends the process at once. */
+function stopSignal(): Promise<NodeJS.Signals> {
+  return new Promise((resolve) => {
+    let isStopping = false;
+    const onSignal = (signal: NodeJS.Signals): void => {
+      if (isStopping) process.exit(1);
+      isStopping = true;
+      resolve(signal);
+    };
+    process.on('SIGTERM', onSignal);
+    process.on('SIGINT', onSignal);
+  });
+}
+
+/** Errors with a code of ours are written for people; of others the stack is worth more. */
+function describe(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const { code } = error as NodeJS.ErrnoException;
+  return code === undefined ? (error.stack ?? error.message) : error.message;
+}
