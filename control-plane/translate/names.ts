@@ -21,7 +21,7 @@ export function inboundName(port: number): string {
 
 /** Server name of mesh TLS: tells an east-west gateway where to, and whoever reads packets what they are. */
 export function meshServerName(port: number, subset: string, host: string): string {
-  return `outbound_.${port}_.${subset === '' ? '_' : subset}_.${host}`;
+  return `outbound_.${port}_.${subset}_.${host}`;
 }
 
 /** `host:port` with brackets where the host is an IPv6 address. */
