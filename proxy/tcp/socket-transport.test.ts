@@ -1,0 +1,181 @@
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { afterEach, describe, expect, test } from 'vitest';
+import { DEFAULT_TRANSPORT_OPTIONS, SocketTransport } from './socket-transport.ts';
+import { TimerLists } from './timer-list.ts';
+
+const open: { destroy(): void }[] = [];
+afterEach(() => {
+  for (const one of open.splice(0)) one.destroy();
+});
+
+/** What a transport told, and promises for what it will tell. */
+class Recorder {
+  readonly events: string[] = [];
+  readonly chunks: Buffer[] = [];
+  readonly #waiting: { test: () => boolean; resolve: () => void }[] = [];
+
+  receive(bytes: Buffer): void {
+    this.chunks.push(bytes);
+    this.#check();
+  }
+  receiveEnd(): void {
+    this.#add('end');
+  }
+  close(detail: string): void {
+    this.#add(`close ${detail}`);
+  }
+  onTransportDrain(): void {
+    this.#add('drain');
+  }
+  get text(): string {
+    return Buffer.concat(this.chunks).toString('latin1');
+  }
+  until(test: () => boolean): Promise<void> {
+    if (test()) return Promise.resolve();
+    return new Promise((resolve) => this.#waiting.push({ test, resolve }));
+  }
+  #add(event: string): void {
+    this.events.push(event);
+    this.#check();
+  }
+  #check(): void {
+    for (const { test, resolve } of this.#waiting) if (test()) resolve();
+  }
+}
+
+/** A transport on the accepted side of a loopback connection, and the raw socket of the other side. */
+async function pair(options = DEFAULT_TRANSPORT_OPTIONS) {
+  const server = createServer({ allowHalfOpen: true, pauseOnConnect: true });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const peer = connect({
+    port: (server.address() as AddressInfo).port,
+    host: '127.0.0.1',
+    allowHalfOpen: true,
+  });
+  const [accepted] = (await once(server, 'connection')) as [Socket];
+  server.close();
+  const transport = new SocketTransport(accepted, new TimerLists(), options);
+  const recorder = new Recorder();
+  peer.on('error', () => {});
+  open.push(peer, transport);
+  return { transport, recorder, peer };
+}
+
+describe('SocketTransport', () => {
+  test('writes of one turn leave in one write', async () => {
+    const { transport, recorder, peer } = await pair();
+    transport.attach(recorder);
+    let writes = 0;
+    const original = transport.socket.write.bind(transport.socket);
+    transport.socket.write = ((...args: Parameters<typeof original>) => {
+      writes++;
+      return original(...args);
+    }) as typeof transport.socket.write;
+    transport.write('HTTP/1.1 200 OK\r\n');
+    transport.write(Buffer.from([0xe9, 0x00]));
+    transport.write('\r\né');
+    expect(transport.bufferedBytes).toBe(22);
+    const [bytes] = (await once(peer, 'data')) as [Buffer];
+    expect(bytes.toString('latin1')).toBe('HTTP/1.1 200 OK\r\né\0\r\né');
+    expect(writes).toBe(1);
+    expect(transport.bytesSent).toBe(22);
+  });
+
+  test('bytes of a peek come first', async () => {
+    const { transport, recorder, peer } = await pair();
+    peer.write('second');
+    transport.attach(recorder, Buffer.from('first '));
+    await recorder.until(() => recorder.text === 'first second');
+  });
+
+  test('[PR-11] a half-close passes both ways', async () => {
+    const { transport, recorder, peer } = await pair();
+    transport.attach(recorder);
+    peer.end('question');
+    await recorder.until(() => recorder.events.includes('end'));
+    expect(recorder.text).toBe('question');
+    transport.write('answer');
+    transport.end();
+    const chunks: Buffer[] = [];
+    peer.on('data', (chunk: Buffer) => chunks.push(chunk));
+    await once(peer, 'end');
+    expect(Buffer.concat(chunks).toString()).toBe('answer');
+    await recorder.until(() => recorder.events.includes('close closed'));
+  });
+
+  test('write says stop above the high watermark and tells when it drains', async () => {
+    const { transport, recorder, peer } = await pair({
+      highWatermarkBytes: 64 * 1024,
+      delayedCloseMs: 0,
+    });
+    transport.attach(recorder);
+    peer.pause();
+    const chunk = Buffer.alloc(64 * 1024);
+    let sent = 0;
+    while (transport.write(chunk)) {
+      sent += chunk.length;
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    sent += chunk.length;
+    expect(recorder.events).toEqual([]);
+    let received = 0;
+    peer.on('data', (bytes: Buffer) => {
+      received += bytes.length;
+    });
+    peer.resume();
+    await recorder.until(() => recorder.events.includes('drain'));
+    expect(transport.bufferedBytes).toBe(0);
+    transport.end();
+    await once(peer, 'end');
+    expect(received).toBe(sent);
+  });
+
+  test('a paused transport reads nothing until it is resumed', async () => {
+    const { transport, recorder, peer } = await pair();
+    transport.pauseReading();
+    transport.attach(recorder);
+    peer.end('later');
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(recorder.text).toBe('');
+    transport.resumeReading();
+    await recorder.until(() => recorder.text === 'later');
+  });
+
+  test('closeAfterFlush delivers what was written while the peer still sends', async () => {
+    const { transport, recorder, peer } = await pair();
+    transport.attach(recorder);
+    peer.write(Buffer.alloc(100_000));
+    await recorder.until(() => recorder.chunks.length > 0);
+    transport.write('413');
+    transport.closeAfterFlush();
+    peer.write(Buffer.alloc(1_000_000));
+    const [bytes] = (await once(peer, 'data')) as [Buffer];
+    expect(bytes.toString()).toBe('413');
+    peer.end();
+    await recorder.until(() => recorder.events.some((event) => event.startsWith('close')));
+  });
+
+  test('the delayed close ends a connection whose peer does not close', async () => {
+    const { transport, recorder, peer } = await pair({
+      highWatermarkBytes: 1024,
+      delayedCloseMs: 20,
+    });
+    transport.attach(recorder);
+    peer.resume();
+    transport.write('bye');
+    transport.closeAfterFlush();
+    await recorder.until(() => recorder.events.includes('close closed'));
+    expect(transport.destroyed).toBe(true);
+  });
+
+  test('a reset is told once, with its reason', async () => {
+    const { transport, recorder, peer } = await pair();
+    transport.attach(recorder);
+    peer.resetAndDestroy();
+    await recorder.until(() => recorder.events.length > 0);
+    expect(recorder.events).toEqual(['close ECONNRESET']);
+    expect(transport.write('too late')).toBe(true);
+  });
+});
