@@ -13,6 +13,7 @@ import {
   type StreamReply,
 } from './api-routes.ts';
 import { discovery } from './discovery.ts';
+import { openApi } from './openapi.ts';
 import { readBody } from './request-body.ts';
 import { RequestGuard } from './request-guard.ts';
 import { ResourceHandler } from './resource-handler.ts';
@@ -166,7 +167,8 @@ class Api {
   }
 
   #discovery(segments: readonly string[]): ApiReply | undefined {
-    return discovery(this.#options.kinds, this.#options.version ?? '0.0.0', segments);
+    const { kinds, version = '0.0.0' } = this.#options;
+    return discovery(kinds, version, segments) ?? openApi(kinds, version, segments);
   }
 
   #send(request: IncomingMessage, response: ServerResponse, reply: ApiReply): void {

@@ -12,10 +12,9 @@ export function discovery(
   const [root, group, apiVersion, ...more] = segments;
   if (more.length > 0) return undefined;
   if (root === 'version' && group === undefined) return json(200, versionInfo(version));
-  if (root === 'api') {
-    if (group === undefined) return json(200, { kind: 'APIVersions', versions: ['v1'] });
-    return group === 'v1' && apiVersion === undefined ? resourceList('v1', []) : undefined;
-  }
+  // No core group: what kubectl looks for there (pods, services) is not kept here.
+  if (root === 'api' && group === undefined)
+    return json(200, { kind: 'APIVersions', versions: [] });
   if (root !== 'apis') return undefined;
   const groups = [...new Set(kinds.map((kind) => kind.group))];
   if (group === undefined) {
