@@ -76,6 +76,12 @@ describe.skipIf(missing)('a stock kubectl (skipped where there is none)', () => 
     expect((await kubectl('get vs')).out).toBe('No resources found in default namespace.\n');
   });
 
+  test('explains the fields of a kind', { timeout: 60_000 }, async () => {
+    const { out } = await kubectl('explain vs.spec.http.retries');
+    expect(out).toContain('FIELD: retries <Object>');
+    expect(out).toMatch(/attempts\s+<integer>\n\s+Tries after the first/);
+  });
+
   test('[PL-05] shows what is wrong by field', { timeout: 60_000 }, async () => {
     const { out, code } = await kubectl('apply -f -', policy('weigth'));
     expect(code).toBe(1);

@@ -1,9 +1,10 @@
 import type { Kind } from '../kinds/kind.ts';
+import { openApiSchema } from '../kinds/open-api-schema.ts';
 import { type ApiReply, json } from './api-routes.ts';
 
 /**
- * `/openapi/v3`: just enough of it for kubectl to learn that this server validates by itself (`fieldValidation`), and
- * to leave the judging of fields to it. Undefined = no such document.
+ * `/openapi/v3`: what kubectl needs to know that this server validates by itself (`fieldValidation`), and what
+ * `kubectl explain` prints. Undefined = no such document.
  */
 export function openApi(
   kinds: readonly Kind[],
@@ -20,7 +21,8 @@ export function openApi(
   if (apis !== 'apis' || served.length === 0) return undefined;
   const info = { title: 'Weft configuration', version };
   const paths = Object.fromEntries(served.map((kind) => objectPath(kind, apiVersion!)));
-  return json(200, { openapi: '3.0.0', info, paths });
+  const schemas = Object.fromEntries(served.map((kind) => objectSchema(kind, apiVersion!)));
+  return json(200, { openapi: '3.0.0', info, paths, components: { schemas } });
 }
 
 function documents(kinds: readonly Kind[]): Record<string, { serverRelativeURL: string }> {
@@ -44,4 +46,20 @@ function objectPath({ group, kind, plural }: Kind, version: string): [string, ob
     'x-kubernetes-group-version-kind': { group, version, kind },
   };
   return [`/apis/${group}/${version}/namespaces/{namespace}/${plural}/{name}`, { patch }];
+}
+
+function objectSchema({ group, kind, doc, spec }: Kind, version: string): [string, object] {
+  const text = { type: 'string' };
+  const schema = {
+    type: 'object',
+    description: doc,
+    properties: {
+      apiVersion: { ...text, description: `${group}/${version}` },
+      kind: { ...text, description: kind },
+      metadata: { type: 'object', description: 'Name, namespace, labels and annotations.' },
+      spec: { description: 'What is wanted.', ...openApiSchema(spec) },
+    },
+    'x-kubernetes-group-version-kind': [{ group, version, kind }],
+  };
+  return [`${group.split('.').reverse().join('.')}.${version}.${kind}`, schema];
 }
