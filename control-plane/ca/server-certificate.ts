@@ -96,19 +96,22 @@ export class ServerCertificate {
     this.#cancel?.();
   }
 
-  /** What gRPC asks for the contexts of new handshakes. */
+  /**
+   * What gRPC asks for the contexts of new handshakes. It begins to listen before it is ready to hear, therefore the
+   * first answer comes a moment later.
+   */
   #provider(): experimental.CertificateProvider {
     return {
       addCaCertificateListener: (listener) => {
         this.#rootListeners.add(listener);
-        listener(this.#roots);
+        queueMicrotask(() => listener(this.#roots));
       },
       removeCaCertificateListener: (listener) => {
         this.#rootListeners.delete(listener);
       },
       addIdentityCertificateListener: (listener) => {
         this.#identityListeners.add(listener);
-        listener(this.#identity);
+        queueMicrotask(() => listener(this.#identity));
       },
       removeIdentityCertificateListener: (listener) => {
         this.#identityListeners.delete(listener);

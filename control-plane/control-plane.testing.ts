@@ -1,0 +1,67 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pino from 'pino';
+import { type ControlPlane, type ControlPlaneOptions, startControlPlane } from './control-plane.ts';
+import { MESH_DEFAULTS } from './mesh/mesh-options.ts';
+
+const ANY = { host: '127.0.0.1', port: 0 };
+
+/** A whole control plane on loopback ports of its own, with a data directory that goes with it. */
+export async function testControlPlane(
+  overrides: Partial<ControlPlaneOptions> = {},
+): Promise<TestControlPlane> {
+  const dataDirectory =
+    overrides.dataDirectory ?? mkdtempSync(join(tmpdir(), 'weft-control-plane-'));
+  const lines: string[] = [];
+  const log = pino({ level: 'debug', base: null }, { write: (line) => void lines.push(line) });
+  const options: ControlPlaneOptions = {
+    dataDirectory,
+    xds: ANY,
+    api: ANY,
+    monitoring: ANY,
+    plaintextXds: ANY,
+    mesh: MESH_DEFAULTS,
+    trustDomainAliases: [],
+    serverNames: [],
+    workloadCertTtlMs: 3_600_000,
+    registrationLeaseMs: 200,
+    debounce: { quietMs: 5, maxMs: 50 },
+    apiToken: undefined,
+    version: '0.0.0',
+    ...overrides,
+  };
+  const clock = {
+    wallMs: Date.now,
+    monotonicMs: () => performance.now(),
+    schedule: (delayMs: number, callback: () => void) => {
+      const timer = setTimeout(callback, delayMs);
+      return () => clearTimeout(timer);
+    },
+  };
+  const controlPlane = await startControlPlane(options, clock, log);
+  return {
+    ...controlPlane,
+    dataDirectory,
+    lines,
+    request: async (method, path, body) => {
+      const init: RequestInit = { method, headers: { 'content-type': 'application/json' } };
+      if (body !== undefined) init.body = JSON.stringify(body);
+      const response = await fetch(`http://${controlPlane.addresses.api}${path}`, init);
+      return { status: response.status, body: await response.json() };
+    },
+    remove: async () => {
+      await controlPlane.close();
+      rmSync(dataDirectory, { recursive: true, force: true });
+    },
+  };
+}
+
+export interface TestControlPlane extends ControlPlane {
+  readonly dataDirectory: string;
+  /** Its log, one JSON object each. */
+  readonly lines: readonly string[];
+  request(method: string, path: string, body?: unknown): Promise<{ status: number; body: unknown }>;
+  /** Closes it and removes its data. */
+  remove(): Promise<void>;
+}
