@@ -93,6 +93,8 @@ export function answerExpect(): RequestStage {
   return {
     name: 'expect',
     begin(stream) {
+      // An answer that is made here needs no body.
+      if (stream.route?.entry.action.kind !== 'route') return StageResult.Continue;
       const { headers } = stream.head;
       const expect = headerValue(headers, 'expect');
       if (expect !== '' && expect.toLowerCase() === '100-continue') {
