@@ -60,7 +60,6 @@ export class ChunkedDecoder {
   #chunkBytes = 0;
   #sizeDigits = 0;
   #extensionBytes = 0;
-  #lastChunk = false;
   #held: Buffer | null = null;
 
   constructor(limits: HttpLimits) {
@@ -72,7 +71,6 @@ export class ChunkedDecoder {
     this.#chunkBytes = 0;
     this.#sizeDigits = 0;
     this.#extensionBytes = 0;
-    this.#lastChunk = false;
     this.#held = null;
     this.violation = NO_VIOLATION;
   }
@@ -125,7 +123,6 @@ export class ChunkedDecoder {
           if (bytes[at] !== LF) return this.#fail(BARE_CR, sink);
           at++;
           if (this.#chunkBytes === 0) {
-            this.#lastChunk = true;
             this.#trailers().begin(SectionKind.Trailers);
             this.#state = State.Trailers;
           } else {
@@ -204,11 +201,6 @@ export class ChunkedDecoder {
     this.#release(sink);
     this.violation = violation;
     return ParseResult.Failed;
-  }
-
-  /** Whether the last chunk has been seen: only the trailer section is missing. */
-  get inTrailers(): boolean {
-    return this.#lastChunk;
   }
 }
 

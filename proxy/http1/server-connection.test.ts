@@ -492,6 +492,12 @@ describe('tunnels', () => {
     expect(events[1]).toBe('data hello');
   });
 
+  test('[PR-10] CONNECT: an empty content-length says nothing and is dropped', () => {
+    const { receive, events } = serve();
+    receive('CONNECT b:443 HTTP/1.1\r\nhost: b:443\r\ncontent-length: 0\r\n\r\n');
+    expect(events).toEqual(['CONNECT - http://b:443 upgrade=connect']);
+  });
+
   test('[PR-10] CONNECT refused: what was sent behind it is not read as the next request', () => {
     const { receive, stream, events, transport } = serve();
     receive(`CONNECT b:443 HTTP/1.1\r\nhost: b:443\r\n\r\n${get('/hidden')}`);
