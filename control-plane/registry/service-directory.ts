@@ -35,8 +35,15 @@ export class ServiceDirectory {
   constructor(
     entries: readonly { readonly service: Service; readonly endpoints: readonly Endpoint[] }[],
     problems: readonly RegistryProblem[],
+    /** Kept where it lists the same: what was made from all services is kept by it. */
+    previousServices: readonly Service[] = [],
   ) {
-    this.services = entries.map(({ service }) => service);
+    const services = entries.map(({ service }) => service);
+    this.services =
+      services.length === previousServices.length &&
+      services.every((service, at) => service === previousServices[at])
+        ? previousServices
+        : services;
     this.problems = problems;
     this.#byHost = new HostIndex();
     for (const { service } of entries) this.#byHost.add(service.host, service);
@@ -96,7 +103,7 @@ export function buildDirectory(
   previous?: ServiceDirectory,
 ): ServiceDirectory {
   const problems: RegistryProblem[] = [];
-  const workloads = workloadsByNamespace(inputs);
+  const workloads = new WorkloadIndex(inputs);
   const drafts = new Map<string, { service: EntryService; endpoints: Endpoint[] }>();
   const accounts = new Map<string, Set<string>>();
 
@@ -111,7 +118,7 @@ export function buildDirectory(
         });
         continue;
       }
-      const selected = selectWorkloads(entry, service.host, workloads);
+      const selected = workloads.ofEntry(entry, service.host);
       const endpoints = selected.map((workload) => endpointOf(workload, entry.spec.ports));
       endpoints.push(...inlineEndpoints(entry, service.host));
       drafts.set(key, { service, endpoints });
@@ -144,9 +151,7 @@ export function buildDirectory(
         origin: `registration ${declared.namespace}/${declared.host}`,
       };
       const ports = declared.ports.map((port) => ({ ...port, targetPort: port.number }));
-      const members = (workloads.get(declared.namespace) ?? []).filter(
-        ({ host }) => host === declared.host,
-      );
+      const members = workloads.ofHost(declared.namespace, declared.host);
       const endpoints = members.map((workload) =>
         declaredOnly(endpointOf(workload, ports), workload),
       );
@@ -173,33 +178,44 @@ export function buildDirectory(
       };
     });
   reportConflicts(entries, problems);
-  return new ServiceDirectory(entries, problems);
+  return new ServiceDirectory(entries, problems, previous?.services);
 }
 
-function workloadsByNamespace(inputs: DirectoryInputs): Map<string, Workload[]> {
-  const workloads = [
-    ...inputs.workloadEntries.map(workloadOfEntry),
-    ...inputs.registries.flatMap((contents) => contents.workloads),
-  ];
-  const byNamespace = new Map<string, Workload[]>();
-  for (const workload of workloads) {
-    const there = byNamespace.get(workload.namespace);
-    if (there === undefined) byNamespace.set(workload.namespace, [workload]);
-    else there.push(workload);
+/** Workloads by namespace, and by the host that they say they serve. */
+class WorkloadIndex {
+  readonly #byNamespace = new Map<string, Workload[]>();
+  readonly #byHost = new Map<string, Workload[]>();
+
+  constructor(inputs: DirectoryInputs) {
+    for (const entry of inputs.workloadEntries) this.#add(workloadOfEntry(entry));
+    for (const { workloads } of inputs.registries) for (const each of workloads) this.#add(each);
   }
-  return byNamespace;
+
+  ofHost(namespace: string, host: string): readonly Workload[] {
+    return this.#byHost.get(`${namespace}/${host}`) ?? [];
+  }
+
+  /** Those that say they serve the host, and those with the labels that the entry asks for. */
+  ofEntry(entry: Resource<ServiceEntrySpec>, host: string): readonly Workload[] {
+    const { namespace } = entry.metadata;
+    const selector = entry.spec.workloadSelector?.labels;
+    if (selector === undefined) return this.ofHost(namespace, host);
+    return (this.#byNamespace.get(namespace) ?? []).filter(
+      (workload) => workload.host === host || selects(selector, workload.labels),
+    );
+  }
+
+  #add(workload: Workload): void {
+    append(this.#byNamespace, workload.namespace, workload);
+    if (workload.host !== '')
+      append(this.#byHost, `${workload.namespace}/${workload.host}`, workload);
+  }
 }
 
-function selectWorkloads(
-  entry: Resource<ServiceEntrySpec>,
-  host: string,
-  workloads: ReadonlyMap<string, readonly Workload[]>,
-): readonly Workload[] {
-  const selector = entry.spec.workloadSelector?.labels;
-  return (workloads.get(entry.metadata.namespace) ?? []).filter(
-    (workload) =>
-      workload.host === host || (selector !== undefined && selects(selector, workload.labels)),
-  );
+function append<T>(lists: Map<string, T[]>, key: string, item: T): void {
+  const list = lists.get(key);
+  if (list === undefined) lists.set(key, [item]);
+  else list.push(item);
 }
 
 /** A service by declaration has on each workload only the ports that this workload declared. */

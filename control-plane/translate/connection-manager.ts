@@ -29,13 +29,13 @@ import { FAULT_FILTER } from './fault-injection.ts';
 /** PR-17: what mesh users look for in the `server` header. */
 const SERVER_NAME = 'istio-envoy';
 
-const ROUTER: DeepPartial<HttpFilter> = {
+export const ROUTER: DeepPartial<HttpFilter> = {
   name: 'envoy.filters.http.router',
   configType: { $case: 'typedConfig', value: packAny(TYPE_ROUTER, Router.create()) },
 };
 
 /** Does nothing by itself: the routes say what it injects (TM-18). */
-const FAULT: DeepPartial<HttpFilter> = {
+export const FAULT: DeepPartial<HttpFilter> = {
   name: FAULT_FILTER,
   configType: { $case: 'typedConfig', value: packAny(TYPE_FAULT, HTTPFault.create()) },
 };

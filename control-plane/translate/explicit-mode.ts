@@ -1,5 +1,4 @@
 import { isIP } from 'node:net';
-import { packAny } from '../../proto/any.ts';
 import { duration } from '../../proto/duration.ts';
 import {
   Cluster,
@@ -8,20 +7,15 @@ import {
 } from '../../proto/gen/envoy/config/cluster/v3/cluster.ts';
 import { TrafficDirection } from '../../proto/gen/envoy/config/core/v3/base.ts';
 import { Listener } from '../../proto/gen/envoy/config/listener/v3/listener.ts';
-import type { ListenerFilter } from '../../proto/gen/envoy/config/listener/v3/listener_components.ts';
-import { HttpInspector } from '../../proto/gen/envoy/extensions/filters/listener/http_inspector/v3/http_inspector.ts';
-import { TlsInspector } from '../../proto/gen/envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector.ts';
-import { TYPE_HTTP_INSPECTOR, TYPE_TLS_INSPECTOR } from '../../proto/type-urls.ts';
 import type { MeshSnapshot } from '../mesh/snapshot.ts';
 import { COMMON, httpOptions, serviceMetadata } from './clusters.ts';
 import { tcpAddress } from './config-source.ts';
 import { outboundConnectionManager } from './connection-manager.ts';
 import { inboundChains, inspection } from './inbound-chains.ts';
+import { inspect } from './listener-inspection.ts';
 import { HTTP_PROXY_ROUTE, inboundName, VIRTUAL_OUTBOUND } from './names.ts';
 import type { ProxyPort, ProxyView } from './proxy-view.ts';
 
-/** A1.4: a peer that does not say what it speaks is decided about after this; Istio waits for ever. */
-const DETECTION_TIMEOUT_MS = 5000;
 const CONNECT_TIMEOUT_MS = 10_000;
 
 /** The listener that the app names in HTTP_PROXY, and one for each port of the app. */
@@ -104,27 +98,11 @@ function inboundListener(port: ProxyPort, snapshot: MeshSnapshot, proxy: ProxyVi
     proxy,
     options,
   };
-  const { tls, http } = inspection(inbound);
   return Listener.create({
     name: `inbound_${port.listen.port}`,
     address: tcpAddress(port.listen.host, port.listen.port),
     trafficDirection: TrafficDirection.INBOUND,
-    listenerFilters: [...(tls ? [TLS_INSPECTOR] : []), ...(http ? [HTTP_INSPECTOR] : [])],
-    listenerFiltersTimeout: duration(DETECTION_TIMEOUT_MS),
-    continueOnListenerFiltersTimeout: true,
+    ...inspect(inspection(inbound)),
     filterChains: inboundChains(inbound),
   });
 }
-
-export const TLS_INSPECTOR: DeepPartial<ListenerFilter> = {
-  name: 'envoy.filters.listener.tls_inspector',
-  configType: { $case: 'typedConfig', value: packAny(TYPE_TLS_INSPECTOR, TlsInspector.create()) },
-};
-
-export const HTTP_INSPECTOR: DeepPartial<ListenerFilter> = {
-  name: 'envoy.filters.listener.http_inspector',
-  configType: {
-    $case: 'typedConfig',
-    value: packAny(TYPE_HTTP_INSPECTOR, HttpInspector.create()),
-  },
-};

@@ -3,12 +3,20 @@ import type { Listener } from '../../proto/gen/envoy/config/listener/v3/listener
 import type { RouteConfiguration } from '../../proto/gen/envoy/config/route/v3/route.ts';
 import { TYPE_CLUSTER, TYPE_ENDPOINT, TYPE_LISTENER, TYPE_ROUTE } from '../../proto/type-urls.ts';
 import type { MeshSnapshot } from '../mesh/snapshot.ts';
+import type { VirtualServiceIndex } from '../mesh/virtual-service-index.ts';
+import type { Service } from '../registry/registry.ts';
 import { selects } from '../registry/service-entries.ts';
 import { DiscoveryResource, type ResourceType } from './discovery-resource.ts';
 import { explicitListeners, inboundClusters } from './explicit-mode.ts';
 import { outboundClusters, outboundEndpoints } from './outbound-resources.ts';
 import type { ProxyView } from './proxy-view.ts';
-import { explicitProxyRoutes } from './routes.ts';
+import { proxylessListeners, proxylessRoutes } from './proxyless-mode.ts';
+import {
+  redirectInboundClusters,
+  redirectInboundListener,
+  redirectOutboundListeners,
+} from './redirect-mode.ts';
+import { explicitProxyRoutes, httpPorts, portRoutes } from './routes.ts';
 
 export type ResourceMap<T extends ResourceType = ResourceType> = ReadonlyMap<
   string,
@@ -49,11 +57,9 @@ function translateType(snapshot: MeshSnapshot, proxy: ProxyView, type: ResourceT
         outboundEndpoints(snapshot, proxy.namespace),
       );
     case TYPE_LISTENER:
-      return named(TYPE_LISTENER, listeners(snapshot, proxy));
+      return listeners(snapshot, proxy);
     case TYPE_ROUTE:
-      return shared(snapshot, `routes ${proxy.mode} ${callerKey(snapshot, proxy)}`, () =>
-        named(TYPE_ROUTE, routes(snapshot, proxy)),
-      );
+      return routes(snapshot, proxy);
   }
 }
 
@@ -62,16 +68,69 @@ function clusters(snapshot: MeshSnapshot, proxy: ProxyView): ResourceMap {
   const outbound = shared(snapshot, `clusters ${kind} ${secrets} ${namespace}`, () =>
     outboundClusters(snapshot, namespace, { kind, secrets }),
   );
-  if (proxy.ports.length === 0) return outbound;
-  return new Map([...outbound, ...named(TYPE_CLUSTER, inboundClusters(snapshot, proxy))]);
+  switch (proxy.mode) {
+    case 'explicit':
+      return joined(outbound, TYPE_CLUSTER, inboundClusters(snapshot, proxy));
+    case 'redirect':
+      return joined(outbound, TYPE_CLUSTER, redirectInboundClusters(snapshot, proxy));
+    case 'proxyless':
+      return outbound;
+  }
 }
 
-function listeners(snapshot: MeshSnapshot, proxy: ProxyView): Listener[] {
-  return explicitListeners(snapshot, proxy);
+function listeners(snapshot: MeshSnapshot, proxy: ProxyView): ResourceMap {
+  switch (proxy.mode) {
+    case 'explicit':
+      return named(TYPE_LISTENER, explicitListeners(snapshot, proxy));
+    case 'redirect': {
+      const outbound = shared(snapshot, `listeners ${proxy.namespace}`, () =>
+        named(TYPE_LISTENER, redirectOutboundListeners(snapshot, proxy.namespace)),
+      );
+      return joined(outbound, TYPE_LISTENER, [redirectInboundListener(snapshot, proxy)]);
+    }
+    case 'proxyless':
+      return shared(snapshot, `proxyless listeners ${proxy.namespace}`, () =>
+        named(TYPE_LISTENER, proxylessListeners(snapshot, proxy.namespace)),
+      );
+  }
 }
 
-function routes(snapshot: MeshSnapshot, proxy: ProxyView): RouteConfiguration[] {
-  return [explicitProxyRoutes(snapshot, proxy)];
+/** Routes depend on services and VirtualServices alone: a change of endpoints or of other rules keeps them. */
+const routesMade = new WeakMap<
+  readonly Service[],
+  WeakMap<VirtualServiceIndex, Map<string, ResourceMap>>
+>();
+
+function routes(snapshot: MeshSnapshot, proxy: ProxyView): ResourceMap {
+  const { services } = snapshot.directory;
+  let ofServices = routesMade.get(services);
+  if (ofServices === undefined) {
+    ofServices = new WeakMap();
+    routesMade.set(services, ofServices);
+  }
+  let made = ofServices.get(snapshot.virtualServices);
+  if (made === undefined) {
+    made = new Map();
+    ofServices.set(snapshot.virtualServices, made);
+  }
+  const key = `${proxy.mode} ${snapshot.options.outboundTrafficPolicy} ${callerKey(snapshot, proxy)}`;
+  let map = made.get(key);
+  if (map === undefined) {
+    map = named(TYPE_ROUTE, routeConfigurations(snapshot, proxy));
+    made.set(key, map);
+  }
+  return map;
+}
+
+function routeConfigurations(snapshot: MeshSnapshot, proxy: ProxyView): RouteConfiguration[] {
+  switch (proxy.mode) {
+    case 'explicit':
+      return [explicitProxyRoutes(snapshot, proxy)];
+    case 'redirect':
+      return httpPorts(snapshot, proxy.namespace).map((port) => portRoutes(snapshot, proxy, port));
+    case 'proxyless':
+      return proxylessRoutes(snapshot, proxy);
+  }
 }
 
 function named<T extends ResourceType>(
@@ -84,6 +143,15 @@ function named<T extends ResourceType>(
       new DiscoveryResource(type, message.name, message as never),
     ]),
   );
+}
+
+/** What proxies have in common, and what is this one's own. */
+function joined(
+  common: ResourceMap,
+  type: ResourceType,
+  own: readonly (Cluster | Listener)[],
+): ResourceMap {
+  return own.length === 0 ? common : new Map([...common, ...named(type, own)]);
 }
 
 /** What was translated for proxies that cannot be told apart, kept with its snapshot. */

@@ -94,6 +94,8 @@ export class VirtualHosts {
     readonly host: string;
     readonly domains: readonly string[];
     readonly routes: DeepPartial<Route>[];
+    /** Its routes follow from it and the port alone. */
+    readonly ruleless: Service | null;
   }[] = [];
   readonly #serviceHosts = new Set<string>();
 
@@ -147,6 +149,10 @@ export class VirtualHosts {
       host,
       domains: domainsOf(aliases, port, bare),
       routes,
+      ruleless:
+        this.#snapshot.virtualServices.find(host, this.#caller.namespace) === undefined
+          ? service
+          : null,
     });
   }
 
@@ -157,7 +163,7 @@ export class VirtualHosts {
     virtualService: MeshVirtualService,
   ): void {
     const routes = this.routesOf(virtualService, host, port);
-    this.#hosts.push({ name: hostAndPort(host, port), host, domains, routes });
+    this.#hosts.push({ name: hostAndPort(host, port), host, domains, routes, ruleless: null });
   }
 
   /** Hosts of VirtualServices that no service visible here has: their rules say where to go. */
@@ -177,7 +183,7 @@ export class VirtualHosts {
     }
     const virtualHosts: VirtualHost[] = [];
     let hasLargeResponse = false;
-    for (const { name: hostName, host, domains, routes } of this.#hosts) {
+    for (const { name: hostName, host, domains, routes, ruleless } of this.#hosts) {
       const own = domains.filter((domain) => {
         if (saysHost(domain, host)) return true;
         if (claimed.has(domain)) return false;
@@ -185,14 +191,7 @@ export class VirtualHosts {
         return true;
       });
       hasLargeResponse ||= routes.some(({ action }) => action?.$case === 'directResponse');
-      virtualHosts.push(
-        VirtualHost.create({
-          name: hostName,
-          domains: own,
-          routes,
-          includeRequestAttemptCount: true,
-        }),
-      );
+      virtualHosts.push(virtualHost(hostName, own, routes, ruleless));
     }
     if (!claimed.has('*')) virtualHosts.push(fallback);
     const configuration = RouteConfiguration.create({ name, validateClusters: false });
@@ -203,6 +202,32 @@ export class VirtualHosts {
     configuration.virtualHosts = virtualHosts;
     return configuration;
   }
+}
+
+/** Virtual hosts of services without VirtualService, by their domains: most of any mesh, the same in every snapshot. */
+const rulelessHosts = new WeakMap<Service, Map<string, VirtualHost>>();
+
+function virtualHost(
+  name: string,
+  domains: string[],
+  routes: DeepPartial<Route>[],
+  ruleless: Service | null,
+): VirtualHost {
+  const make = () =>
+    VirtualHost.create({ name, domains, routes, includeRequestAttemptCount: true });
+  if (ruleless === null) return make();
+  let made = rulelessHosts.get(ruleless);
+  if (made === undefined) {
+    made = new Map();
+    rulelessHosts.set(ruleless, made);
+  }
+  const key = `${name} ${domains.join()}`;
+  let host = made.get(key);
+  if (host === undefined) {
+    host = make();
+    made.set(key, host);
+  }
+  return host;
 }
 
 /** `host` itself, with or without a port. */
