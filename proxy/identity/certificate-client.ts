@@ -4,6 +4,7 @@ import {
   type IstioCertificateResponse,
   IstioCertificateServiceClient,
 } from '../../proto/gen/istio/v1/auth/ca.ts';
+import { grpcServerName } from '../tls/grpc-server-name.ts';
 
 /** Milliseconds for one request, connecting included. */
 const DEADLINE_MS = 10_000;
@@ -52,24 +53,21 @@ export function certificateClient(options: CertificateClientOptions): RequestCer
   return (requestPem, credential, ttlSeconds) =>
     new Promise((resolve, reject) => {
       const roots = Buffer.from(options.rootCertsPem());
+      const { channelOptions, verifyOptions } = grpcServerName(options.target, options.serverName);
       const channel =
         credential.kind === 'certificate'
           ? credentials.createSsl(
               roots,
               Buffer.from(credential.privateKeyPem),
               Buffer.from(credential.certificateChainPem),
+              verifyOptions,
             )
-          : credentials.createSsl(roots);
+          : credentials.createSsl(roots, null, null, verifyOptions);
       const client = new IstioCertificateServiceClient(options.target, channel, {
         'grpc.enable_channelz': 0,
         'grpc.use_local_subchannel_pool': 1,
         'grpc.service_config_disable_resolution': 1,
-        ...(options.serverName === ''
-          ? {}
-          : {
-              'grpc.ssl_target_name_override': options.serverName,
-              'grpc.default_authority': options.serverName,
-            }),
+        ...channelOptions,
       });
       const metadata = new Metadata();
       if (credential.kind === 'token') metadata.add('authorization', `Bearer ${credential.token}`);

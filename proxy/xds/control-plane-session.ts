@@ -2,6 +2,7 @@ import { credentials } from '@grpc/grpc-js';
 import type { Resource } from '../../proto/gen/envoy/service/discovery/v3/discovery.ts';
 import { messageNameOf } from '../../proto/type-urls.ts';
 import type { StatsRegistry } from '../observe/stats.ts';
+import { grpcServerName } from '../tls/grpc-server-name.ts';
 import { AdsClient, type AdsClientLog, type Health, RESOURCE_MISSING_MS } from './ads-client.ts';
 import type { Bootstrap } from './bootstrap/bootstrap.ts';
 import type { ControlPlaneAddress } from './bootstrap/control-plane-address.ts';
@@ -165,19 +166,17 @@ export class ControlPlaneSession {
     const token = certificate === null || !address.tls ? credential.token() : '';
     if (token !== '') metadata.push(['authorization', `Bearer ${token}`]);
     if (!address.tls) {
-      return {
-        credentials: credentials.createInsecure(),
-        serverName: address.serverName,
-        metadata,
-      };
+      return { credentials: credentials.createInsecure(), channelOptions: {}, metadata };
     }
+    const { channelOptions, verifyOptions } = grpcServerName(address.target, address.serverName);
     const roots = credential.rootCertsPem();
     const channel = credentials.createSsl(
       roots === '' ? null : Buffer.from(roots),
       certificate === null ? null : Buffer.from(certificate.privateKeyPem),
       certificate === null ? null : Buffer.from(certificate.certificateChainPem),
+      verifyOptions,
     );
-    return { credentials: channel, serverName: address.serverName, metadata };
+    return { credentials: channel, channelOptions, metadata };
   }
 
   #makeLastGood(): LastKnownGood | null {

@@ -9,8 +9,8 @@ const MESSAGE_BYTES_MAX = 16 * 1024 * 1024;
 /** What one connection is made with; asked anew for each, so that renewed certificates and tokens count. */
 export interface ChannelSettings {
   readonly credentials: ChannelCredentials;
-  /** Name in the server's certificate, '' = the host of the target. */
-  readonly serverName: string;
+  /** How the server is verified (`tls/grpc-server-name.ts`). */
+  readonly channelOptions: Readonly<Record<string, string>>;
   /** Call metadata, e.g. `authorization`. */
   readonly metadata: readonly (readonly [string, string])[];
 }
@@ -26,7 +26,7 @@ export class GrpcAdsTransport implements AdsTransport {
   }
 
   open(events: AdsStreamEvents): AdsStream {
-    const { credentials, serverName, metadata: pairs } = this.#settings();
+    const { credentials, channelOptions, metadata: pairs } = this.#settings();
     const client = new AggregatedDiscoveryServiceClient(this.#target, credentials, {
       'grpc.keepalive_time_ms': 30_000,
       'grpc.keepalive_timeout_ms': 10_000,
@@ -35,12 +35,7 @@ export class GrpcAdsTransport implements AdsTransport {
       'grpc.use_local_subchannel_pool': 1,
       'grpc.service_config_disable_resolution': 1,
       'grpc.enable_retries': 0,
-      ...(serverName === ''
-        ? {}
-        : {
-            'grpc.ssl_target_name_override': serverName,
-            'grpc.default_authority': serverName,
-          }),
+      ...channelOptions,
     });
     const metadata = new Metadata();
     for (const [name, value] of pairs) metadata.add(name, value);
