@@ -33,6 +33,7 @@ export class DownstreamConnection implements ServerConnection, ServerHandler, Ti
   #durationTimer: Timer | null = null;
   #waiting: Waiting = 'nothing';
   #closed = false;
+  #draining = false;
 
   constructor(
     manager: HttpConnectionManager,
@@ -111,8 +112,14 @@ export class DownstreamConnection implements ServerConnection, ServerHandler, Ti
     }
   }
 
+  /**
+   * The next response says `connection: close`. A connection that is idle now is not closed under
+   * the client's hands: its next request may be on the wire already (OP-05, D19), and the end of the
+   * drain closes what never spoke again.
+   */
   drain(): void {
-    this.#codec.drain();
+    this.#draining = true;
+    if (this.#codec.state !== 'idle') this.#codec.drain();
   }
 
   #onBug(error: unknown): void {
@@ -124,6 +131,7 @@ export class DownstreamConnection implements ServerConnection, ServerHandler, Ti
   // --- from the codec -------------------------------------------------------------------------
 
   onRequest(stream: ServerStream, head: RequestHead, endStream: boolean): BodySink {
+    if (this.#draining) this.#codec.drain();
     const active = new ActiveStream(this, stream, head, endStream);
     active.begin();
     return active;

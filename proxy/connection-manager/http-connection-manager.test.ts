@@ -329,6 +329,17 @@ test('[D19] drain lets the request under way finish and says close', () => {
   expect(client.transport.ended).toBe(true);
 });
 
+test('[OP-05] an idle connection is not closed under the client: its next response says close', () => {
+  const mesh = exchange();
+  const client = mesh.connect();
+  client.connection.drain();
+  expect(client.transport.ended).toBe(false);
+  client.get();
+  mesh.cluster('a').last.respond(200, ['content-length', '2'], 'ok');
+  expect(client.header('connection')).toBe('close');
+  expect(client.transport.ended).toBe(true);
+});
+
 test('request_timeout: a body that takes too long altogether is 408', () => {
   const mesh = exchange({ config: { requestTimeoutMs: 5_000 } });
   const client = mesh.connect().send('POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nabc');
