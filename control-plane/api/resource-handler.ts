@@ -2,7 +2,7 @@ import { readDocuments } from '../kinds/documents.ts';
 import { DNS_LABEL } from '../kinds/name-format.ts';
 import { formatProblem, printable } from '../kinds/problem.ts';
 import type { Manifest, ResourceKey } from '../kinds/resource.ts';
-import { readYaml } from '../kinds/yaml-reader.ts';
+import { readSource } from '../kinds/source-text.ts';
 import type { ConfigStore, ResourceList } from '../store/config-store.ts';
 import { type ApiReply, type ApiRequest, json } from './api-routes.ts';
 import { mergePatch } from './json-value.ts';
@@ -109,7 +109,11 @@ export class ResourceHandler {
       return failure('BadRequest', `namespace "${printable(namespace)}" ${wrong}`);
     const dryRun = dryRunOf(request);
     if (dryRun === 'invalid') return failure('BadRequest', 'dryRun: only All is supported');
-    const read = readManifest({ ...path, namespace, name: undefined }, request.body);
+    const read = readManifest(
+      { ...path, namespace, name: undefined },
+      request.body,
+      yamlCharsMaxOf(request),
+    );
     if (read.kind === 'reply') return read.reply;
     const { name, resourceVersion } = read.manifest.metadata;
     if (resourceVersion !== undefined) {
@@ -123,7 +127,7 @@ export class ResourceHandler {
   async #replace(path: ObjectPath, request: ApiRequest): Promise<ApiReply> {
     const dryRun = dryRunOf(request);
     if (dryRun === 'invalid') return failure('BadRequest', 'dryRun: only All is supported');
-    const read = readManifest(path, request.body);
+    const read = readManifest(path, request.body, yamlCharsMaxOf(request));
     if (read.kind === 'reply') return read.reply;
     const result = await this.#writer.replace(read.manifest, keyOf(path), dryRun);
     return this.#written(result, path, request, 200);
@@ -133,10 +137,10 @@ export class ResourceHandler {
   async #patch(path: ObjectPath, request: ApiRequest): Promise<ApiReply> {
     const dryRun = dryRunOf(request);
     if (dryRun === 'invalid') return failure('BadRequest', 'dryRun: only All is supported');
-    const yaml = readYaml(request.body);
-    const patch = yaml.documents[0];
-    const problem = [...yaml.problems, ...(patch?.problems ?? [])][0];
-    if (patch === undefined || problem !== undefined || yaml.documents.length > 1) {
+    const source = readSource(request.body, 0);
+    const patch = source.documents[0];
+    const problem = [...source.problems, ...(patch?.problems ?? [])][0];
+    if (patch === undefined || problem !== undefined || source.documents.length > 1) {
       return failure(
         'BadRequest',
         `the patch cannot be read: ${problem?.message ?? 'not one object'}`,
@@ -147,7 +151,7 @@ export class ResourceHandler {
       const current = await this.#store.get(keyOf(path));
       if (current === undefined) return notFound(path.kind, path.name);
       const merged = mergePatch({ ...current, apiVersion: path.apiVersion }, patch.value);
-      const read = readManifest(path, JSON.stringify(merged));
+      const read = readManifest(path, JSON.stringify(merged), 0);
       if (read.kind === 'reply') return read.reply;
       const result = await this.#writer.replace(read.manifest, keyOf(path), dryRun);
       const own = read.manifest.metadata.resourceVersion === current.metadata.resourceVersion;
@@ -213,15 +217,16 @@ type ReadManifest =
 function readManifest(
   path: Omit<ObjectPath, 'type' | 'name'> & { readonly name: string | undefined },
   body: string,
+  yamlCharsMax: number,
 ): ReadManifest {
-  const { objects, problems } = readDocuments(body, 'body');
+  const { objects, problems } = readDocuments(body, 'body', yamlCharsMax);
   const reply = (failed: ApiReply): ReadManifest => ({ kind: 'reply', reply: failed });
   if (problems.length > 0) {
     const [first] = problems;
     if (problems.length === 1 && first!.code === 'syntax') {
       return reply(failure('BadRequest', formatProblem(first!)));
     }
-    return reply(refused(path.kind, path.name ?? nameIn(body), problems));
+    return reply(refused(path.kind, path.name ?? nameIn(body, yamlCharsMax), problems));
   }
   const [object] = objects;
   if (object === undefined || objects.length > 1) {
@@ -245,10 +250,20 @@ function readManifest(
 }
 
 /** For the message about an object that cannot be accepted. */
-function nameIn(body: string): string {
-  const value = readYaml(body).documents[0]?.value as { metadata?: { name?: unknown } } | undefined;
+function nameIn(body: string, yamlCharsMax: number): string {
+  const value = readSource(body, yamlCharsMax).documents[0]?.value as
+    | { metadata?: { name?: unknown } }
+    | undefined;
   const name = value?.metadata?.name;
   return typeof name === 'string' ? printable(name) : '';
+}
+
+/** UTF-16 units of YAML in a body: a quarter of a second of parsing at worst. */
+const YAML_CHARS_MAX = 256 * 1024;
+
+function yamlCharsMaxOf({ headers }: ApiRequest): number {
+  const type = headers['content-type']?.toLowerCase() ?? '';
+  return type.startsWith('application/yaml') ? YAML_CHARS_MAX : 0;
 }
 
 function keyOf({ kind, namespace, name }: ObjectPath): ResourceKey {

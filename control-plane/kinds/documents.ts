@@ -4,8 +4,9 @@ import { readMetadata } from './metadata.ts';
 import { formatPath, type Problem, type ProblemCode, printable } from './problem.ts';
 import type { Manifest } from './resource.ts';
 import type { FieldPath, Fields } from './schema.ts';
+import type { SourceDocument, SourceText } from './source-document.ts';
+import { readSource, SOURCE_CHARS_MAX } from './source-text.ts';
 import { type Finding, Findings, nearestField } from './validate.ts';
-import { readYaml, type YamlDocument, type YamlText } from './yaml-reader.ts';
 
 /** UTF-16 units of one object written as JSON: what Kubernetes' own store takes is about this. */
 export const OBJECT_CHARS_MAX = 1024 * 1024;
@@ -27,17 +28,21 @@ const TOP_LEVEL = ['apiVersion', 'kind', 'metadata', 'spec'];
 
 /**
  * Reads every object of `text`, YAML or JSON, one or many documents, `List`s taken apart, and checks each against its
- * kind. `file` is how problems name the text. Never throws for what the text holds.
+ * kind. `file` is how problems name the text; a server bounds `yamlCharsMax`. Never throws for what the text holds.
  */
-export function readDocuments(text: string, file: string): Documents {
-  const yaml = readYaml(text);
+export function readDocuments(
+  text: string,
+  file: string,
+  yamlCharsMax = SOURCE_CHARS_MAX,
+): Documents {
+  const source = readSource(text, yamlCharsMax);
   const objects: ReadObject[] = [];
   const problems: Problem[] = [];
-  for (const { offset, message } of yaml.problems) {
-    problems.push({ file, ...yaml.position(offset), path: '', message, code: 'syntax' });
+  for (const { offset, message } of source.problems) {
+    problems.push({ file, ...source.position(offset), path: '', message, code: 'syntax' });
   }
-  for (const document of yaml.documents) {
-    const reader = new DocumentReader(yaml, document, file, objects, problems);
+  for (const document of source.documents) {
+    const reader = new DocumentReader(source, document, file, objects, problems);
     if (document.problems.length > 0) reader.syntax();
     else reader.object(document.value, []);
   }
@@ -46,20 +51,20 @@ export function readDocuments(text: string, file: string): Documents {
 }
 
 class DocumentReader {
-  readonly #yaml: YamlText;
-  readonly #document: YamlDocument;
+  readonly #source: SourceText;
+  readonly #document: SourceDocument;
   readonly #file: string;
   readonly #objects: ReadObject[];
   readonly #problems: Problem[];
 
   constructor(
-    yaml: YamlText,
-    document: YamlDocument,
+    source: SourceText,
+    document: SourceDocument,
     file: string,
     objects: ReadObject[],
     problems: Problem[],
   ) {
-    this.#yaml = yaml;
+    this.#source = source;
     this.#document = document;
     this.#file = file;
     this.#objects = objects;
@@ -68,7 +73,7 @@ class DocumentReader {
 
   syntax(): void {
     for (const { offset, message } of this.#document.problems) {
-      const place = this.#yaml.position(offset);
+      const place = this.#source.position(offset);
       this.#problems.push({ file: this.#file, ...place, path: '', message, code: 'syntax' });
     }
   }
@@ -138,7 +143,7 @@ class DocumentReader {
       kind,
       manifest: { apiVersion: storedApiVersion(kind), kind: kind.kind, metadata, spec },
       file: this.#file,
-      line: this.#yaml.position(this.#document.locate(path, 'value')).line,
+      line: this.#source.position(this.#document.locate(path, 'value')).line,
     });
   }
 
@@ -176,7 +181,7 @@ class DocumentReader {
     message: string,
     suggestion?: string,
   ): void {
-    const place = this.#yaml.position(this.#document.locate(path, at));
+    const place = this.#source.position(this.#document.locate(path, at));
     const problem = { file: this.#file, ...place, path: formatPath(path), message, code };
     this.#problems.push(suggestion === undefined ? problem : { ...problem, suggestion });
   }

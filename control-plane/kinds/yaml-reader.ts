@@ -6,7 +6,6 @@ import {
   isNode,
   isScalar,
   isSeq,
-  LineCounter,
   type Node,
   type Pair,
   parseAllDocuments,
@@ -14,102 +13,54 @@ import {
 } from 'yaml';
 import { printable } from './problem.ts';
 import type { FieldPath, Fields } from './schema.ts';
+import {
+  DEPTH_MAX,
+  Places,
+  type SourceDocument,
+  type SourceProblem,
+  type SourceText,
+  VALUES_MAX,
+} from './source-document.ts';
 
-/** Characters of one text (threat A8.4); the API server's body limit is the same. */
-export const TEXT_CHARS_MAX = 3 * 1024 * 1024;
 /** Documents of one text. */
 export const DOCUMENTS_MAX = 1000;
 const ALIASES_MAX = 100;
-const DEPTH_MAX = 64;
-/** Values of one document, those that aliases repeat included. */
-const VALUES_MAX = 200_000;
-
-/** One document as JSON, and where in the text everything stands. */
-export interface YamlDocument {
-  /** Maps have no prototype. Undefined where `problems` is not empty. */
-  readonly value: unknown;
-  /** Offset of its first character. */
-  readonly offset: number;
-  readonly problems: readonly YamlProblem[];
-  /** Offset of the field or item at `path`, or of the nearest one above that exists. */
-  locate(path: FieldPath, at: 'name' | 'value'): number;
-}
-
-export interface YamlProblem {
-  readonly offset: number;
-  readonly message: string;
-}
-
-export interface YamlText {
-  readonly documents: readonly YamlDocument[];
-  /** Problems of the text as a whole; then there are no documents. */
-  readonly problems: readonly YamlProblem[];
-  position(offset: number): { readonly line: number; readonly column: number };
-}
 
 /**
- * Reads YAML 1.2 (and so JSON) as policy files use it: plain maps, lists, strings, numbers, booleans. What could make
- * two readers disagree, or cost more than it weighs, is refused with its place: tags, merge keys, duplicate keys, byte
- * order marks, non-numbers, deep nesting, many aliases. Documents without content are left out.
+ * Reads YAML 1.2 as policy files use it: plain maps, lists, strings, numbers, booleans. What could make two readers
+ * disagree, or cost more than it weighs, is refused with its place: tags, merge keys, duplicate keys, non-numbers, deep
+ * nesting, many aliases. Documents without content are left out.
  */
-export function readYaml(source: string): YamlText {
-  const lines = new LineCounter();
-  const position = (offset: number) => {
-    const { line, col } = lines.linePos(offset);
-    return { line: Math.max(1, line), column: Math.max(1, col) };
-  };
-  const refuse = (offset: number, message: string): YamlText => ({
-    documents: [],
-    problems: [{ offset, message }],
-    position,
-  });
-  lines.addNewLine(0);
-  if (source.length > TEXT_CHARS_MAX) {
-    return refuse(0, `has ${source.length} characters; at most ${TEXT_CHARS_MAX} are allowed`);
-  }
-  if (source.startsWith('\ufeff')) {
-    return refuse(0, 'begins with a byte order mark; save the file as UTF-8 without one');
-  }
-  lines.lineStarts.length = 0;
+export function readYaml(source: string): Pick<SourceText, 'documents' | 'problems'> {
   const parsed = parseAllDocuments(source, {
-    lineCounter: lines,
     prettyErrors: false,
     uniqueKeys: false, // quadratic; the Reader below looks itself
     merge: false,
     schema: 'core',
     logLevel: 'silent',
   });
-  if (!Array.isArray(parsed)) return { documents: [], problems: [], position };
+  if (!Array.isArray(parsed)) return { documents: [], problems: [] };
   if (parsed.length > DOCUMENTS_MAX) {
-    return refuse(0, `has ${parsed.length} documents; at most ${DOCUMENTS_MAX} are allowed`);
+    const message = `has ${parsed.length} documents; at most ${DOCUMENTS_MAX} are allowed`;
+    return { documents: [], problems: [{ offset: 0, message }] };
   }
   const documents = parsed
     .map((document) => new Reader(document as Document<Node>).read())
     .filter((document) => document.value !== null);
-  return { documents, problems: [], position };
+  return { documents, problems: [] };
 }
 
-interface Place {
-  readonly name: number;
-  readonly value: number;
-}
-
-class Reader implements YamlDocument {
+class Reader implements SourceDocument {
   value: unknown = undefined;
-  readonly problems: YamlProblem[] = [];
+  readonly problems: SourceProblem[] = [];
   readonly #document: Document<Node>;
-  /** Of each map and list made here: where its fields and items stand. */
-  readonly #places = new Map<object, Map<string | number, Place>>();
+  readonly #places = new Places();
   #anchorsFound: ReadonlyMap<string, readonly Node[]> | undefined;
   #aliases = 0;
   #values = 0;
 
   constructor(document: Document<Node>) {
     this.#document = document;
-  }
-
-  get offset(): number {
-    return startOf(this.#document.contents);
   }
 
   read(): this {
@@ -130,17 +81,7 @@ class Reader implements YamlDocument {
   }
 
   locate(path: FieldPath, at: 'name' | 'value'): number {
-    let offset = this.offset;
-    let value = this.value;
-    for (const [index, step] of path.entries()) {
-      if (typeof value !== 'object' || value === null) return offset;
-      const place = this.#places.get(value)?.get(step);
-      if (place === undefined) return offset;
-      const last = index === path.length - 1;
-      offset = last && at === 'name' ? place.name : place.value;
-      value = (value as Fields)[step];
-    }
-    return offset;
+    return this.#places.locate(this.value, startOf(this.#document.contents), path, at);
   }
 
   #problem(offset: number, message: string): undefined {
@@ -166,11 +107,9 @@ class Reader implements YamlDocument {
     if (isMap(node)) return this.#map(node, depth);
     if (isSeq(node)) {
       const items: unknown[] = [];
-      const places = new Map<string | number, Place>();
-      this.#places.set(items, places);
       for (const [index, item] of node.items.entries()) {
         const at = isNode(item) ? startOf(item) : offset;
-        places.set(index, { name: at, value: at });
+        this.#places.set(items, index, at, at);
         items.push(this.#node(item, depth + 1));
       }
       return items;
@@ -188,8 +127,6 @@ class Reader implements YamlDocument {
 
   #map(node: YAMLMap, depth: number): Fields {
     const fields: Fields = Object.create(null);
-    const places = new Map<string | number, Place>();
-    this.#places.set(fields, places);
     for (const pair of node.items as Pair[]) {
       const at = isNode(pair.key) ? startOf(pair.key) : startOf(node);
       const key = this.#key(pair.key, at);
@@ -198,7 +135,7 @@ class Reader implements YamlDocument {
         this.#problem(at, `the key "${printable(key)}" stands twice in one map`);
         continue;
       }
-      places.set(key, { name: at, value: isNode(pair.value) ? startOf(pair.value) : at });
+      this.#places.set(fields, key, at, isNode(pair.value) ? startOf(pair.value) : at);
       fields[key] = this.#node(pair.value, depth + 1);
     }
     return fields;
