@@ -199,6 +199,7 @@ export async function startControlPlane(
       store,
       onChange: changed,
       onProblem: (fields, message) => log.error(fields, message),
+      schedule: clock.schedule,
     });
     closers.push(() => policies.close());
     await policies.start();

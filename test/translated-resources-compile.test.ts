@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
-import { testMesh } from '../control-plane/mesh/test-mesh.ts';
+import { testMesh } from '../control-plane/mesh/mesh.testing.ts';
+import { testProxy } from '../control-plane/translate/proxy.testing.ts';
 import { translate } from '../control-plane/translate/resource-set.ts';
-import { testProxy } from '../control-plane/translate/test-proxy.ts';
 import { Cluster } from '../proto/gen/envoy/config/cluster/v3/cluster.ts';
 import { ClusterLoadAssignment } from '../proto/gen/envoy/config/endpoint/v3/endpoint.ts';
 import { Listener } from '../proto/gen/envoy/config/listener/v3/listener.ts';

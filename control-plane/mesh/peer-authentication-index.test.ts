@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
+import { policies } from './mesh.testing.ts';
 import { PeerAuthenticationIndex } from './peer-authentication-index.ts';
-import { policies } from './test-mesh.ts';
 
 function index(yaml: string): PeerAuthenticationIndex {
   return new PeerAuthenticationIndex(policies(yaml).peerAuthentications, 'istio-system');

@@ -1,8 +1,9 @@
 import { destinationRule } from '../kinds/destination-rule.ts';
-import { type Kind, storedApiVersion, withDefaults } from '../kinds/kind.ts';
+import { type Kind, storedApiVersion, validateSpec, withDefaults } from '../kinds/kind.ts';
 import { peerAuthentication } from '../kinds/peer-authentication.ts';
 import type { Resource } from '../kinds/resource.ts';
 import { serviceEntry } from '../kinds/service-entry.ts';
+import { Findings } from '../kinds/validate.ts';
 import { virtualService } from '../kinds/virtual-service.ts';
 import { workloadEntry } from '../kinds/workload-entry.ts';
 import type { ConfigStore, Watch, WatchEvent } from '../store/config-store.ts';
@@ -15,11 +16,17 @@ export interface PolicyWatchOptions {
   readonly onChange: () => void;
   /** An object of the store that cannot be read, or the watch's end; policies stay as they were. */
   readonly onProblem: (fields: object, message: string) => void;
+  /** Calls back once after `delayMs`; returns the way to call it off. */
+  readonly schedule: (delayMs: number, callback: () => void) => () => void;
 }
 
+/** Milliseconds before a store that could not be listed is asked again. */
+const RETRY_MS = 1000;
+
 /**
- * The policies of the store, always complete, with defaults applied: listed once, then followed. An object that cannot
- * be read is left out and reported, and the others hold (A6.9).
+ * The policies of the store, always complete, with defaults applied: listed once, then followed. An object that is not
+ * valid, because somebody wrote it around the API, is left out and reported, and the others hold (A6.9, F13). While the
+ * store is away the policies stay as they were.
  */
 export class PolicyWatch {
   readonly #options: PolicyWatchOptions;
@@ -27,6 +34,7 @@ export class PolicyWatch {
     KINDS.map((kind) => [`${kind.group}/${kind.kind}`, new Collection(kind)]),
   );
   #watch: Watch | null = null;
+  #cancelRetry: (() => void) | null = null;
   #isClosed = false;
 
   constructor(options: PolicyWatchOptions) {
@@ -44,9 +52,7 @@ export class PolicyWatch {
       onEnd: (reason) => {
         if (this.#isClosed || reason.kind === 'closed') return;
         this.#options.onProblem({ reason }, 'the watch of the store ended; listing again');
-        this.start().then(this.#options.onChange, (error: unknown) =>
-          this.#options.onProblem({ err: error }, 'the store cannot be listed; policies stay'),
-        );
+        this.#listAgain();
       },
     });
   }
@@ -66,6 +72,15 @@ export class PolicyWatch {
     this.#isClosed = true;
     this.#watch?.close();
     this.#watch = null;
+    this.#cancelRetry?.();
+  }
+
+  #listAgain(): void {
+    this.start().then(this.#options.onChange, (error: unknown) => {
+      if (this.#isClosed) return;
+      this.#options.onProblem({ err: error }, 'the store cannot be listed; policies stay');
+      this.#cancelRetry = this.#options.schedule(RETRY_MS, () => this.#listAgain());
+    });
   }
 
   #follow({ type, resource }: WatchEvent): void {
@@ -75,13 +90,11 @@ export class PolicyWatch {
   }
 
   #put(resource: Resource): void {
-    try {
-      this.#collection(resource)?.put(resource);
-    } catch (error) {
-      const { namespace, name } = resource.metadata;
-      const fields = { err: error, kind: resource.kind, namespace, name };
-      this.#options.onProblem(fields, 'a stored object cannot be read and is left out');
-    }
+    const problem = this.#collection(resource)?.put(resource) ?? '';
+    if (problem === '') return;
+    const { namespace, name } = resource.metadata;
+    const fields = { kind: resource.kind, namespace, name, problem };
+    this.#options.onProblem(fields, 'a stored object is not valid and is left out');
   }
 
   #collection({ apiVersion, kind }: Resource): Collection | undefined {
@@ -110,13 +123,19 @@ class Collection {
     this.#kind = kind;
   }
 
-  put(resource: Resource): void {
+  /** '', or what is wrong with the object, which then is not here. */
+  put(resource: Resource): string {
     this.delete(resource);
+    const findings = new Findings();
+    const spec = validateSpec(this.#kind, resource.spec, ['spec'], findings);
+    const [first] = findings.list;
+    if (first !== undefined) return `${first.path.join('.')}: ${first.message}`;
     this.#byName.set(nameOf(resource), {
       ...resource,
       apiVersion: storedApiVersion(this.#kind),
-      spec: withDefaults(this.#kind, resource.spec),
+      spec: withDefaults(this.#kind, spec),
     });
+    return '';
   }
 
   delete(resource: Resource): void {

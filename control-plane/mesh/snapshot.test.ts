@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
+import { BOOKINFO, testMesh } from './mesh.testing.ts';
 import { changeBetween } from './snapshot.ts';
-import { BOOKINFO, testMesh } from './test-mesh.ts';
 
 const RULE = `
 apiVersion: networking.istio.io/v1

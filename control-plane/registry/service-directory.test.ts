@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { policies, sidecars, type TestWorkload } from '../mesh/test-mesh.ts';
+import { policies, sidecars, type TestWorkload } from '../mesh/mesh.testing.ts';
 import { type Protocol, protocolOf } from './protocol.ts';
 import { buildDirectory, type ServiceDirectory } from './service-directory.ts';
 

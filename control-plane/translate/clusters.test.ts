@@ -2,8 +2,8 @@ import { expect, test } from 'vitest';
 import { unpackAs } from '../../proto/any.ts';
 import type { Cluster } from '../../proto/gen/envoy/config/cluster/v3/cluster.ts';
 import type { TransportSocket } from '../../proto/gen/envoy/config/core/v3/base.ts';
-import { testMesh } from '../mesh/test-mesh.ts';
-import { testProxy, translated } from './test-proxy.ts';
+import { testMesh } from '../mesh/mesh.testing.ts';
+import { testProxy, translated } from './proxy.testing.ts';
 
 const HOST = 'reviews.default.svc.cluster.local';
 

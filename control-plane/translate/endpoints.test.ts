@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { BOOKINFO, type TestWorkload, testMesh } from '../mesh/test-mesh.ts';
-import { translated } from './test-proxy.ts';
+import { BOOKINFO, type TestWorkload, testMesh } from '../mesh/mesh.testing.ts';
+import { translated } from './proxy.testing.ts';
 
 const HOST = 'reviews.default.svc.cluster.local';
 const SUBSETS = `

@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest';
 import { unpackAny, unpackAs } from '../../proto/any.ts';
 import type { FilterChain } from '../../proto/gen/envoy/config/listener/v3/listener_components.ts';
-import { BOOKINFO, testMesh } from '../mesh/test-mesh.ts';
+import { BOOKINFO, testMesh } from '../mesh/mesh.testing.ts';
 import type { Protocol } from '../registry/protocol.ts';
-import { testProxy, translated } from './test-proxy.ts';
+import { testProxy, translated } from './proxy.testing.ts';
 
 function mode(name: string): string {
   return `

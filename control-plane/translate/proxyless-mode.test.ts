@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { unpackAs } from '../../proto/any.ts';
-import { testMesh } from '../mesh/test-mesh.ts';
-import { testProxy, translated } from './test-proxy.ts';
+import { testMesh } from '../mesh/mesh.testing.ts';
+import { testProxy, translated } from './proxy.testing.ts';
 
 /** What stock gRPC asks of its server, xds.md 5.3. */
 

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { unpackAny } from '../../proto/any.ts';
-import { testMesh } from '../mesh/test-mesh.ts';
-import { testProxy, translated, virtualHost } from './test-proxy.ts';
+import { testMesh } from '../mesh/mesh.testing.ts';
+import { testProxy, translated, virtualHost } from './proxy.testing.ts';
 
 const REDIRECT = testProxy({ mode: 'redirect', outbound: null });
 

@@ -5,8 +5,8 @@ import { describe, expect, test } from 'vitest';
 import type { Route } from '../../proto/gen/envoy/config/route/v3/route_components.ts';
 import { HTTPFault } from '../../proto/gen/envoy/extensions/filters/http/fault/v3/fault.ts';
 import { readDocuments } from '../kinds/documents.ts';
-import { BOOKINFO, testMesh } from '../mesh/test-mesh.ts';
-import { testProxy, translated, virtualHost } from './test-proxy.ts';
+import { BOOKINFO, testMesh } from '../mesh/mesh.testing.ts';
+import { testProxy, translated, virtualHost } from './proxy.testing.ts';
 
 const HOST = 'reviews.default.svc.cluster.local';
 

@@ -1,0 +1,101 @@
+import { afterEach, expect, test, vi } from 'vitest';
+import type { Resource } from '../kinds/resource.ts';
+import type { ConfigStore, Selection } from '../store/config-store.ts';
+import { createMemoryStore } from '../store/memory-store.ts';
+import { policies } from './mesh.testing.ts';
+import { PolicyWatch } from './policy-watch.ts';
+
+function rule(host = 'reviews'): Resource {
+  const [resource] = policies(`
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: reviews}
+spec: {host: ${host}}
+`).destinationRules;
+  return { ...resource!, spec: { host } };
+}
+
+const open: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const close of open.splice(0)) await close();
+});
+
+async function started(store: ConfigStore) {
+  const problems: object[] = [];
+  const scheduled: (() => void)[] = [];
+  let announce = () => {};
+  const policyWatch = new PolicyWatch({
+    store,
+    onChange: () => announce(),
+    onProblem: (fields) => problems.push(fields),
+    schedule: (_delayMs, callback) => {
+      scheduled.push(callback);
+      return () => {};
+    },
+  });
+  open.push(() => policyWatch.close());
+  await policyWatch.start();
+  const changed = () =>
+    new Promise<void>((resolve) => {
+      announce = resolve;
+    });
+  return { rules: () => policyWatch.read().destinationRules, problems, scheduled, changed };
+}
+
+test('policies that were there, that come and that go, with defaults', async () => {
+  const store = createMemoryStore('one');
+  open.push(() => store.close());
+  await store.create(rule());
+  const { rules, changed } = await started(store);
+  expect(rules()).toMatchObject([{ spec: { host: 'reviews', subsets: [], exportTo: ['*'] } }]);
+  expect(rules()).toBe(rules());
+  const replaced = changed();
+  await store.replace(rule('ratings'), undefined);
+  await replaced;
+  expect(rules()[0]?.spec.host).toBe('ratings');
+  const gone = changed();
+  const key = { group: 'networking.istio.io', kind: 'DestinationRule' };
+  await store.delete({ ...key, namespace: 'default', name: 'reviews' }, undefined);
+  await gone;
+  expect(rules()).toEqual([]);
+});
+
+test('[F13][A6.9] an object that is not valid is reported and left out', async () => {
+  const store = createMemoryStore('one');
+  open.push(() => store.close());
+  await store.create({ ...rule(), spec: { host: 7 } });
+  const { rules, problems } = await started(store);
+  expect(rules()).toEqual([]);
+  expect(problems).toMatchObject([{ kind: 'DestinationRule', name: 'reviews' }]);
+});
+
+test('[F6] a watch that ends is taken up again with all that happened meanwhile, as often as it takes', async () => {
+  const store = createMemoryStore('one');
+  open.push(() => store.close());
+  let end = () => {};
+  let failures = 0;
+  const breaking: ConfigStore = Object.create(store, {
+    list: {
+      value: async (selection: Selection) => {
+        if (failures-- > 0) throw new Error('away');
+        return store.list(selection);
+      },
+    },
+    watch: {
+      value: (...[selection, revision, sink]: Parameters<ConfigStore['watch']>) => {
+        end = () => sink.onEnd({ kind: 'gone', oldestRevision: 9 });
+        return store.watch(selection, revision, { onEvent: () => {}, onEnd: () => {} });
+      },
+    },
+  });
+  const { rules, scheduled, changed } = await started(breaking);
+  await store.create(rule());
+  failures = 1;
+  const listed = changed();
+  end();
+  await vi.waitFor(() => expect(scheduled).toHaveLength(1));
+  expect(rules()).toEqual([]);
+  scheduled[0]!();
+  await listed;
+  expect(rules()).toHaveLength(1);
+});
