@@ -48,6 +48,8 @@ export interface HttpEndpointOptions {
    * of this machine (A7.1: cross-site requests, DNS rebinding).
    */
   readonly guardBrowsers: boolean;
+  /** Default 64. Where strangers can connect it must be dear to take all of them. */
+  readonly connectionsMax?: number;
   /** More host names for the guard, lower case without port. */
   readonly allowedHosts?: readonly string[];
 }
@@ -68,7 +70,10 @@ const HEADERS_BYTES_MAX = 16 * 1024;
 const BODY_BYTES_MAX = 64 * 1024;
 const HEADERS_TIMEOUT_MS = 5_000;
 const REQUEST_TIMEOUT_MS = 10_000;
-const KEEP_ALIVE_TIMEOUT_MS = 60_000;
+/** Idle connections make room soon; a scraper that comes again after 15 s connects anew. */
+const KEEP_ALIVE_TIMEOUT_MS = 5_000;
+/** How often head and request timeouts are looked at; Node's own 30 s would stretch them to that. */
+const TIMEOUT_CHECK_MS = 1_000;
 /** A reader that takes nothing for so long is cut off. */
 const SOCKET_IDLE_TIMEOUT_MS = 60_000;
 
@@ -84,10 +89,11 @@ export class HttpEndpoint {
         headersTimeout: HEADERS_TIMEOUT_MS,
         requestTimeout: REQUEST_TIMEOUT_MS,
         keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+        connectionsCheckingInterval: TIMEOUT_CHECK_MS,
       },
       (request, response) => this.#onRequest(request, response),
     );
-    this.#server.maxConnections = CONNECTIONS_MAX;
+    this.#server.maxConnections = options.connectionsMax ?? CONNECTIONS_MAX;
     this.#server.setTimeout(SOCKET_IDLE_TIMEOUT_MS);
   }
 

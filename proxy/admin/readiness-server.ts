@@ -1,6 +1,9 @@
 import type { Readiness } from './admin-source.ts';
 import { type BoundAddress, HttpEndpoint, plain } from './http-endpoint.ts';
 
+/** Open to the pod network: idle ones go after 5 s, so a stranger cannot keep probes out cheaply. */
+const CONNECTIONS_MAX = 1_024;
+
 /**
  * Port 15021: `GET /healthz/ready` for kubelets and load balancers, and nothing else (A1.7). 200 once
  * the first configuration is in force, 503 with the reason before that and while draining.
@@ -13,6 +16,7 @@ export class ReadinessServer {
       name: 'readiness',
       portSetting: 'node.metadata.WEFT_READINESS of the bootstrap',
       guardBrowsers: false,
+      connectionsMax: CONNECTIONS_MAX,
       routes: new Map([
         [
           '/healthz/ready',

@@ -116,9 +116,9 @@ function number(read: NumberReader): Operator {
   return { kind: 'number', read };
 }
 
-/** Milliseconds between two moments of the record, -1 where either was not reached. */
+/** Whole milliseconds, cut as Envoy does, between two moments; -1 where either was not reached. */
 function between(from: number, to: number): number {
-  return from === 0 || to === 0 ? -1 : Math.max(0, Math.round(to - from));
+  return from === 0 || to === 0 ? -1 : Math.max(0, Math.floor(to - from));
 }
 
 const thisHost = hostname();
