@@ -43,6 +43,7 @@ function appendForwardedFor(headers: HeaderBlock, remoteAddress: string): void {
 const KEPT: ReadonlySet<string> = new Set([
   'x-envoy-attempt-count',
   'x-envoy-expected-rq-timeout-ms',
+  'x-envoy-original-host',
   'x-envoy-original-path',
   'x-envoy-peer-metadata',
   'x-envoy-peer-metadata-id',

@@ -117,10 +117,11 @@ function upstreamReset(
   retried: boolean,
 ): LocalReply {
   const { text, flag } = RESETS[reason];
+  // As Envoy since 1.38.1 the transport's own words (a SAN mismatch, a refused connection) are for the
+  // access log (`%UPSTREAM_TRANSPORT_FAILURE_REASON%`) and the details, not for the client.
   const body =
     `upstream connect error or disconnect/reset before headers. ` +
-    `${retried ? 'retried and the latest ' : ''}reset reason: ${text}` +
-    `${transportReason === '' ? '' : `, transport failure reason: ${transportReason}`}`;
+    `${retried ? 'retried and the latest ' : ''}reset reason: ${text}`;
   const details =
     `upstream_reset_before_response_started{${text}` +
     `${transportReason === '' ? '' : `,${transportReason}`}}`;

@@ -53,6 +53,16 @@ test('[TM-13] values may name parts of the request; an empty one is left out', (
   expect(attempt.header('x-nothing')).toBeUndefined();
 });
 
+test('[TM-13] a format reads the fields as they came, not as an addition before it left them', () => {
+  const requestHeaders = mutations({
+    add: [add('x-set', 'new', 'overwrite'), add('x-was', '%REQ(x-set)%')],
+  });
+  const mesh = exchange({ routes: [route('/', 'a', {}, { requestHeaders })] });
+  mesh.connect().get('/', ['x-set: old']);
+  expect(mesh.cluster('a').last.header('x-set')).toBe('new');
+  expect(mesh.cluster('a').last.header('x-was')).toBe('old');
+});
+
 test('[TM-13] cluster, route, virtual host and table all have their say, most specific first', () => {
   const level = (name: string) => mutations({ add: [add('x-level', name, 'overwrite')] });
   const entry = route(

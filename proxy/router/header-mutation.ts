@@ -15,6 +15,7 @@ export class CompiledMutations {
   readonly isEmpty: boolean;
   readonly #remove: readonly string[];
   readonly #add: readonly CompiledAddition[];
+  readonly #rendersBefore: boolean;
 
   /** The formats have been checked by the configuration compiler; one that is bad all the same throws. */
   constructor(mutations: HeaderMutations) {
@@ -22,13 +23,21 @@ export class CompiledMutations {
     this.#add = mutations.add
       .filter((addition) => isMutable(addition.name))
       .map((addition) => new CompiledAddition(addition));
+    this.#rendersBefore = this.#add.length > 1 && this.#add.some((addition) => addition.isFormat);
     this.isEmpty = this.#remove.length === 0 && this.#add.length === 0;
   }
 
   /** Removal first, then additions in order (TM-13). */
   apply(headers: HeaderBlock, record: RequestRecord): void {
     for (let at = 0; at < this.#remove.length; at++) removeHeader(headers, this.#remove[at]!);
-    for (let at = 0; at < this.#add.length; at++) this.#add[at]!.apply(headers, record);
+    // What one addition writes is not what the next one reads: formats see the fields as received.
+    const rendered = this.#rendersBefore
+      ? this.#add.map((one) => one.render(record))
+      : NOT_RENDERED;
+    for (let at = 0; at < this.#add.length; at++) {
+      const addition = this.#add[at]!;
+      addition.apply(headers, rendered === NOT_RENDERED ? addition.render(record) : rendered[at]!);
+    }
   }
 }
 
@@ -50,9 +59,16 @@ class CompiledAddition {
     this.#format = addition.format ? mustCompile(addition) : null;
   }
 
-  apply(headers: HeaderBlock, record: RequestRecord): void {
+  get isFormat(): boolean {
+    return this.#format !== null;
+  }
+
+  render(record: RequestRecord): string {
+    return this.#format === null ? this.#addition.value : this.#format.render(record);
+  }
+
+  apply(headers: HeaderBlock, value: string): void {
     const { name, action, keepEmpty } = this.#addition;
-    const value = this.#format === null ? this.#addition.value : this.#format.render(record);
     if (value === '' && !keepEmpty) return;
     // A rendered value comes from the request: what cannot stand in a field line is left out.
     if (this.#format !== null && !isFieldValue(value)) return;
@@ -71,6 +87,8 @@ class CompiledAddition {
     }
   }
 }
+
+const NOT_RENDERED: readonly string[] = [];
 
 function mustCompile(addition: HeaderAddition): Format {
   const format = compileFormat(addition.value, { absent: '' });

@@ -26,9 +26,16 @@ export function requestTimeouts(
   if (out.totalMs > 0 && out.perTryMs >= out.totalMs) out.perTryMs = 0;
 }
 
-/** What the upstream is told in `x-envoy-expected-rq-timeout-ms`; 0 = nothing. */
-export function expectedTimeoutMs(timeouts: RequestTimeouts): number {
-  return timeouts.perTryMs > 0 ? timeouts.perTryMs : timeouts.totalMs;
+/**
+ * What the upstream is told in `x-envoy-expected-rq-timeout-ms`; 0 = nothing. `elapsedMs` of the
+ * whole exchange are gone when a later try begins; as in Envoy at least 1 is left, because 0 would
+ * mean "no limit".
+ */
+export function expectedTimeoutMs(timeouts: RequestTimeouts, elapsedMs: number): number {
+  const { totalMs, perTryMs } = timeouts;
+  if (totalMs === 0) return perTryMs;
+  const leftMs = Math.max(1, totalMs - Math.floor(elapsedMs));
+  return perTryMs > 0 ? Math.min(perTryMs, leftMs) : leftMs;
 }
 
 /** A field that holds whole milliseconds, removed; -1 where it is absent or no number. */

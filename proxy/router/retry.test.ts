@@ -177,6 +177,7 @@ test('[RS-04] [TM-17] retries stop when the total timeout is out', () => {
   const client = mesh.connect().get();
   mesh.cluster('a').last.respond(503, [], 'x');
   mesh.clock.advance(100);
+  expect(mesh.cluster('a').last.header('x-envoy-expected-rq-timeout-ms')).toBe('151');
   mesh.cluster('a').last.respond(503, [], 'x');
   mesh.clock.advance(150);
   expect(client.status).toBe(504);

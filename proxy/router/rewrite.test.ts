@@ -37,6 +37,7 @@ test('[TM-12] the upstream sees the new path, the log the old one', () => {
   const attempt = mesh.cluster('a').last;
   expect(attempt.path).toBe('/v1/x?q=1');
   expect(attempt.authority).toBe('other.host');
+  expect(attempt.header('x-envoy-original-host')).toBe('a');
   expect(attempt.header('x-envoy-original-path')).toBe('/api/x?q=1');
   expect(mesh.record.path).toBe('/api/x?q=1');
 });

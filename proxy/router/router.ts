@@ -1,4 +1,10 @@
-import { type HeaderBlock, headerValue, removeHeader, setHeader } from '../http/header-block.ts';
+import {
+  type HeaderBlock,
+  hasHeader,
+  headerValue,
+  removeHeader,
+  setHeader,
+} from '../http/header-block.ts';
 import type { RequestHead, ResponseHead } from '../http/message.ts';
 import type { ClientStream, ResetReason } from '../http/stream.ts';
 import { ResponseFlag, UNKNOWN_WORKLOAD } from '../observe/request-record.ts';
@@ -239,16 +245,22 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
   #finishHead(action: RouteActionConfig): void {
     const head = this.#head;
     const record = this.#host.record;
-    const expected = expectedTimeoutMs(this.#timeouts);
-    if (expected > 0) {
-      setHeader(head.headers, 'x-envoy-expected-rq-timeout-ms', String(expected));
-    }
     if (this.#weighted !== null) {
       this.#route.clusterMutations(this.#weighted)?.request.apply(head.headers, record);
     }
     applyMutations(this.#route.requestHeaders, head.headers, record);
     applyPathRewrite(head, this.#route.entry.match.path, action);
-    if (action.hostRewrite !== '') head.authority = action.hostRewrite;
+    if (action.hostRewrite !== '') this.#rewriteAuthority(action.hostRewrite);
+  }
+
+  /** The first authority stays in `x-envoy-original-host`, whatever a later try is told. */
+  #rewriteAuthority(authority: string): void {
+    const head = this.#head;
+    if (head.authority === authority) return;
+    if (!hasHeader(head.headers, 'x-envoy-original-host')) {
+      setHeader(head.headers, 'x-envoy-original-host', head.authority);
+    }
+    head.authority = authority;
   }
 
   #onRequestEnd(): void {
@@ -310,8 +322,12 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
     const cluster = this.#cluster!;
     const action = this.#route.entry.action as RouteActionConfig;
     if (action.autoHostRewrite && endpoint.hostname !== '') {
-      this.#head.authority = endpoint.hostname;
+      this.#rewriteAuthority(endpoint.hostname);
     }
+    const elapsedMs =
+      this.#requestEndedMs === 0 ? 0 : deps.timers.clock.nowMs() - this.#requestEndedMs;
+    const expectedMs = expectedTimeoutMs(this.#timeouts, elapsedMs);
+    if (expectedMs > 0) setHeader(headers, 'x-envoy-expected-rq-timeout-ms', String(expectedMs));
     if (this.#route.virtualHost.config.includeAttemptCount) {
       setHeader(headers, 'x-envoy-attempt-count', String(this.#host.record.attempts));
     }
