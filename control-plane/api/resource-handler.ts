@@ -258,8 +258,8 @@ function nameIn(body: string, yamlCharsMax: number): string {
   return typeof name === 'string' ? printable(name) : '';
 }
 
-/** UTF-16 units of YAML in a body: a quarter of a second of parsing at worst. */
-const YAML_CHARS_MAX = 256 * 1024;
+/** UTF-16 units of YAML in a body: half a second of parsing at worst. JSON may fill the whole body. */
+const YAML_CHARS_MAX = 128 * 1024;
 
 function yamlCharsMaxOf({ headers }: ApiRequest): number {
   const type = headers['content-type']?.toLowerCase() ?? '';
