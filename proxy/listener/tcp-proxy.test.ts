@@ -159,7 +159,10 @@ describe('TcpProxy', () => {
   });
 
   test('a lost client ends the upstream connection (DC)', async () => {
-    const server = await serve((socket) => socket.resume().write('x'));
+    const server = await serve((socket) => {
+      socket.resume().write('x');
+      socket.on('end', () => socket.end());
+    });
     const log = new RecordingLog();
     const { manager, clusters } = setup();
     clusters.setCluster(clusterConfig([{ port: server.port }], { name: 'app' }));
