@@ -222,6 +222,7 @@ export class ControlPlaneSession {
     this.#waitForEndpoints();
     for (const typeUrl of KEPT_TYPES) {
       const ofType = kept.filter((each) => each.typeUrl === typeUrl);
+      if (ofType.length === 0) continue; // a copy without listeners makes nobody ready
       const resources = ofType.map(asResource);
       const problems = await this.resources.apply(typeUrl, resources, []);
       for (const { name, version } of ofType) {

@@ -42,7 +42,7 @@ test('[OP-01] what was written is loaded again, byte for byte', async () => {
   expect(await store().load()).toEqual(resources);
 });
 
-test('a burst of changes is written once, a second later', async () => {
+test('a burst of changes is written once, a moment later', async () => {
   const kept = store();
   for (let change = 0; change < 10; change++) kept.changed();
   expect(written).toBe(0);

@@ -10,7 +10,9 @@ export const KEPT_TYPES = [TYPE_CLUSTER, TYPE_ENDPOINT, TYPE_LISTENER, TYPE_ROUT
 /** Bytes of the file; more is no configuration of ours. */
 const FILE_BYTES_MAX = 256 * 1024 * 1024;
 /** Milliseconds from a change to its writing: a burst of updates is written once. */
-const WRITE_DELAY_MS = 1000;
+const WRITE_DELAY_MS = 100;
+/** Of the time, at most one part in so many goes into writing: a large configuration is written less often. */
+const WRITE_TIME_SHARE = 20;
 const FORMAT = 'weft-last-known-good/1';
 
 export interface KeptResource {
@@ -42,6 +44,8 @@ export class LastKnownGood {
   readonly #file: string;
   #cancelTimer: (() => void) | null = null;
   #writing: Promise<void> = Promise.resolve();
+  /** How long the latest writing took. */
+  #writeMs = 0;
 
   constructor(options: LastKnownGoodOptions) {
     this.#options = options;
@@ -65,7 +69,8 @@ export class LastKnownGood {
   /** Writes soon. */
   changed(): void {
     if (this.#cancelTimer !== null) return;
-    this.#cancelTimer = this.#options.timers.after(WRITE_DELAY_MS, () => {
+    const delayMs = Math.max(WRITE_DELAY_MS, this.#writeMs * WRITE_TIME_SHARE);
+    this.#cancelTimer = this.#options.timers.after(delayMs, () => {
       this.#cancelTimer = null;
       this.#writing = this.#writing.then(() => this.#write());
     });
@@ -82,6 +87,7 @@ export class LastKnownGood {
   }
 
   async #write(): Promise<void> {
+    const startedMs = this.#options.timers.now();
     const resources = [...this.#options.snapshot()].map(({ typeUrl, name, version, value }) => ({
       typeUrl,
       name,
@@ -101,6 +107,7 @@ export class LastKnownGood {
         await handle.close();
       }
       await rename(temporary, this.#file);
+      this.#writeMs = Math.max(0, this.#options.timers.now() - startedMs);
       this.#options.onWritten();
     } catch (error) {
       await unlink(temporary).catch(() => {});
