@@ -325,7 +325,9 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
       this.#rewriteAuthority(endpoint.hostname);
     }
     const elapsedMs =
-      this.#requestEndedMs === 0 ? 0 : deps.timers.clock.nowMs() - this.#requestEndedMs;
+      this.#tryNumber === 0 || this.#requestEndedMs === 0
+        ? 0
+        : deps.timers.clock.nowMs() - this.#requestEndedMs;
     const expectedMs = expectedTimeoutMs(this.#timeouts, elapsedMs);
     if (expectedMs > 0) setHeader(headers, 'x-envoy-expected-rq-timeout-ms', String(expectedMs));
     if (this.#route.virtualHost.config.includeAttemptCount) {
