@@ -19,6 +19,8 @@ import { until } from './harness/until.ts';
 
 /** The control plane and the command line as processes: kubectl's manners, durability, and starts that must fail well. */
 
+t.setTimeout(200_000);
+
 const POLICIES = join(ROOT, 'examples/bookinfo/policies');
 const policy = (name: string) => join(POLICIES, name);
 const VS = '/apis/networking.istio.io/v1/namespaces/default/virtualservices';

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,6 +15,8 @@ import { until } from './harness/until.ts';
 import { joinToken, Workload } from './harness/workload.ts';
 
 /** A control plane, sidecars and apps as processes: discovery, mutual TLS, routes, faults of the control plane. */
+
+t.setTimeout(200_000);
 
 const noOpenssl = spawnSync('openssl', ['version']).status === 0 ? false : 'no openssl here';
 
@@ -275,6 +277,10 @@ t.test('[I7] a sidecar serves on, and starts, while the control plane is away', 
   });
   const get = () => viaProxy(client.outboundPort, 'http://echo:9080/').catch(() => ({ status: 0 }));
   await until('the first answer', async () => (await get()).status === 200);
+  for (const { settings } of [echo, client]) {
+    const kept = join(settings.stateDirectory, 'last-known-good.json');
+    await until(`${settings.workload}'s configuration on disk`, () => existsSync(kept));
+  }
   await controlPlane.killHard();
   for (let count = 0; count < 20; count += 1) t.equal((await get()).status, 200);
   await client.killHard();

@@ -147,13 +147,24 @@ function run(command: string, args: string[], onLine: (line: string) => void): P
     });
     const timer = setTimeout(() => {
       onLine(`not ok 1 - took longer than ${SUITE_TIMEOUT_MS / 1000} s and was ended`);
-      if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
+      endGroup(child.pid);
     }, SUITE_TIMEOUT_MS);
     createInterface({ input: child.stdout }).on('line', onLine);
     child.on('error', (error) => onLine(`not ok 1 - ${error.message}`));
     child.on('close', (code, signal) => {
       clearTimeout(timer);
+      endGroup(child.pid);
       resolve(code ?? (signal === null ? 1 : 128));
     });
   });
+}
+
+/** What a suite left running: the processes of its group, none where it cleaned up. */
+function endGroup(group: number | undefined): void {
+  if (group === undefined) return;
+  try {
+    process.kill(-group, 'SIGKILL');
+  } catch {
+    // ESRCH: nobody is left.
+  }
 }

@@ -1,10 +1,11 @@
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFile, spawnSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { Agent, request } from 'node:http';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import t from 'tap';
 import { freePorts } from '../cli/run/free-port.ts';
 import { type Echoed, echoApp } from './harness/echo-app.ts';
@@ -22,7 +23,10 @@ import { until } from './harness/until.ts';
 
 /** A sidecar with a static bootstrap as a process of its own, spoken to by curl, raw sockets and node:http. */
 
-const curl = (...args: string[]) => execFileSync('curl', ['-sS', ...args], { encoding: 'utf8' });
+t.setTimeout(180_000);
+
+const execute = promisify(execFile);
+const curl = async (...args: string[]) => (await execute('curl', ['-sS', ...args])).stdout;
 const hasCurl = spawnSync('curl', ['--version']).status === 0;
 
 t.test('HTTP through one sidecar', async (t) => {
@@ -77,14 +81,18 @@ t.test('HTTP through one sidecar', async (t) => {
   const url = `http://127.0.0.1:${port}`;
 
   t.test('curl gets the app’s answer', { skip: hasCurl ? false : 'no curl' }, async (t) => {
-    const echoed = JSON.parse(curl(`${url}/echo?a=b`)) as Echoed;
+    const echoed = JSON.parse(await curl(`${url}/echo?a=b`)) as Echoed;
     t.equal(echoed.url, '/echo?a=b');
     t.match(
       echoed.headers['x-request-id'],
       /^[0-9a-f]{8}-[0-9a-f]{4}-[49ab][0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$/,
     );
-    t.equal(curl('-o', '/dev/null', '-w', '%{http_code}', '-I', `${url}/echo`), '200', 'HEAD');
-    t.equal(curl('-o', '/dev/null', '-w', '%{http_code}', `${url}/status/204`), '204');
+    t.equal(
+      await curl('-o', '/dev/null', '-w', '%{http_code}', '-I', `${url}/echo`),
+      '200',
+      'HEAD',
+    );
+    t.equal(await curl('-o', '/dev/null', '-w', '%{http_code}', `${url}/status/204`), '204');
   });
 
   t.test('[TM-12] a prefix is rewritten and the query kept', async (t) => {
@@ -138,7 +146,7 @@ t.test('HTTP through one sidecar', async (t) => {
         'GET / HTTP/1.1\r\nhost : a\r\n\r\n',
         'GET / HTTP/1.1\r\nhost: a\r\n folded\r\n\r\n',
         'GET / HTTP/1.1\r\nhost: a\r\nx: a\0b\r\n\r\n',
-        'POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n0x3\r\nabc\r\n0\r\n\r\n',
+        'POST /echo HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n0x3\r\nabc\r\n0\r\n\r\n',
         'POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: xchunked\r\n\r\n',
       ];
       for (const bytes of bad) {
@@ -184,7 +192,7 @@ t.test('HTTP through one sidecar', async (t) => {
   });
 
   t.test('[I8] memory stays flat while a slow reader takes a large body', async (t) => {
-    const bytes = 256 * 1024 * 1024;
+    const bytes = 512 * 1024 * 1024;
     const before = residentBytes(proxy.process.pid, 'RssAnon');
     let peak = before;
     let received = 0;
@@ -208,7 +216,7 @@ t.test('HTTP through one sidecar', async (t) => {
     });
     t.equal(received, bytes);
     t.ok(
-      peak - before < 64 * 1024 * 1024,
+      peak - before < 128 * 1024 * 1024,
       `peak grew by ${((peak - before) / 1048576).toFixed(1)} MiB`,
     );
   });
@@ -277,7 +285,8 @@ t.test('[OP-05] SIGTERM under load loses nothing', async (t) => {
   proxy.process.kill('SIGTERM');
   await Promise.all(workers);
   t.same(failures, []);
-  t.equal(await proxy.stop(), 0, 'exit code');
+  t.equal(await proxy.process.exited, 0, 'exit code');
+  await proxy.stop();
   agent.destroy();
   await app.close();
 });

@@ -375,7 +375,8 @@ describe('timers of the owner', () => {
     receive('GET / HT');
     connection.refuse(408);
     expect(transport.sent).toBe(
-      'HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n',
+      'HTTP/1.1 408 Request Timeout\r\ncontent-length: 15\r\ncontent-type: text/plain\r\n' +
+        'connection: close\r\n\r\nRequest Timeout',
     );
     expect(transport.closedAfterFlush).toBe(true);
     const busy = serve();

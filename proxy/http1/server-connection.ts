@@ -394,9 +394,13 @@ function concat(first: Buffer, second: Buffer): Buffer {
   return second.length === 0 ? first : Buffer.concat([first, second]);
 }
 
-/** The codec's own answer: empty, and the last one on its connection. */
+/** The codec's own answer, with Envoy's body (the reason phrase), and the last one on its connection. */
 function errorAnswer(status: number): string {
   // RFC 9110 §15.5.22: 426 names the protocol to upgrade to.
   const connection = status === 426 ? 'close, upgrade\r\nupgrade: HTTP/1.1' : 'close';
-  return `HTTP/1.1 ${status} ${responseReason(status)}\r\ncontent-length: 0\r\nconnection: ${connection}\r\n\r\n`;
+  const body = responseReason(status);
+  return (
+    `HTTP/1.1 ${status} ${body}\r\ncontent-length: ${body.length}\r\ncontent-type: text/plain\r\n` +
+    `connection: ${connection}\r\n\r\n${body}`
+  );
 }

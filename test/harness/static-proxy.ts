@@ -79,7 +79,12 @@ export function httpListener(
               '@type':
                 'type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager',
               stat_prefix: 'http',
-              route_config: { name: 'local', virtual_hosts: virtualHosts },
+              // Envoy refuses unknown clusters of inline routes unless told otherwise.
+              route_config: {
+                name: 'local',
+                virtual_hosts: virtualHosts,
+                validate_clusters: false,
+              },
               http_filters: [
                 {
                   name: 'envoy.filters.http.router',
