@@ -7,7 +7,7 @@ import type { MeshWarning } from './mesh-warning.ts';
 import type { MeshVirtualService, VirtualServiceIndex } from './virtual-service-index.ts';
 
 /** More say nothing new, and a tenant must not fill the memory with them. */
-export const REFERENCE_WARNINGS_MAX = 1000;
+const REFERENCE_WARNINGS_MAX = 1000;
 
 /**
  * What policies name and nobody has: a destination without service (IST0101), without that subset (IST0101) or port,

@@ -22,15 +22,6 @@ export interface SnapshotInputs extends DirectoryInputs {
   readonly peerAuthentications: readonly Resource<PeerAuthenticationSpec>[];
 }
 
-export const NO_INPUTS: SnapshotInputs = {
-  serviceEntries: [],
-  workloadEntries: [],
-  registries: [],
-  virtualServices: [],
-  destinationRules: [],
-  peerAuthentications: [],
-};
-
 /** The whole mesh at one moment: immutable, replaced whole. */
 export interface MeshSnapshot {
   /** Counts snapshots, from 1. */

@@ -22,7 +22,7 @@ export function clusterLocalName(
 }
 
 /** `*` or `*.suffix`. */
-export function isWildcard(host: string): boolean {
+function isWildcard(host: string): boolean {
   return host.startsWith('*');
 }
 

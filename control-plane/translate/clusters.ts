@@ -113,7 +113,7 @@ export const ORIGINAL_DESTINATION: DeepPartial<Cluster> = {
 };
 
 /** HTTP as the caller spoke it. */
-export const USE_DOWNSTREAM: Map<string, Any> = new Map([
+const USE_DOWNSTREAM: Map<string, Any> = new Map([
   [
     HTTP_PROTOCOL_OPTIONS,
     packAny(

@@ -125,7 +125,7 @@ function workloadLabel({ workload, namespace, labels }: Endpoint, clusterId: str
 }
 
 /** KI-08. */
-export function canonicalName(labels: StringMap, workload: string): string {
+function canonicalName(labels: StringMap, workload: string): string {
   return (
     labels['service.istio.io/canonical-name'] ??
     labels['app.kubernetes.io/name'] ??
@@ -134,7 +134,7 @@ export function canonicalName(labels: StringMap, workload: string): string {
   );
 }
 
-export function canonicalRevision(labels: StringMap): string {
+function canonicalRevision(labels: StringMap): string {
   return (
     labels['service.istio.io/canonical-revision'] ??
     labels['app.kubernetes.io/version'] ??

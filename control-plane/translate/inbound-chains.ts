@@ -9,13 +9,7 @@ import { isHttp, type Protocol } from '../registry/protocol.ts';
 import { inboundConnectionManager, tcpProxy } from './connection-manager.ts';
 import { defaultRoute } from './http-route.ts';
 import { downstreamMeshTls } from './mesh-tls.ts';
-import {
-  hostAndPort,
-  inboundName,
-  MESH_HTTP_ALPNS,
-  MESH_TCP_ALPNS,
-  PLAIN_HTTP_ALPNS,
-} from './names.ts';
+import { inboundName, MESH_HTTP_ALPNS, MESH_TCP_ALPNS, PLAIN_HTTP_ALPNS } from './names.ts';
 import type { ProxyView } from './proxy-view.ts';
 import { INBOUND_RETRY } from './retry-policy.ts';
 
@@ -146,9 +140,4 @@ function httpFilter({ number, protocol, host, options }: InboundPort): DeepParti
 function opaqueFilter({ number, options }: InboundPort): DeepPartial<Filter> {
   const name = inboundName(number);
   return tcpProxy(name, name, options);
-}
-
-/** For messages: where a port is reached from outside. */
-export function inboundAddress(listen: { readonly host: string; readonly port: number }): string {
-  return hostAndPort(listen.host, listen.port);
 }

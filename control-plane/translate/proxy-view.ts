@@ -57,7 +57,7 @@ export type ParsedProxyView =
   | { readonly ok: false; readonly problem: string };
 
 /** Ports of one workload; more is a mistake or an attack on the memory of every other sidecar. */
-export const PROXY_PORTS_MAX = 64;
+const PROXY_PORTS_MAX = 64;
 const LABELS_MAX = 128;
 const TEXT_CHARS_MAX = 253;
 const ADDRESSES_MAX = 16;
@@ -186,7 +186,7 @@ function readPorts(value: unknown, problems: string[]): ProxyPort[] {
 }
 
 /** `127.0.0.1:9080`, `[::1]:9080`; null for anything else. Names are not resolved. */
-export function parseSocketAddress(text: string): SocketAddress | null {
+function parseSocketAddress(text: string): SocketAddress | null {
   const parts = /^(?:\[([0-9a-fA-F:.]+)\]|([^\s:/[\]]+)):(\d{1,5})$/.exec(text);
   if (parts === null) return null;
   const port = Number(parts[3]);

@@ -48,18 +48,23 @@ spec:
   );
   const [host] = routes(`outbound|9080||${HOST}`)!.virtualHosts;
   expect(host?.domains).toEqual(['*']);
-  expect(host?.routes.map(({ action }) => action?.$case)).toEqual([
-    'nonForwardingAction',
-    'nonForwardingAction',
-    'route',
-    'route',
-  ]);
+  const clusters = host?.routes.map(({ action }) =>
+    action?.$case === 'route' ? action.value.clusterSpecifier?.value : action?.$case,
+  );
+  const own = `outbound|9080||${HOST}`;
+  expect(clusters).toEqual(['BlackHoleCluster', 'BlackHoleCluster', own, own]);
   expect(host?.routes[2]?.action?.value).toMatchObject({
     maxStreamDuration: { maxStreamDuration: { seconds: 3 } },
     retryPolicy: { retryOn: 'unavailable,cancelled', numRetries: 2 },
     timeout: undefined,
   });
   expect(host?.routes[3]?.action?.value).toMatchObject({ retryPolicy: undefined });
+});
+
+test('nowhere is a cluster with an empty assignment', () => {
+  const { cluster, endpoints } = translated(testMesh(), GRPC);
+  expect(cluster('BlackHoleCluster')?.clusterDiscoveryType?.value).toBe(3);
+  expect(endpoints('BlackHoleCluster')?.endpoints).toEqual([]);
 });
 
 test('every locality has a weight', () => {

@@ -1,4 +1,6 @@
 import { packAny } from '../../proto/any.ts';
+import { Cluster, Cluster_DiscoveryType } from '../../proto/gen/envoy/config/cluster/v3/cluster.ts';
+import { ClusterLoadAssignment } from '../../proto/gen/envoy/config/endpoint/v3/endpoint.ts';
 import { Listener } from '../../proto/gen/envoy/config/listener/v3/listener.ts';
 import { RouteConfiguration } from '../../proto/gen/envoy/config/route/v3/route.ts';
 import type {
@@ -13,7 +15,7 @@ import { isHttp } from '../registry/protocol.ts';
 import type { Service, ServicePort } from '../registry/registry.ts';
 import { FROM_ADS } from './config-source.ts';
 import { FAULT, ROUTER } from './connection-manager.ts';
-import { hostAndPort, outboundCluster } from './names.ts';
+import { BLACK_HOLE_CLUSTER, hostAndPort, outboundCluster } from './names.ts';
 import { type Caller, VirtualHosts } from './routes.ts';
 import { domainsOf, hostAliases } from './virtual-host-domains.ts';
 
@@ -69,6 +71,19 @@ export function proxylessRoutes(snapshot: MeshSnapshot, caller: Caller): RouteCo
   return configurations;
 }
 
+/** Nowhere, as gRPC knows it: a cluster whose assignment is empty. */
+export function proxylessBlackHole(): Cluster {
+  return Cluster.create({
+    name: BLACK_HOLE_CLUSTER,
+    clusterDiscoveryType: { $case: 'type', value: Cluster_DiscoveryType.EDS },
+    edsClusterConfig: { edsConfig: FROM_ADS, serviceName: BLACK_HOLE_CLUSTER },
+  });
+}
+
+export function emptyAssignment(): ClusterLoadAssignment {
+  return ClusterLoadAssignment.create({ clusterName: BLACK_HOLE_CLUSTER });
+}
+
 function eachPort(
   snapshot: MeshSnapshot,
   namespace: string,
@@ -80,13 +95,20 @@ function eachPort(
 }
 
 /**
- * gRPC refuses a whole route configuration for one redirect or direct response: such a route ends its calls with
- * UNAVAILABLE instead. It reads the time limit from `max_stream_duration`, and retries on status codes alone.
+ * gRPC refuses a whole route configuration for one redirect or direct response, and @grpc/grpc-js-xds 1.14 falls over a
+ * client's `non_forwarding_action`: such a route leads to a cluster without endpoints, and its calls end UNAVAILABLE. The
+ * time limit is read from `max_stream_duration`, and retries are for status codes alone.
  */
 function grpcRoute(route: DeepPartial<Route>): DeepPartial<Route> {
   const { action } = route;
   if (action?.$case !== 'route' || action.value === undefined) {
-    return { ...route, action: { $case: 'nonForwardingAction', value: {} } };
+    return {
+      ...route,
+      action: {
+        $case: 'route',
+        value: { clusterSpecifier: { $case: 'cluster', value: BLACK_HOLE_CLUSTER } },
+      },
+    };
   }
   const { timeout, retryPolicy, ...rest } = action.value;
   const retry = grpcRetryPolicy(retryPolicy);

@@ -10,7 +10,12 @@ import { DiscoveryResource, type ResourceType } from './discovery-resource.ts';
 import { explicitListeners, inboundClusters } from './explicit-mode.ts';
 import { outboundClusters, outboundEndpoints } from './outbound-resources.ts';
 import type { ProxyView } from './proxy-view.ts';
-import { proxylessListeners, proxylessRoutes } from './proxyless-mode.ts';
+import {
+  emptyAssignment,
+  proxylessBlackHole,
+  proxylessListeners,
+  proxylessRoutes,
+} from './proxyless-mode.ts';
 import {
   redirectInboundClusters,
   redirectInboundListener,
@@ -53,9 +58,7 @@ function translateType(snapshot: MeshSnapshot, proxy: ProxyView, type: ResourceT
     case TYPE_CLUSTER:
       return clusters(snapshot, proxy);
     case TYPE_ENDPOINT:
-      return shared(snapshot, `endpoints ${proxy.namespace}`, () =>
-        outboundEndpoints(snapshot, proxy.namespace),
-      );
+      return endpoints(snapshot, proxy);
     case TYPE_LISTENER:
       return listeners(snapshot, proxy);
     case TYPE_ROUTE:
@@ -74,8 +77,19 @@ function clusters(snapshot: MeshSnapshot, proxy: ProxyView): ResourceMap {
     case 'redirect':
       return joined(outbound, TYPE_CLUSTER, redirectInboundClusters(snapshot, proxy));
     case 'proxyless':
-      return outbound;
+      return joined(outbound, TYPE_CLUSTER, [proxylessBlackHole()]);
   }
+}
+
+function endpoints(snapshot: MeshSnapshot, { mode, namespace }: ProxyView): ResourceMap {
+  const outbound = shared(snapshot, `endpoints ${namespace}`, () =>
+    outboundEndpoints(snapshot, namespace),
+  );
+  if (mode !== 'proxyless') return outbound;
+  const nowhere = emptyAssignment();
+  const { clusterName } = nowhere;
+  const resource = new DiscoveryResource(TYPE_ENDPOINT, clusterName, nowhere);
+  return new Map<string, DiscoveryResource>([...outbound, [clusterName, resource]]);
 }
 
 function listeners(snapshot: MeshSnapshot, proxy: ProxyView): ResourceMap {

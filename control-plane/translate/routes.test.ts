@@ -8,6 +8,9 @@ import { readDocuments } from '../kinds/documents.ts';
 import { BOOKINFO, testMesh } from '../mesh/mesh.testing.ts';
 import { testProxy, translated, virtualHost } from './proxy.testing.ts';
 
+/** A mesh is read and translated for each: slow, so bounded. */
+const FUZZ_RUNS = Math.min(Number(process.env['WEFT_FUZZ_RUNS'] ?? 50), 1000);
+
 const HOST = 'reviews.default.svc.cluster.local';
 
 /** A VirtualService for reviews with these `http` rules. */
@@ -238,7 +241,7 @@ test('[TM-08] fuzz: every weight arrives as it was written', () => {
         .filter((_, at) => list[at]! > 0);
       expect(routesOf(reviews(http)).map(clusterOf)).toEqual([expected.join(' ')]);
     }),
-    { numRuns: Number(process.env['WEFT_FUZZ_RUNS'] ?? 50) },
+    { numRuns: FUZZ_RUNS },
   );
 });
 
@@ -488,7 +491,7 @@ test('fuzz: every cluster that a route names exists, or is reported', () => {
       const reported = snapshot.warnings.filter(({ code }) => code === 'IST0101');
       expect(reported.length).toBe(missing.length);
     }),
-    { numRuns: Number(process.env['WEFT_FUZZ_RUNS'] ?? 50) },
+    { numRuns: FUZZ_RUNS },
   );
 });
 

@@ -7,7 +7,7 @@ import type { StringMatcher } from '../../proto/gen/envoy/type/matcher/v3/string
 import type { StringMatch, StringMatchMap } from '../kinds/virtual-service.ts';
 
 /** TM-04. Null where the match asks for presence only: no field set. */
-export function stringMatcher(match: StringMatch): DeepPartial<StringMatcher> | null {
+function stringMatcher(match: StringMatch): DeepPartial<StringMatcher> | null {
   if (match.exact !== undefined) return { matchPattern: { $case: 'exact', value: match.exact } };
   if (match.prefix !== undefined) return { matchPattern: { $case: 'prefix', value: match.prefix } };
   if (match.regex !== undefined) {
