@@ -10,6 +10,7 @@ import { type RequestHead, ResponseHead } from '../proxy/http/message.ts';
 import type { ClientStream, ResetReason } from '../proxy/http/stream.ts';
 import type { Transport } from '../proxy/http/transport.ts';
 import { type RequestRecord, responseFlags } from '../proxy/observe/request-record.ts';
+import { StatsRegistry } from '../proxy/observe/stats.ts';
 import type {
   HeaderMutations,
   RetryPolicyConfig,
@@ -67,6 +68,7 @@ export class Exchange {
   readonly records: RequestRecord[] = [];
   readonly bugs: unknown[] = [];
   readonly tables = new RouteTables();
+  readonly stats = new StatsRegistry();
   readonly clusters = new Map<string, FakeCluster>();
   readonly manager: HttpConnectionManager;
 
@@ -89,6 +91,7 @@ export class Exchange {
       wallClockMs: () => 1_700_000_000_000 + this.clock.nowMs(),
       date: new DateHeader(() => 0),
       random: options.random ?? (() => 0),
+      stats: this.stats,
       metrics: null,
       peerMetadata: null,
       isOwnListener: () => false,
@@ -119,6 +122,14 @@ export class Exchange {
       throw new Error(`${this.records.length} requests have ended, 1 expected`);
     }
     return this.records[0]!;
+  }
+
+  /** A statistic by its dotted name. */
+  stat(name: string): number {
+    for (const [, series] of this.stats.series()) {
+      if (series.dotted === name && 'value' in series.metric) return series.metric.value;
+    }
+    return Number.NaN;
   }
 
   /** Response flags of the one request that has ended. */

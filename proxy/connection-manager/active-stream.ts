@@ -104,6 +104,9 @@ export class ActiveStream implements BodySink, RouterHost, FilterContext, TimerO
   /** Runs the stages, once, from the codec's `onRequest`. */
   begin(): void {
     const { config } = this.connection;
+    const { stats } = this.connection.manager;
+    stats.requestsTotal.value++;
+    stats.requestsActive.value++;
     if (this.requestEnded) this.record.requestEndMs = this.record.startMs;
     else if (config.requestTimeoutMs > 0) {
       this.#requestTimer = new Timer(this, TimerId.Request);
@@ -417,6 +420,7 @@ export class ActiveStream implements BodySink, RouterHost, FilterContext, TimerO
     for (let at = 0; at < this.#filters.length; at++) this.#filters[at]!.destroy();
     this.#held = null;
     this.record.endMs = this.timers.clock.nowMs();
+    this.connection.manager.stats.record(this.record, this.#isTunnel);
     if (!this.unlogged) this.connection.manager.recordEnd(this.record, this.#isConnectTunnel());
     this.connection.onStreamEnd();
   }

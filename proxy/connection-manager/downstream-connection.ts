@@ -59,6 +59,8 @@ export class DownstreamConnection implements ServerConnection, ServerHandler, Ti
       this.#durationTimer = new Timer(this, TimerId.Duration);
       this.deps.timers.arm(this.#durationTimer, connectionDurationMaxMs);
     }
+    manager.stats.connectionsTotal.value++;
+    manager.stats.connectionsActive.value++;
     this.#updateWait();
   }
 
@@ -95,7 +97,9 @@ export class DownstreamConnection implements ServerConnection, ServerHandler, Ti
   }
 
   close(detail: string): void {
+    if (this.#closed) return;
     this.#closed = true;
+    this.manager.stats.connectionsActive.value--;
     try {
       this.#codec.close(detail);
     } catch (error) {
@@ -139,6 +143,7 @@ export class DownstreamConnection implements ServerConnection, ServerHandler, Ti
 
   /** The peer broke the protocol where no request was open: one line in the log all the same. */
   onProtocolError(status: number, detail: string): void {
+    this.manager.stats.protocolErrors.value++;
     this.#logRefusal(status, detail, ResponseFlag.DPE);
   }
 
@@ -180,6 +185,7 @@ export class DownstreamConnection implements ServerConnection, ServerHandler, Ti
     if (this.#closed) return;
     if (id === TimerId.Wait && this.#waiting === 'head') {
       this.#codec.refuse(408);
+      this.manager.stats.headerTimeouts.value++;
       this.#logRefusal(408, 'request_header_timeout', 0);
     } else {
       // Idle, or old enough: an exchange under way is finished first.

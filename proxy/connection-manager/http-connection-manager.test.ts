@@ -375,3 +375,24 @@ test('a bug in the path costs its connection only and is reported', () => {
   expect(mesh.bugs.length).toBe(1);
   expect(client.transport.destroyed).toBe(true);
 });
+
+test('[OB-06] requests and connections are counted under the stat prefix', () => {
+  const mesh = exchange({ routes: [route('/ok', 'a')] });
+  const client = mesh.connect().get('/ok');
+  expect(mesh.stat('http.test.downstream_rq_active')).toBe(1);
+  mesh.cluster('a').last.respond(200);
+  client.get('/none').get('/ok').close();
+  mesh.connect().send('bad\r\n\r\n');
+  const counted = [
+    'downstream_cx_total',
+    'downstream_cx_active',
+    'downstream_cx_protocol_error',
+    'downstream_rq_total',
+    'downstream_rq_active',
+    'downstream_rq_2xx',
+    'downstream_rq_4xx',
+    'downstream_rq_rx_reset',
+    'no_route',
+  ].map((name) => mesh.stat(`http.test.${name}`));
+  expect(counted).toEqual([2, 1, 1, 3, 0, 1, 1, 1, 1]);
+});

@@ -3,6 +3,7 @@ import type { Transport } from '../http/transport.ts';
 import { type Http1ServerOptions, http1ServerOptions } from '../http1/server-connection.ts';
 import type { IstioMetrics } from '../observe/istio-metrics.ts';
 import type { RequestRecord } from '../observe/request-record.ts';
+import type { StatsRegistry } from '../observe/stats.ts';
 import { RouteTable } from '../router/route-table.ts';
 import type { RouteTableSource } from '../router/route-tables.ts';
 import type { RouterDeps } from '../router/router.ts';
@@ -10,6 +11,7 @@ import type { TimerLists } from '../tcp/timer-list.ts';
 import type { DownstreamConnectionInfo } from '../tls/peer-certificate.ts';
 import type { ClusterTable } from '../upstream/upstream.ts';
 import type { ConnectionManagerConfig } from './connection-manager-config.ts';
+import { ConnectionManagerStats } from './connection-manager-stats.ts';
 import type { DateHeader } from './date-header.ts';
 import { DownstreamConnection } from './downstream-connection.ts';
 import type { PeerMetadataFields } from './peer-metadata.ts';
@@ -27,7 +29,8 @@ export interface ConnectionManagerDeps {
   readonly date: DateHeader;
   /** Uniform in [0, 1). */
   readonly random: () => number;
-  /** null = none are kept. */
+  readonly stats: StatsRegistry;
+  /** null = no Istio metrics. */
   readonly metrics: Pick<
     IstioMetrics,
     'recordRequest' | 'tcpOpened' | 'tcpClosed' | 'tcpBytes'
@@ -50,6 +53,7 @@ export class HttpConnectionManager {
   readonly deps: ConnectionManagerDeps;
   readonly routerDeps: RouterDeps;
   readonly stages: readonly RequestStage[];
+  readonly stats: ConnectionManagerStats;
   readonly plainCodecOptions: Http1ServerOptions;
   readonly tlsCodecOptions: Http1ServerOptions;
   readonly #inlineTable: RouteTable | null;
@@ -66,6 +70,7 @@ export class HttpConnectionManager {
       isOwnListener: deps.isOwnListener,
     };
     this.stages = requestStages(config);
+    this.stats = new ConnectionManagerStats(deps.stats, config.statPrefix);
     const limits = httpLimits({
       headBytesMax: config.requestHeadersBytesMax,
       startLineBytesMax: config.requestHeadersBytesMax,
