@@ -86,7 +86,7 @@ export interface DeclaredService {
   readonly host: string;
   readonly namespace: string;
   readonly ports: readonly ServicePort[];
-  /** `namespace/account` of every workload that has served it, also of those now gone. */
+  /** `namespace/account` of every workload that serves it, and of those that went not long ago. */
   readonly serviceAccounts: readonly string[];
   readonly creationTimestamp: string;
 }

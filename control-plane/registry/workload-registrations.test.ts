@@ -200,3 +200,20 @@ test('of two that declare one port differently the first decides while it serves
   clock.advance(10_000);
   expect(registrations.read().services[0]?.ports[0]?.protocol).toBe('tcp');
 });
+
+test('[SC-03] the account of workloads that went is expected for as long as the service would be known', () => {
+  const { clock, registrations } = registry();
+  const accounts = () => registrations.read().services[0]?.serviceAccounts;
+  const other = { ...identity, serviceAccount: 'next' };
+  held(registrations.register(reviews)).end();
+  const next = { ...reviews, identity: other, serviceAccount: 'next', workload: 'reviews-v2' };
+  const registration = held(registrations.register(next));
+  clock.advance(10_000);
+  expect(accounts()).toEqual(['default/next', 'default/reviews']);
+  clock.advance(3_600_001);
+  registration.setHealth('UNHEALTHY');
+  expect(accounts()).toEqual(['default/next', 'default/reviews']);
+  registration.end();
+  held(registrations.register(next));
+  expect(accounts()).toEqual(['default/next']);
+});

@@ -103,8 +103,10 @@ interface Entry {
 interface KnownService {
   service: DeclaredService;
   readonly entries: Map<string, Entry>;
-  /** Entries came or went since `service.ports` was made; nobody needs it before the next `read`. */
-  portsAreOld: boolean;
+  /** `namespace/account` → when its last workload went, 0 while it has one. */
+  readonly accounts: Map<string, number>;
+  /** Entries came or went since `service` was made; nobody needs it before the next `read`. */
+  isOld: boolean;
   /** When it is forgotten; 0 while it has workloads. */
   expiresAtMs: number;
 }
@@ -179,7 +181,9 @@ export class WorkloadRegistrations implements Registry {
 
   read(): RegistryContents {
     this.#contents ??= {
-      services: [...this.#services.values()].map(serviceOf).sort((a, b) => compare(a.host, b.host)),
+      services: [...this.#services.values()]
+        .map((known) => this.#serviceOf(known))
+        .sort((a, b) => compare(a.host, b.host)),
       workloads: [...this.#entries.values()]
         .map(({ workload }) => workload)
         .sort((a, b) => compare(a.name, b.name) || compare(a.address, b.address)),
@@ -259,7 +263,8 @@ export class WorkloadRegistrations implements Registry {
           creationTimestamp: timestamp(registeredAtMs),
         },
         entries: new Map(),
-        portsAreOld: true,
+        accounts: new Map(),
+        isOld: true,
         expiresAtMs: 0,
       };
       this.#services.set(host, known);
@@ -267,14 +272,8 @@ export class WorkloadRegistrations implements Registry {
     known.entries.set(entry.key, entry);
     known.expiresAtMs = 0;
     this.#ending.delete(known);
-    const account = `${namespace}/${serviceAccount}`;
-    known.portsAreOld = true;
-    const accounts = known.service.serviceAccounts;
-    if (accounts.includes(account)) return;
-    known.service = {
-      ...known.service,
-      serviceAccounts: [...accounts, account].slice(-ACCOUNTS_MAX).sort(compare),
-    };
+    known.accounts.set(`${namespace}/${serviceAccount}`, 0);
+    known.isOld = true;
   }
 
   /** The last one to leave starts the retention of its service. */
@@ -283,9 +282,15 @@ export class WorkloadRegistrations implements Registry {
     this.#ending.delete(entry);
     const known = this.#services.get(entry.record.host)!;
     known.entries.delete(entry.key);
-    known.portsAreOld = true;
+    known.isOld = true;
+    const nowMs = this.#options.clock.nowMs();
+    const { namespace, serviceAccount } = entry.record;
+    const isLast = ![...known.entries.values()].some(
+      ({ record }) => record.serviceAccount === serviceAccount,
+    );
+    if (isLast) known.accounts.set(`${namespace}/${serviceAccount}`, nowMs);
     if (known.entries.size > 0) return;
-    known.expiresAtMs = this.#options.clock.nowMs() + this.#options.serviceRetentionMs;
+    known.expiresAtMs = nowMs + this.#options.serviceRetentionMs;
     this.#ending.add(known);
   }
 
@@ -310,6 +315,23 @@ export class WorkloadRegistrations implements Registry {
         this.#arm();
       },
     };
+  }
+
+  #serviceOf(known: KnownService): DeclaredService {
+    if (!known.isOld) return known.service;
+    known.isOld = false;
+    // An account stays expected for a while after its last workload, so that a restart changes no caller's cluster.
+    const oldestMs = this.#options.clock.nowMs() - this.#options.serviceRetentionMs;
+    for (const [account, goneAtMs] of known.accounts) {
+      if (goneAtMs !== 0 && goneAtMs < oldestMs) known.accounts.delete(account);
+    }
+    known.service = {
+      ...known.service,
+      // A service without workloads keeps the ports it had.
+      ports: known.entries.size > 0 ? servicePorts(known.entries.values()) : known.service.ports,
+      serviceAccounts: [...known.accounts.keys()].slice(-ACCOUNTS_MAX).sort(compare),
+    };
+    return known.service;
   }
 
   #changed(): void {
@@ -349,15 +371,6 @@ export class WorkloadRegistrations implements Registry {
       this.#expire();
     });
   }
-}
-
-function serviceOf(known: KnownService): DeclaredService {
-  // A service without workloads keeps the ports it had.
-  if (known.portsAreOld && known.entries.size > 0) {
-    known.service = { ...known.service, ports: servicePorts(known.entries.values()) };
-  }
-  known.portsAreOld = false;
-  return known.service;
 }
 
 /** What the workloads of a service declare; where two differ on a port, the one registered first decides. */
