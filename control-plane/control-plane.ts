@@ -112,6 +112,11 @@ export async function startControlPlane(
     }
   };
   try {
+    if (!isLoopback(options.api.host) && options.apiToken === undefined) {
+      throw new StartError(
+        `--api ${formatListenAddress(options.api)} is not on loopback: callers need a token; give --api-token-file, or listen on 127.0.0.1`,
+      );
+    }
     makeDirectory(directory);
     const { trustDomain } = options.mesh;
     const metrics = new ControlPlaneMetrics();

@@ -11,6 +11,7 @@ import type { Clock } from './clock.ts';
 import type { DiscoveryMetrics } from './discovery-metrics.ts';
 import { shortTypeLabel, shortTypeName } from './push-order.ts';
 import { registrationRequest } from './registration-request.ts';
+import { resetCall } from './reset-call.ts';
 import { NAMES_MAX } from './resource-names.ts';
 import type { Subscription } from './subscription.ts';
 
@@ -210,6 +211,7 @@ export class DiscoverySession<Request extends AnyRequest, Response> implements S
     this.#unwritten++;
     this.#cancelStall ??= clock.schedule(STALL_MS, () => {
       this.#refuse(status.RESOURCE_EXHAUSTED, `the stream took no data for ${STALL_MS / 1000} s`);
+      resetCall(call);
     });
     return call.write(response, () => {
       this.#unwritten--;

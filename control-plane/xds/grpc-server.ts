@@ -1,5 +1,11 @@
-import type { ServiceDefinition } from '@grpc/grpc-js';
-import { Server, type ServerCredentials, type UntypedServiceImplementation } from '@grpc/grpc-js';
+import {
+  logVerbosity,
+  Server,
+  type ServerCredentials,
+  type ServiceDefinition,
+  setLogVerbosity,
+  type UntypedServiceImplementation,
+} from '@grpc/grpc-js';
 import { formatListenAddress, type ListenAddress } from '../listen-address.ts';
 
 export interface GrpcServerOptions {
@@ -23,6 +29,8 @@ export async function createGrpcServer({
   services,
   connectionAgeMs = CONNECTION_AGE_MS,
 }: GrpcServerOptions): Promise<GrpcServer> {
+  // Where it cannot listen it would write so itself, in its own words, beside our error.
+  setLogVerbosity(logVerbosity.NONE);
   const server = new Server({
     'grpc.max_receive_message_length': REQUEST_BYTES_MAX,
     // A state-of-the-world response cannot be cut; a client sets its own limit.

@@ -1,0 +1,86 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { type ControlPlaneFlags, parseControlPlaneFlags } from './flags.ts';
+
+function parse(argv: string[], env: Record<string, string> = {}) {
+  let said = '';
+  const note = (text: string) => {
+    said += text;
+  };
+  const parsed = parseControlPlaneFlags(argv, env, '0.1.0', { out: note, talk: note });
+  return { parsed, said };
+}
+
+function flags(argv: string[], env: Record<string, string> = {}): ControlPlaneFlags {
+  const { parsed, said } = parse(argv, env);
+  if (parsed.kind !== 'run') throw new Error(said);
+  return parsed.flags;
+}
+
+test('defaults are Istio’s ports, on loopback', () => {
+  expect(flags([])).toMatchObject({
+    logLevel: 'info',
+    options: {
+      dataDirectory: 'weft-data',
+      xds: { host: '127.0.0.1', port: 15012 },
+      api: { host: '127.0.0.1', port: 15080 },
+      monitoring: { host: '127.0.0.1', port: 15014 },
+      plaintextXds: null,
+      workloadCertTtlMs: 86_400_000,
+      registrationLeaseMs: 10_000,
+      debounce: { quietMs: 100, maxMs: 10_000 },
+      apiToken: undefined,
+      mesh: {
+        trustDomain: 'cluster.local',
+        rootNamespace: 'istio-system',
+        outboundTrafficPolicy: 'ALLOW_ANY',
+        accessLogFile: '',
+      },
+    },
+  });
+});
+
+test('a flag wins over its environment variable, which wins over the default', () => {
+  const env = { WEFT_XDS: '127.0.0.1:1', WEFT_REGISTRATION_LEASE: '2s', WEFT_API: '' };
+  const { options } = flags(['--xds', '[::1]:2', '--workload-cert-ttl=30s'], env);
+  expect(options.xds).toEqual({ host: '::1', port: 2 });
+  expect(options.registrationLeaseMs).toBe(2000);
+  expect(options.workloadCertTtlMs).toBe(30_000);
+  expect(options.api.port).toBe(15080);
+});
+
+test.each([
+  [['--xds', '15012'], /--xds.*127\.0\.0\.1:15012 or \[::1\]:15012/s],
+  [['--xds', '127.0.0.1:70000'], /--xds/],
+  [['--workload-cert-ttl', '0s'], /at least 1s/],
+  [['--debounce', 'soon'], /duration such as/],
+  [['--outbound-traffic-policy', 'DENY'], /ALLOW_ANY, REGISTRY_ONLY/],
+  [['--dta', 'x'], /--dta.*Did you mean --data/s],
+  [['--api-token-file', '/nowhere/token'], /cannot be read/],
+  [['left-over'], /too many arguments/],
+])('%j is refused with exit code 2 and the reason', (argv, reason) => {
+  const { parsed, said } = parse(argv);
+  expect(parsed).toEqual({ kind: 'exit', exitCode: 2 });
+  expect(said).toMatch(reason);
+});
+
+test('--help is no error', () => {
+  const { parsed, said } = parse(['--help']);
+  expect(parsed).toEqual({ kind: 'exit', exitCode: 0 });
+  expect(said).toContain('--plaintext-xds <host:port>');
+});
+
+test('lists and the token of the API', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'weft-flags-'));
+  const file = join(directory, 'token');
+  writeFileSync(file, 'sixteen-characters\n');
+  const { options } = flags([
+    '--trust-domain-aliases=old.example, older.example',
+    `--api-token-file=${file}`,
+  ]);
+  expect(options.trustDomainAliases).toEqual(['old.example', 'older.example']);
+  expect(options.apiToken).toBe('sixteen-characters');
+  rmSync(directory, { recursive: true });
+});
