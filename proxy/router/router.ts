@@ -512,6 +512,8 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
       this.#requestEnded = true;
     }
     this.#finishResponseHead(head, now);
+    // Before the host is told: it may end the exchange from within, and a complete one is not reset.
+    if (endStream) this.#responseEnded = true;
     this.#host.onUpstreamResponse(head, endStream);
     if (endStream) this.#onResponseEnd();
   }
@@ -533,12 +535,14 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
 
   onData(chunk: Buffer, endStream: boolean): void {
     if (this.#done) return;
+    if (endStream) this.#responseEnded = true;
     this.#host.onUpstreamData(chunk, endStream);
     if (endStream) this.#onResponseEnd();
   }
 
   onTrailers(trailers: HeaderBlock): void {
     if (this.#done) return;
+    this.#responseEnded = true;
     this.#host.onUpstreamTrailers(trailers);
     this.#onResponseEnd();
   }
@@ -609,7 +613,8 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
     this.#pending = null;
     this.#stream = null;
     pending?.cancel();
-    stream?.reset('localReset');
+    // A finished exchange leaves its connection to the pool; a reset would close it.
+    if (!this.#responseEnded || !this.#requestEnded) stream?.reset('localReset');
   }
 
   #fail(outcome: Parameters<RouterHost['onLocalOutcome']>[0]): void {
