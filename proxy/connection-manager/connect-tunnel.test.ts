@@ -36,6 +36,7 @@ test('HTTP inside a CONNECT tunnel is served by the same manager, one log line a
   const attempt = mesh.cluster('a').last;
   expect(attempt.path).toBe('/r');
   expect(attempt.authority).toBe('reviews');
+  expect(mesh.cluster('a').picks[0]!.originalDestination).toBe('reviews:9080');
   attempt.respond(200, ['content-length', '2'], 'ok');
   expect(client.text.endsWith('ok')).toBe(true);
   expect(mesh.record.path).toBe('/r');

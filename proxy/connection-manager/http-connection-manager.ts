@@ -1,3 +1,4 @@
+import { portOfAuthority } from '../http/authority.ts';
 import { httpLimits } from '../http/limits.ts';
 import type { Transport } from '../http/transport.ts';
 import { type Http1ServerOptions, http1ServerOptions } from '../http1/server-connection.ts';
@@ -91,13 +92,14 @@ export class HttpConnectionManager {
     return new DownstreamConnection(this, transport, connection, originalDestination, 0);
   }
 
-  /** HTTP inside a CONNECT tunnel to `port`. */
+  /** HTTP inside a CONNECT tunnel to `authority` (`host:port`), which is where it wants to go. */
   acceptInner(
     transport: Transport,
     connection: DownstreamConnectionInfo,
-    port: number,
+    authority: string,
   ): DownstreamConnection {
-    return new DownstreamConnection(this, transport, connection, '', port);
+    const port = portOfAuthority(authority, 80);
+    return new DownstreamConnection(this, transport, connection, authority, port);
   }
 
   /** The table in force; undefined where RDS has not brought it. */

@@ -1,4 +1,3 @@
-import { portOfAuthority } from '../http/authority.ts';
 import type { ServerConnection } from '../http/stream.ts';
 import type { Transport } from '../http/transport.ts';
 import { Timer, type TimerOwner } from '../tcp/timer-list.ts';
@@ -94,7 +93,7 @@ export class InnerTunnel implements Tunnel, Transport, TimerOwner {
     outer.unlogged = true;
     outer.setIdleTimeout(0);
     const { manager, info } = outer.connection;
-    this.#inner = manager.acceptInner(this, info, portOfAuthority(outer.head.authority, 80));
+    this.#inner = manager.acceptInner(this, info, outer.head.authority);
   }
 
   onDrain(): void {

@@ -56,10 +56,7 @@ export class OpaqueTunnel implements UpstreamTunnelSink, PickContext {
     }
     record.upstreamHost = endpoint.address;
     if (endpoint.workload !== null) record.peer = endpoint.workload;
-    if (
-      endpoint.address === record.downstream.localAddress ||
-      this.#outer.connection.deps.isOwnListener(endpoint.address)
-    ) {
+    if (this.#outer.connection.deps.isOwnListener(endpoint.address)) {
       this.#fail(ResponseFlag.UF, 'loop_detected');
       return;
     }

@@ -51,7 +51,9 @@ export function sampledByRequestId(id: string): boolean | null {
 /** The id with the decision written into it; an id that is no UUID stays as it is. */
 export function withSampling(id: string, sampled: boolean): string {
   const reason = sampled ? TraceReason.Sampled : TraceReason.NotSampled;
-  const present = sampledByRequestId(id);
-  if (present === sampled || !isUuid(id)) return id;
+  if (!isUuid(id)) return id;
+  const present = id[REASON_AT];
+  const says = present === '9' || present === 'a' || present === 'b';
+  if (says === sampled && (says || present === TraceReason.NotSampled)) return id;
   return id.slice(0, REASON_AT) + reason + id.slice(REASON_AT + 1);
 }

@@ -230,3 +230,16 @@ test('a request to the proxy itself does not circle', () => {
   expect(mesh.record.responseCodeDetails).toBe('loop_detected');
   expect(mesh.cluster('a').tries).toEqual([]);
 });
+
+test('[LB-06] a redirected connection may go on to the very address that it dialled', () => {
+  const mesh = exchange();
+  const client = mesh.connect({ localAddress: '10.1.0.1:80' }, '10.1.0.1:80').get();
+  mesh.cluster('a').last.respond(200);
+  expect(client.status).toBe(200);
+  expect(mesh.cluster('a').picks[0]!.originalDestination).toBe('10.1.0.1:80');
+});
+
+test('a request to an outbound listener of this proxy does not circle', () => {
+  const mesh = exchange({ deps: { isOwnListener: (address) => address === '10.1.0.1:80' } });
+  expect(mesh.connect({}, '10.1.0.1:80').get().status).toBe(508);
+});

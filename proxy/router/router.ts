@@ -287,10 +287,10 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
     }
     this.#endpoint = endpoint;
     record.upstreamHost = endpoint.address;
-    if (
-      endpoint.address === record.downstream.localAddress ||
-      this.#deps.isOwnListener(endpoint.address)
-    ) {
+    // A redirected connection's local address is what the app dialled, and may well be the endpoint.
+    const isThisListener =
+      this.originalDestination === '' && endpoint.address === record.downstream.localAddress;
+    if (isThisListener || this.#deps.isOwnListener(endpoint.address)) {
       this.#fail({ kind: 'loopDetected', endpoint: endpoint.address });
       return;
     }
