@@ -51,6 +51,8 @@ const STATIC_WARMING_MS = 5000;
 const FIRST_CERTIFICATE_MS = 2000;
 /** Milliseconds without a connection after which a draining proxy may go before its time. */
 const DRAINED_AFTER_MS = 1000;
+/** Milliseconds before the end of the drain when the ports close, so that the last requests can end. */
+const LAST_REQUESTS_MS = 1000;
 /** Milliseconds between looks at the connections while draining. */
 const DRAIN_LOOK_MS = 100;
 
@@ -207,8 +209,9 @@ export class Sidecar {
   }
 
   /**
-   * Not ready, `connection: close` on everything, still accepting (OP-05). Resolves when no connection has been
-   * open for a second, at the latest after `drainMs`; what is then under way is cut by `close`.
+   * Not ready, `connection: close` on everything, still accepting (OP-05). Shortly before `drainMs` the ports close, so
+   * that the last requests taken can end before `close` cuts what is left. Resolves early when no connection has been
+   * open for a second.
    */
   async drain(drainMs: number): Promise<void> {
     this.#draining = true;
@@ -218,13 +221,24 @@ export class Sidecar {
       this.#session?.setHealth({ healthy: false, message: 'draining' });
     }
     this.listeners.drain();
-    const startedMs = performance.now();
-    let idleSinceMs = startedMs;
-    while (performance.now() - startedMs < drainMs) {
-      if (this.listeners.connectionsActive > 0) idleSinceMs = performance.now();
-      if (performance.now() - idleSinceMs >= DRAINED_AFTER_MS) return;
-      await new Promise((resolve) => setTimeout(resolve, DRAIN_LOOK_MS));
+    const endMs = performance.now() + drainMs;
+    const lastRequestsMs = Math.min(LAST_REQUESTS_MS, drainMs / 2);
+    if (await this.#noConnections(endMs - lastRequestsMs, DRAINED_AFTER_MS)) return;
+    // After this turn's accepts: what the kernel holds unaccepted when a port closes is reset.
+    await new Promise((resolve) => setImmediate(resolve));
+    this.listeners.stopAccepting();
+    await this.#noConnections(endMs, 0);
+  }
+
+  /** True once no connection has been open for `idleMs`, false at `endMs`. */
+  async #noConnections(endMs: number, idleMs: number): Promise<boolean> {
+    let idleSinceMs = performance.now();
+    for (let nowMs = idleSinceMs; nowMs < endMs; nowMs = performance.now()) {
+      if (this.listeners.connectionsActive > 0) idleSinceMs = nowMs;
+      else if (nowMs - idleSinceMs >= idleMs) return true;
+      await new Promise((resolve) => setTimeout(resolve, Math.min(DRAIN_LOOK_MS, endMs - nowMs)));
     }
+    return false;
   }
 
   /** Ends everything; logs get `flushMs`. */

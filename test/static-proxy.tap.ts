@@ -276,8 +276,7 @@ t.test('[OP-05] SIGTERM under load loses nothing', async (t) => {
         if (terminated && error.code === 'ECONNREFUSED') refusedAfterTerm += 1;
         else if (terminated && error.code === 'ECONNRESET' && !outgoing.reusedSocket) {
           resetAfterTerm += 1;
-        }
-        else failures.push(error.code ?? error.message);
+        } else failures.push(error.code ?? error.message);
         resolve();
       });
       outgoing.end();
