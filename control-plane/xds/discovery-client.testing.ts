@@ -66,11 +66,6 @@ export class DiscoveryClient<Request, Response> {
     });
   }
 
-  /** Reads nothing more. */
-  pause(): void {
-    this.#stream.pause();
-  }
-
   /** Half-close: the client is done. */
   end(): void {
     this.#stream.end();
