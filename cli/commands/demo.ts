@@ -6,8 +6,8 @@ import { MeshClient } from '../demo/mesh-client.ts';
 import { policyFiles } from '../demo/policy-files.ts';
 import { SteadyLoad } from '../demo/steady-load.ts';
 import { certificateSerial, demoSteps, type StepResult } from '../demo/steps.ts';
+import { renderWrappedTable } from '../demo/wrapped-table.ts';
 import { ExitCode } from '../exit-code.ts';
-import { renderTable } from '../table.ts';
 
 /**
  * `weft demo`: starts a mesh on this machine, applies policies one after another under a steady load and checks what
@@ -74,11 +74,14 @@ export const run: CommandHandler = async ({ options, terminal, env }) => {
       terminal.talk('interrupted; ending what was started\n');
       return ExitCode.Failure;
     }
-    terminal.out(
-      `\n${renderTable(['step', 'expected', 'observed', 'ok'], rows, (text, column) =>
-        column === 3 ? terminal.colour(text === 'ok' ? 'green' : 'red', text) : text,
-      )}`,
+    const table = renderWrappedTable(
+      ['step', 'expected', 'observed', 'ok'],
+      rows,
+      TABLE_WIDTHS,
+      (text, column) =>
+        column === 3 && text !== '' ? terminal.colour(text === 'ok' ? 'green' : 'red', text) : text,
     );
+    terminal.out(`\n${table}`);
     const okCount = rows.filter((row) => row[3] === 'ok').length;
     terminal.out(`\n${okCount} of ${rows.length} lines ok, ${seconds().trim()}\n`);
     if (failed) terminal.talk(`\ncontrol plane: ${mesh.lastLines('control-plane')}\n`);
@@ -108,6 +111,8 @@ const LOAD_URLS = [
   'http://productpage:9080/api/v1/products/0/reviews',
   'http://productpage:9080/api/v1/products/0',
 ];
+/** Fits 100 columns. */
+const TABLE_WIDTHS = [24, 32, 32, 6];
 const LOAD_PER_SECOND = 30;
 const LOAD_AT_ONCE_MAX = 4;
 

@@ -1,23 +1,30 @@
-import { createServer } from 'node:net';
+import { randomInt } from 'node:crypto';
+import { createServer, type Server } from 'node:net';
+
+/** Below the ports that kernels hand out for outgoing connections (Linux 32768 up), so that none of those takes one meanwhile. */
+const LOWEST = 16_000;
+const ABOVE_HIGHEST = 32_000;
+const TRIES_MAX = 200;
 
 /**
- * Loopback ports that were free a moment ago, all different: held open together until all are known. Needed where a
- * port must be written into a file before the program that will listen on it starts.
+ * Ports that were free a moment ago, all different: held open together until all are known. Needed where a port must
+ * be written into a file before the program that will listen on it starts.
  */
 export async function freePorts(count: number, host = '127.0.0.1'): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer());
-  const ports = await Promise.all(
-    servers.map(
-      (server) =>
-        new Promise<number>((resolve, reject) => {
-          server.once('error', reject);
-          server.listen(0, host, () => {
-            const address = server.address();
-            resolve(typeof address === 'object' && address !== null ? address.port : 0);
-          });
-        }),
-    ),
-  );
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
+  const held = await Promise.all(Array.from({ length: count }, () => holdFreePort(host)));
+  await Promise.all(held.map(({ server }) => new Promise((resolve) => server.close(resolve))));
+  return held.map(({ port }) => port);
+}
+
+async function holdFreePort(host: string): Promise<{ server: Server; port: number }> {
+  for (let attempt = 1; ; attempt += 1) {
+    const port = randomInt(LOWEST, ABOVE_HIGHEST);
+    const server = createServer();
+    const problem = await new Promise<NodeJS.ErrnoException | null>((resolve) => {
+      server.once('error', resolve);
+      server.listen(port, host, () => resolve(null));
+    });
+    if (problem === null) return { server, port };
+    if (problem.code !== 'EADDRINUSE' || attempt === TRIES_MAX) throw problem;
+  }
 }
