@@ -120,12 +120,15 @@ describe('ListenerManager', () => {
 
   test('a changed listener keeps its socket: old connections drain, new ones get the new chain', async () => {
     const { manager, filter } = setup();
-    const port = await bind(manager, listenerConfig([httpChain('old')], { port: 0 }));
+    const port = await bind(manager, listenerConfig([httpChain('old')]));
     const before = clientTo(port);
     await filter('old').until(() => filter('old').accepted.length === 1);
-    const swapped = await manager.set(listenerConfig([httpChain('new')], { port: 0 }));
+    const swapped = await manager.set(listenerConfig([httpChain('new')], { version: '2' }));
     expect(swapped).toEqual({ kind: 'listening', address: '127.0.0.1', port });
     expect(filter('old').accepted[0]!.drained).toBe(true);
+    filter('old').accepted[0]!.drained = false;
+    await manager.set(listenerConfig([httpChain('new')], { version: '2' }));
+    expect(filter('old').accepted[0]!.drained).toBe(false);
     clientTo(port);
     await filter('new').until(() => filter('new').accepted.length === 1);
     before.socket.write('still here');

@@ -37,11 +37,11 @@ export class ListenerManager implements Redirection {
   /** Adds or swaps. With a `problem` nothing has changed: the last good listener stays. */
   async set(config: ListenerConfig): Promise<ListenResult> {
     const current = this.#listeners.get(config.name);
+    if (current !== undefined && isSameVersion(current.config, config)) return listening(current);
     const compiled = new CompiledListener(config, this.#deps);
     if (current !== undefined && sameSocket(current.config, config)) {
       current.swap(compiled);
-      const { bound } = current;
-      return bound === null ? { kind: 'unbound' } : { kind: 'listening', ...bound };
+      return listening(current);
     }
     const listener = new LiveListener(compiled, this.#deps, this);
     const result = await listener.listen();
@@ -140,6 +140,15 @@ export class ListenerManager implements Redirection {
     for (const old of this.#retired) if (old.connections.size === 0) this.#retired.delete(old);
     if (listener.connections.size > 0) this.#retired.add(listener);
   }
+}
+
+function listening({ bound }: LiveListener): ListenResult {
+  return bound === null ? { kind: 'unbound' } : { kind: 'listening', ...bound };
+}
+
+/** The very resource that is in force, sent again: no connection has to hear of it (D24). */
+function isSameVersion(a: ListenerConfig, b: ListenerConfig): boolean {
+  return a.version !== '' && a.version === b.version && sameSocket(a, b);
 }
 
 function sameSocket(a: ListenerConfig, b: ListenerConfig): boolean {

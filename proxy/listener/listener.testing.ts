@@ -177,7 +177,8 @@ export function listenerManager(change: Partial<ListenerDeps> = {}) {
   const stats = new StatsRegistry();
   const secrets = new InMemorySecretStore();
   const timers = change.timers ?? new TimerLists();
-  const clusters = new LiveClusterManager({ ...clusterDeps({ timers }), stats });
+  const tlsContexts = new TlsContexts(secrets);
+  const clusters = new LiveClusterManager({ ...clusterDeps({ timers, tlsContexts }), stats });
   const filters = new Map<string, RecordingFilter>();
   const logged: string[] = [];
   const filter = (name: string): RecordingFilter => {
@@ -199,7 +200,7 @@ export function listenerManager(change: Partial<ListenerDeps> = {}) {
     wallClockMs: () => 0,
     metrics: null,
     stats,
-    tlsContexts: new TlsContexts(secrets),
+    tlsContexts,
     log: { info: line, warn: line, error: line } as unknown as Logger,
     httpConnectionManager: ({ statPrefix }) => filter(statPrefix),
     loadOriginalDestination: () => null,

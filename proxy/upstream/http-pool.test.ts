@@ -252,6 +252,25 @@ describe('HttpPool', () => {
     expect(cluster.breaker.pendingRequests).toBe(0);
   });
 
+  test('an endpoint that leaves while its connection is made keeps no connection', async () => {
+    const server = await serve();
+    const cluster = clusterOf(server.port);
+    const [sink] = send(cluster);
+    cluster.setAssignment({ version: '2', endpoints: [] });
+    await sink.outcome;
+    expect(sink).toMatchObject({ status: 200, body: 'hello' });
+    while (cluster.breaker.connections > 0) await ended();
+  });
+
+  test('[RS-13] a request that waited for a connection overflows where requestsMax is reached by then', async () => {
+    const server = await serve(() => {});
+    const cluster = clusterOf(server.port, { requestsMax: 1 });
+    const sinks = [send(cluster)[0], send(cluster)[0]];
+    await sinks[1]!.until(() => sinks.some(({ failure }) => failure !== ''));
+    expect(sinks.map(({ failure }) => failure).sort()).toEqual(['', 'overflow: max_requests']);
+    expect(cluster.breaker.pendingRequests).toBe(0);
+  });
+
   test('[D9] a removed endpoint finishes its request and then closes', async () => {
     let answer: (() => void) | null = null;
     const server = await serve((socket) => {

@@ -79,13 +79,16 @@ export class HttpPool implements HttpConnectionOwner {
     // A connection on its way that nobody waits for any more is finished all the same: the next request has it.
   }
 
-  /** Lets what is under way end; idle connections close now. Requests after it open new connections. */
+  /**
+   * Lets what is under way end; idle connections close now. Requests after it, and those that wait,
+   * get new connections: what was on its way was started with settings that may not hold any more.
+   */
   drain(): void {
-    for (const connection of [...this.#connections]) {
-      connection.retired = true;
-      this.#removeReady(connection);
-      if (connection.streams === 0) connection.transport.closeAfterFlush();
-    }
+    for (const attempt of this.#attempts) attempt.cancel();
+    this.#shared.breaker.connections -= this.#attempts.size;
+    this.#attempts.clear();
+    for (const connection of [...this.#connections]) this.#retire(connection);
+    this.#connectAsNeeded();
   }
 
   /** Ends everything now; for shutdown. */
@@ -129,9 +132,7 @@ export class HttpPool implements HttpConnectionOwner {
   onConnectionIdle(connection: HttpConnection): void {
     if (connection.streams > 0) return;
     this.#shared.stats.connectionsIdleTimeout.value++;
-    connection.retired = true;
-    this.#removeReady(connection);
-    connection.transport.closeAfterFlush();
+    this.#retire(connection);
   }
 
   /** For `PoolAttempt` only. */
@@ -199,14 +200,30 @@ export class HttpPool implements HttpConnectionOwner {
       connection.ready = true;
       this.#ready.push(connection);
     }
-    const pending = this.#pending;
-    while (pending.size > 0 && connection.usable && this.#shared.breaker.requestsOpen) {
-      const [next] = pending;
-      pending.delete(next!);
-      this.#shared.breaker.pendingRequests--;
-      this.#start(connection, next!.head, next!.endStream, next!.sink);
+    const { breaker, stats } = this.#shared;
+    while (this.#pending.size > 0 && connection.usable) {
+      const [next] = this.#pending;
+      this.#pending.delete(next!);
+      breaker.pendingRequests--;
+      if (breaker.requestsOpen) {
+        this.#start(connection, next!.head, next!.endStream, next!.sink);
+      } else {
+        // Waiting on would depend on streams of other endpoints, which do not call back here.
+        stats.requestsPendingOverflow.value++;
+        next!.sink.onStreamFailure('overflow', 'max_requests');
+      }
     }
-    if (connection.streams === 0) this.#armIdle(connection);
+    if (connection.streams > 0) return;
+    // The endpoint left while the connection was made: nobody will ask for it again.
+    if (this.#endpoint.removed) this.#retire(connection);
+    else this.#armIdle(connection);
+  }
+
+  /** No new request; closed now where it is idle, else after its last stream. */
+  #retire(connection: HttpConnection): void {
+    connection.retired = true;
+    this.#removeReady(connection);
+    if (connection.streams === 0) connection.transport.closeAfterFlush();
   }
 
   #armIdle(connection: HttpConnection): void {

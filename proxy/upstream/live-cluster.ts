@@ -128,7 +128,7 @@ export class LiveCluster implements Cluster, PoolShared, ClusterGauges {
       previous.tcpKeepaliveMs === config.tcpKeepaliveMs;
     for (const endpoint of this.#endpoints.values()) {
       this.#setTls(endpoint);
-      if (!sameSocket) endpoint.pool.drain();
+      if (!sameSocket) endpoint.drainPool();
     }
     if (previous.discovery !== config.discovery) this.#originals.drain();
     this.#rebuild();
@@ -155,7 +155,7 @@ export class LiveCluster implements Cluster, PoolShared, ClusterGauges {
       if (next.has(key)) continue;
       changed = true;
       endpoint.removed = true;
-      endpoint.pool.drain();
+      endpoint.drainPool();
     }
     this.#endpoints = next;
     this.stats.updateSuccess.value++;
@@ -169,7 +169,7 @@ export class LiveCluster implements Cluster, PoolShared, ClusterGauges {
     this.#closed = true;
     for (const endpoint of this.#endpoints.values()) {
       endpoint.removed = true;
-      endpoint.pool.drain();
+      endpoint.drainPool();
     }
     this.#originals.drain();
     this.stats.close();
@@ -177,7 +177,7 @@ export class LiveCluster implements Cluster, PoolShared, ClusterGauges {
 
   /** Ends everything now. */
   destroy(): void {
-    for (const endpoint of this.#endpoints.values()) endpoint.pool.destroy();
+    for (const endpoint of this.#endpoints.values()) endpoint.destroyPool();
     this.#originals.destroy();
     this.close();
   }
@@ -203,9 +203,10 @@ export class LiveCluster implements Cluster, PoolShared, ClusterGauges {
 
   #setTls(endpoint: UpstreamEndpoint): void {
     const tls = endpointTls(endpoint.config, this.#config.tlsMatches, this.#config.tls);
-    // A pool is never shared between TLS identities (A2.6): the old connections go.
-    if (tlsFingerprint(tls) !== tlsFingerprint(endpoint.tls)) endpoint.pool.drain();
+    const changed = tlsFingerprint(tls) !== tlsFingerprint(endpoint.tls);
     endpoint.tls = tls;
+    // A pool is never shared between TLS identities (A2.6): the old connections go.
+    if (changed) endpoint.drainPool();
   }
 
   #rebuild(): void {

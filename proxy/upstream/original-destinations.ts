@@ -53,7 +53,7 @@ export class OriginalDestinations implements TimerOwner {
   }
 
   destroy(): void {
-    for (const { endpoint } of this.#byAddress.values()) endpoint.pool.destroy();
+    for (const { endpoint } of this.#byAddress.values()) endpoint.destroyPool();
     this.drain();
   }
 
@@ -83,5 +83,5 @@ interface Known {
 
 function release(endpoint: UpstreamEndpoint): void {
   endpoint.removed = true;
-  endpoint.pool.drain();
+  endpoint.drainPool();
 }

@@ -26,11 +26,12 @@ export class UpstreamEndpoint implements Endpoint, SelectableHost {
   requestsError = 0;
   /** Taken out of the cluster; what is under way ends in its own time. */
   removed = false;
-  readonly pool: HttpPool;
   config: EndpointConfig;
   /** From `transport_socket_matches` and the endpoint's metadata (SC-01); null = plain text. */
   tls: UpstreamTlsConfig | null;
   readonly #stats: ClusterStats;
+  readonly #makePool: (endpoint: UpstreamEndpoint) => HttpPool;
+  #pool: HttpPool | null = null;
 
   constructor(
     config: EndpointConfig,
@@ -44,7 +45,21 @@ export class UpstreamEndpoint implements Endpoint, SelectableHost {
     this.config = config;
     this.tls = tls;
     this.#stats = stats;
-    this.pool = makePool(this);
+    this.#makePool = makePool;
+  }
+
+  /** Made with the first request: most endpoints of a large mesh never see one. */
+  get pool(): HttpPool {
+    this.#pool ??= this.#makePool(this);
+    return this.#pool;
+  }
+
+  drainPool(): void {
+    this.#pool?.drain();
+  }
+
+  destroyPool(): void {
+    this.#pool?.destroy();
   }
 
   get hostname(): string {
