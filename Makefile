@@ -1,6 +1,7 @@
 # Weft: every target works from a fresh clone; the first one that needs packages installs them.
 NODE := node_modules/node/bin/node
 BIN := node_modules/.bin
+export NODE_COMPILE_CACHE ?= $(CURDIR)/node_modules/.cache/weft
 .DEFAULT_GOAL := help
 
 .PHONY: help install demo check format lint types tidy test unit e2e fuzz proto

@@ -90,7 +90,7 @@ export const run: CommandHandler = async (context) => {
     });
     app = Child.start(command, commandArgs, {
       stdio: 'inherit',
-      env: { ...env, ...proxyEnvironment(outbound), ...(ports[0]?.env ?? {}) },
+      env: { ...appEnvironment(env), ...proxyEnvironment(outbound), ...(ports[0]?.env ?? {}) },
     });
     const { code } = await app.ended;
     if (code === 127) terminal.talk(`weft: ${command} could not be started\n`);
@@ -101,6 +101,12 @@ export const run: CommandHandler = async (context) => {
     rmSync(directory, { recursive: true, force: true });
   }
 };
+
+/** The environment as the person gave it: without the cache that ./weft sets for itself. */
+function appEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const { NODE_COMPILE_CACHE: cache, ...rest } = env;
+  return cache === undefined || cache.endsWith('node_modules/.cache/weft') ? rest : env;
+}
 
 const READY_TIMEOUT_MS = 30_000;
 const PROTOCOLS = ['http', 'tcp', 'https', 'tls'];
