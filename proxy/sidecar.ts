@@ -53,6 +53,10 @@ const FIRST_CERTIFICATE_MS = 2000;
 const DRAINED_AFTER_MS = 1000;
 /** Milliseconds before the end of the drain when the ports close, so that the last requests can end. */
 const LAST_REQUESTS_MS = 1000;
+/** Milliseconds of a turn of the event loop in which hardly a connection can have arrived. */
+const QUIET_TURN_MS = 0.3;
+/** Turns looked at before the ports close anyway. */
+const QUIET_TURNS_MAX = 500;
 /** Milliseconds between looks at the connections while draining. */
 const DRAIN_LOOK_MS = 100;
 
@@ -224,10 +228,30 @@ export class Sidecar {
     const endMs = performance.now() + drainMs;
     const lastRequestsMs = Math.min(LAST_REQUESTS_MS, drainMs / 2);
     if (await this.#noConnections(endMs - lastRequestsMs, DRAINED_AFTER_MS)) return;
-    // After this turn's accepts: what the kernel holds unaccepted when a port closes is reset.
-    await new Promise((resolve) => setImmediate(resolve));
+    await this.#quietTurn();
     this.listeners.stopAccepting();
     await this.#noConnections(endMs, 0);
+  }
+
+  /**
+   * Resolves right after a turn of the event loop that was short and accepted nothing. What the kernel
+   * holds unaccepted when a port closes is reset, and only such a turn has left next to nothing there.
+   */
+  async #quietTurn(): Promise<void> {
+    for (let turn = 0; turn < QUIET_TURNS_MAX; turn++) {
+      const accepted = this.#connectionsAccepted();
+      const startMs = performance.now();
+      await new Promise((resolve) => setImmediate(resolve));
+      if (this.#connectionsAccepted() !== accepted) continue;
+      if (performance.now() - startMs < QUIET_TURN_MS) return;
+    }
+  }
+
+  #connectionsAccepted(): number {
+    let total = 0;
+    for (const { stats } of this.listeners.listeners.values())
+      total += stats.connectionsTotal.value;
+    return total;
   }
 
   /** True once no connection has been open for `idleMs`, false at `endMs`. */
