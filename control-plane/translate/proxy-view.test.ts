@@ -66,6 +66,18 @@ test('what metadata does not say comes from the id', () => {
   });
 });
 
+test('a stock Envoy asks for an explicit proxy in the words of Istio', () => {
+  expect(parse({ INTERCEPTION_MODE: 'NONE', HTTP_PROXY_PORT: '15002' }, ID, 'envoy')).toMatchObject(
+    { view: { mode: 'explicit', outbound: { host: '127.0.0.1', port: 15_002 } } },
+  );
+  expect(parse({ INTERCEPTION_MODE: 'NONE' })).toMatchObject({
+    view: { mode: 'explicit', outbound: null },
+  });
+  expect(parse({ INTERCEPTION_MODE: 'REDIRECT', HTTP_PROXY_PORT: '15002' })).toMatchObject({
+    view: { mode: 'redirect' },
+  });
+});
+
 test('a gRPC client may call itself what it likes', () => {
   expect(parse({}, 'my client', 'gRPC Node Pure JS')).toMatchObject({
     view: { kind: 'grpc', mode: 'proxyless', namespace: 'default' },
@@ -78,6 +90,8 @@ test.each<[string, Record<string, unknown>, string, string]>([
   ['a namespace that is none', { NAMESPACE: 'A/B' }, ID, 'no DNS label'],
   ['a service that is no name', { WEFT_SERVICE: 'a b' }, ID, 'WEFT_SERVICE'],
   ['an outbound that is no address', { WEFT_OUTBOUND: '15001' }, ID, 'WEFT_OUTBOUND'],
+  ['a proxy port that is none', { HTTP_PROXY_PORT: '70000' }, ID, 'HTTP_PROXY_PORT "70000"'],
+  ['transparent proxying', { INTERCEPTION_MODE: 'TPROXY' }, ID, 'neither REDIRECT nor NONE'],
   ['ports that are no list', { WEFT_PORTS: {} }, ID, 'WEFT_PORTS is not a list'],
   [
     'a port out of range',

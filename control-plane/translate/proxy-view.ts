@@ -11,7 +11,8 @@ export interface ProxyView {
   readonly kind: 'weft' | 'envoy' | 'grpc';
   /**
    * `explicit`: the app sets HTTP_PROXY and each port has a listener of its own. `redirect`: packets are redirected to
-   * 15001 and 15006. `proxyless`: a gRPC client that reads xDS itself.
+   * 15001 and 15006. `proxyless`: a gRPC client that reads xDS itself. Asked for by `WEFT_MODE` and `WEFT_OUTBOUND`, or in
+   * Istio's words by `INTERCEPTION_MODE` and `HTTP_PROXY_PORT`.
    */
   readonly mode: 'explicit' | 'redirect' | 'proxyless';
   readonly namespace: string;
@@ -97,11 +98,8 @@ export function parseProxyView(node: Node | undefined, options: MeshOptions): Pa
     return failed(`node.metadata.WEFT_SERVICE "${service}" is neither a DNS label nor a host name`);
   }
   const ports = readPorts(metadata.value('WEFT_PORTS'), metadata.problems);
-  const outboundText = metadata.text('WEFT_OUTBOUND');
-  const outbound = outboundText === '' ? null : parseSocketAddress(outboundText);
-  if (outboundText !== '' && outbound === null) {
-    metadata.problems.push(`WEFT_OUTBOUND "${outboundText}" is not host:port`);
-  }
+  const outbound = readOutbound(metadata);
+  const mode = readMode(kind, metadata, ports.length > 0 || outbound !== null);
   if (metadata.problems.length > 0) {
     return failed(`node.metadata: ${metadata.problems.slice(0, 8).join('; ')}`);
   }
@@ -113,7 +111,7 @@ export function parseProxyView(node: Node | undefined, options: MeshOptions): Pa
     view: {
       id: node.id,
       kind,
-      mode: modeOf(kind, metadata.text('WEFT_MODE'), ports.length > 0 || outbound !== null),
+      mode,
       namespace,
       workload: metadata.text('WORKLOAD_NAME') || idWorkload || node.id,
       serviceAccount: metadata.text('SERVICE_ACCOUNT') || 'default',
@@ -138,10 +136,40 @@ function kindOf(userAgent: string): ProxyView['kind'] {
   return userAgent.toLowerCase().startsWith('grpc') ? 'grpc' : 'envoy';
 }
 
-function modeOf(kind: ProxyView['kind'], asked: string, hasExplicit: boolean): ProxyView['mode'] {
+/** `WEFT_MODE`, else Istio's `INTERCEPTION_MODE`: `NONE` means that nothing redirects packets. */
+function readMode(
+  kind: ProxyView['kind'],
+  metadata: MetadataReader,
+  hasExplicit: boolean,
+): ProxyView['mode'] {
   if (kind === 'grpc') return 'proxyless';
+  const asked = metadata.text('WEFT_MODE');
   if (asked === 'explicit' || asked === 'redirect') return asked;
-  return hasExplicit ? 'explicit' : 'redirect';
+  const interception = metadata.text('INTERCEPTION_MODE');
+  switch (interception) {
+    case '':
+      return hasExplicit ? 'explicit' : 'redirect';
+    case 'NONE':
+      return 'explicit';
+    case 'REDIRECT':
+      return 'redirect';
+    default:
+      metadata.problems.push(`INTERCEPTION_MODE "${interception}" is neither REDIRECT nor NONE`);
+      return 'redirect';
+  }
+}
+
+/** `WEFT_OUTBOUND`, else Istio's `HTTP_PROXY_PORT` on loopback. */
+function readOutbound(metadata: MetadataReader): SocketAddress | null {
+  const address = metadata.text('WEFT_OUTBOUND');
+  const port = metadata.text('HTTP_PROXY_PORT');
+  if (address === '' && port === '') return null;
+  const outbound = parseSocketAddress(address === '' ? `127.0.0.1:${port}` : address);
+  if (outbound === null) {
+    const wrong = address === '' ? `HTTP_PROXY_PORT "${port}"` : `WEFT_OUTBOUND "${address}"`;
+    metadata.problems.push(`${wrong} is not ${address === '' ? 'a port' : 'host:port'}`);
+  }
+  return outbound;
 }
 
 function readPorts(value: unknown, problems: string[]): ProxyPort[] {

@@ -12,8 +12,12 @@ export class NodeProcess {
   exitCode: number | undefined;
   readonly #waiters = new Set<() => void>();
 
-  constructor(args: readonly string[], options: { env?: NodeJS.ProcessEnv; cwd?: string } = {}) {
-    this.child = spawn(process.execPath, [...args], {
+  /** `command`: Node where it is not given. */
+  constructor(
+    args: readonly string[],
+    options: { command?: string; env?: NodeJS.ProcessEnv; cwd?: string } = {},
+  ) {
+    this.child = spawn(options.command ?? process.execPath, [...args], {
       cwd: options.cwd ?? ROOT,
       env: { ...process.env, ...options.env },
       stdio: ['ignore', 'pipe', 'pipe'],
