@@ -248,6 +248,17 @@ describe('ORIGINAL_DST', () => {
     expect(cluster.membershipTotal).toBe(2);
   });
 
+  test('[D30] a name whose first address refuses is reached at the next one', async () => {
+    const server = await loopback(answering('second'), '127.0.0.2');
+    cleanups.push(() => server.close());
+    const queries = { resolve4: async () => ['127.0.0.1', '127.0.0.2'], resolve6: async () => [] };
+    const dns = new DnsResolver({ queries, hostsPath: '/nonexistent' });
+    const { manager } = setup({ dns });
+    manager.setCluster(config);
+    const sink = await get(manager.get('test')!, `two.example:${server.port}`);
+    expect(sink).toMatchObject({ status: 200, body: 'second' });
+  });
+
   test('no original destination, no endpoint', () => {
     const { manager } = setup();
     manager.setCluster(config);

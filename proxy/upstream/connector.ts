@@ -66,6 +66,8 @@ export class ConnectAttempt implements TimerOwner {
   readonly #listener: ConnectListener;
   readonly #timer: Timer = new Timer(this, 0);
   #socket: Socket | null = null;
+  /** Addresses of a name that have not been tried. */
+  #addressesLeft: readonly string[] = [];
   #over = false;
 
   constructor(deps: ConnectorDeps, target: ConnectTarget, listener: ConnectListener) {
@@ -85,7 +87,10 @@ export class ConnectAttempt implements TimerOwner {
         if (this.#over) return;
         if (addresses.length === 0) {
           this.#fail('connectionFailure', `DNS resolution failed for '${this.#target.host}'`);
-        } else this.#connect(addresses[0]!);
+        } else {
+          this.#addressesLeft = addresses.slice(1);
+          this.#connect(addresses[0]!);
+        }
       },
       (error: Error) => this.#fail('connectionFailure', error.message),
     );
@@ -158,6 +163,14 @@ export class ConnectAttempt implements TimerOwner {
   };
 
   readonly #onError = (error: NodeJS.ErrnoException): void => {
+    const [next] = this.#addressesLeft;
+    if (next !== undefined && !this.#over && ERRNO_TEXT.has(error.code ?? '')) {
+      // Not reached at all: the name's next address, within the same connect timeout (D30).
+      this.#addressesLeft = this.#addressesLeft.slice(1);
+      this.#socket!.removeListener('close', this.#onClose);
+      this.#connect(next);
+      return;
+    }
     this.#fail('connectionFailure', connectFailureDetail(error));
   };
 
