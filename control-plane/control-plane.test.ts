@@ -13,6 +13,7 @@ import {
   TYPE_LISTENER,
   TYPE_ROUTE,
 } from '../proto/type-urls.ts';
+import { Authority, createRoot } from './ca/authority.ts';
 import { createRequest } from './ca/certificate-request.testing.ts';
 import { type TestControlPlane, testControlPlane } from './control-plane.testing.ts';
 import { deltaClient, sotwClient, TARGET_NAME } from './xds/discovery-client.testing.ts';
@@ -232,6 +233,37 @@ test('[SC-04] a join token gets a certificate, the certificate gets a stream and
   open.push(client);
   client.send({ typeUrl: TYPE_CLUSTER, node: node('holder') });
   expect((await client.take(of(TYPE_CLUSTER))).resources.length).toBeGreaterThan(0);
+});
+
+test('[A2.10] a certificate of another authority, with the right name, is nobody', async () => {
+  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const material = await createRoot('cluster.local', Date.now(), 86_400_000);
+  const foreign = await Authority.open(material, Date.now);
+  const { chainPem } = await foreign.issue({
+    publicKey,
+    uris: ['spiffe://cluster.local/ns/default/sa/holder'],
+    dnsNames: [],
+    ipAddresses: [],
+    ttlMs: 3_600_000,
+  });
+  const key = Buffer.from(privateKey.export({ type: 'pkcs8', format: 'pem' }));
+  const client = deltaClient({
+    address: plane.addresses.xds,
+    credentials: credentials.createSsl(root(), key, Buffer.from(chainPem)),
+  });
+  open.push(client);
+  client.send({ typeUrl: TYPE_CLUSTER, node: node('holder') });
+  expect((await client.ended()).code).toBe(status.UNAUTHENTICATED);
+});
+
+test('a proxy that came back while its old stream hangs is listed once', async () => {
+  const old = await connect('twice');
+  const again = await connect('twice');
+  await Promise.all([old.take(of(TYPE_CLUSTER)), again.take(of(TYPE_CLUSTER))]);
+  const { body } = await plane.request('GET', '/weft/v1/proxies');
+  const names = (body as { items: { name: string }[] }).items.map(({ name }) => name);
+  expect(names.filter((name) => name === 'twice.default')).toHaveLength(1);
+  expect(names).toEqual([...names].sort());
 });
 
 test('the plaintext port serves stock clients and registers nobody', async () => {

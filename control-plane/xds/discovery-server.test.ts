@@ -17,6 +17,7 @@ import { deltaClient } from './discovery-client.testing.ts';
 import type { DiscoveryMetrics } from './discovery-metrics.ts';
 import { DiscoveryServer } from './discovery-server.ts';
 import { createGrpcServer, type GrpcServer } from './grpc-server.ts';
+import { NAMES_MAX } from './resource-names.ts';
 import { byName, cluster } from './resources.testing.ts';
 import type { AdmissionOptions } from './stream-admission.ts';
 import type { Resources } from './subscription.ts';
@@ -135,7 +136,7 @@ test('[F13] a translation that throws leaves the proxy its own, and others their
 test('[A6.3] too many names end the stream', async () => {
   const { connect, counted } = await serve(() => EMPTY);
   const client = connect('greedy');
-  const names = Array.from({ length: 10_001 }, (_, at) => `n${at}`);
+  const names = Array.from({ length: NAMES_MAX + 1 }, (_, at) => `n${at}`);
   client.send({ typeUrl: TYPE_ENDPOINT, resourceNamesSubscribe: names });
   expect((await client.ended()).code).toBe(status.RESOURCE_EXHAUSTED);
   expect(counted).toContain('failed RESOURCE_EXHAUSTED');

@@ -16,20 +16,26 @@ export interface ProxyRoutesOptions {
 export function addProxyRoutes(routes: ApiRoutes, options: ProxyRoutesOptions): void {
   routes.add('GET', '/weft/v1/proxies', () =>
     json(200, {
-      items: options
-        .sessions()
+      items: newestByProxy(options.sessions())
         .map((session) => proxyStatus(session, options.controlPlane))
-        .filter((status) => status !== null),
+        .filter((status) => status !== null)
+        .sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0)),
     }),
   );
   routes.add('GET', '/weft/v1/proxies/:id/config', (request) => sentConfig(request, options));
 }
 
+/** A proxy that comes back may be here before its old stream is known to be dead: the newest counts. */
+function newestByProxy(sessions: readonly Session[]): Session[] {
+  const newest = new Map<string, Session>();
+  for (const session of sessions) newest.set(session.view?.id ?? '', session);
+  return [...newest.values()];
+}
+
 /** What a proxy was sent: names and versions that it holds, with the resource as it is translated now. */
 function sentConfig({ params, query }: ApiRequest, { sessions }: ProxyRoutesOptions): ApiReply {
   const id = params.get('id')!;
-  // Of several streams of one proxy the newest counts.
-  const session = sessions().findLast(({ view }) => view?.id === id);
+  const session = newestByProxy(sessions()).find(({ view }) => view?.id === id);
   if (session === undefined) return failure('NotFound', `no proxy ${id} is connected`);
   const wanted = query.get('type');
   const only = wanted === null ? undefined : typeUrlOf(wanted);

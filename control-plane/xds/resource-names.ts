@@ -1,5 +1,5 @@
 /** Names of one type that one stream may ask for; more is an attack on memory (A6.3). */
-export const NAMES_MAX = 10_000;
+export const NAMES_MAX = 50_000;
 
 /**
  * What a stream asks for of one type: everything, names, or both (xDS rule 7). An empty list means everything only
