@@ -69,7 +69,8 @@ async function runVitest(): Promise<Tally> {
   const directory = mkdtempSync(join(tmpdir(), 'weft-vitest-'));
   const report = join(directory, 'report.json');
   const vitest = join(root, 'node_modules/vitest/vitest.mjs');
-  const args = ['run', '--reporter=dot', '--reporter=json', `--outputFile.json=${report}`];
+  console.log('unit, property and in-process tests …');
+  const args = ['run', '--reporter=json', `--outputFile.json=${report}`];
   const code = await run(process.execPath, [vitest, ...args, ...filters], (line) =>
     console.log(line),
   );
@@ -85,6 +86,7 @@ async function runVitest(): Promise<Tally> {
         else if (test.status === 'failed') {
           tally.failed += 1;
           tally.notes.push(`not ok ${file.name}: ${test.fullName}`);
+          console.log(`${file.name}: ${test.fullName}\n${test.failureMessages.join('\n')}\n`);
         } else {
           tally.skipped += 1;
           tally.notes.push(`skipped ${test.fullName}`);
