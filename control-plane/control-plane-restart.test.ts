@@ -188,7 +188,7 @@ describe('server certificate', () => {
     });
 
   test('[SC-05] is renewed at half of its life, and open streams go on', async () => {
-    const plane = await start({ workloadCertTtlMs: 1000 });
+    const plane = await start({ workloadCertTtlMs: 3000 });
     const roots = readFileSync(join(plane.dataDirectory, 'root-cert.pem'), 'utf8');
     const client = await sidecar(plane, 'client');
     const first = await peer(plane, roots);

@@ -54,7 +54,7 @@ test('a flag wins over its environment variable, which wins over the default', (
 test.each([
   [['--xds', '15012'], /--xds.*127\.0\.0\.1:15012 or \[::1\]:15012/s],
   [['--xds', '127.0.0.1:70000'], /--xds/],
-  [['--workload-cert-ttl', '0s'], /at least 1s/],
+  [['--workload-cert-ttl', '0s'], /at least 5s/],
   [['--debounce', 'soon'], /duration such as/],
   [['--outbound-traffic-policy', 'DENY'], /ALLOW_ANY, REGISTRY_ONLY/],
   [['--dta', 'x'], /--dta.*Did you mean --data/s],

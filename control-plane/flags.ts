@@ -184,7 +184,8 @@ const FLAGS: readonly Flag[] = [
     flag: '--workload-cert-ttl <duration>',
     summary: 'life of a workload certificate',
     fallback: '24h',
-    read: duration(1000),
+    // A certificate's times are whole seconds.
+    read: duration(5000),
   },
   {
     flag: '--registration-lease <duration>',
