@@ -306,6 +306,28 @@ t.test('stock Envoys as explicit proxies', { skip: noEnvoy() }, async (t) => {
     },
   );
 
+  t.test('[CL-02] what an Envoy refuses is shown with its reason', async (t) => {
+    // The port is taken by the app.
+    const metadata = { ...NO_REDIRECTS, HTTP_PROXY_PORT: String(v1.port) };
+    const xds = { socket_address: { address: '127.0.0.1', port_value: xdsPort } };
+    const envoy = new EnvoyProcess(() => ({
+      bootstrap: bootstrap('DELTA_GRPC', 'blocked', xds, metadata),
+    }));
+    t.teardown(() => envoy.stop());
+    const id = nodeId('DELTA_GRPC', 'blocked');
+    const refused = await until('a refusal', async () =>
+      (await proxyTypes(controlPlane, id)).find(({ status }) => status === 'ERROR'),
+    );
+    t.match(refused, { type: 'LDS', error: /virtualOutbound[\s\S]*cannot bind/ });
+    const others = (await proxyTypes(controlPlane, id)).filter(({ type }) => type !== 'LDS');
+    t.ok(
+      others.every(({ error }) => error === ''),
+      JSON.stringify(others),
+    );
+    const { out } = await controlPlane.weft('proxy-status');
+    t.match(out, /^blocked-delta\.default .*ERROR/m);
+  });
+
   t.test(
     '[OP-01] they serve on without the control plane, and hear of changes after',
     async (t) => {
