@@ -182,6 +182,10 @@ export const COMMANDS: readonly CommandEntry[] = [
         summary: 'join token (default: one is made with --data)',
       },
       {
+        flags: '--trust-domain <name>',
+        summary: "the control plane's, beside --root-cert (default cluster.local)",
+      },
+      {
         flags: '--data <dir>',
         summary: 'data directory of a control plane on this machine',
         fallback: 'weft-data',

@@ -8,7 +8,7 @@ import { Child } from '../run/child-process.ts';
 import { readControlPlaneData } from '../run/control-plane-data.ts';
 import { freePorts } from '../run/free-port.ts';
 import { proxyEnvironment } from '../run/proxy-environment.ts';
-import type { SidecarPort } from '../run/sidecar-bootstrap.ts';
+import type { SidecarPort, SidecarSettings } from '../run/sidecar-bootstrap.ts';
 import { SidecarProcess } from '../run/sidecar-process.ts';
 
 /**
@@ -180,13 +180,16 @@ async function findControlPlane(
   directory: string,
   namespace: string,
   serviceAccount: string,
-): Promise<{ controlPlane: string; rootCertFile: string; joinTokenFile: string }> {
+): Promise<
+  Pick<SidecarSettings, 'controlPlane' | 'rootCertFile' | 'joinTokenFile' | 'trustDomain'>
+> {
   const { rootCert, joinTokenFile } = options;
   if (rootCert !== undefined && joinTokenFile !== undefined) {
     return {
       controlPlane: String(options['controlPlane']),
       rootCertFile: resolve(String(rootCert)),
       joinTokenFile: resolve(String(joinTokenFile)),
+      trustDomain: String(options['trustDomain'] ?? ''),
     };
   }
   const data = readControlPlaneData(String(options['data']));
@@ -202,5 +205,6 @@ async function findControlPlane(
     controlPlane: data.xds,
     rootCertFile: resolve(data.rootCertFile),
     joinTokenFile: file,
+    trustDomain: data.trustDomain,
   };
 }

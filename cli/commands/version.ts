@@ -12,7 +12,8 @@ export const run: CommandHandler = async (context) => {
   if (options['client'] !== true) {
     try {
       const answer = await connectApi(context).request<{ gitVersion: string }>('GET', '/version');
-      server = answer.gitVersion;
+      // kubectl wants to read a Kubernetes version: v1.33.0+weft-0.1.0.
+      server = answer.gitVersion.replace(/^.*\+weft-/, 'v');
     } catch (error) {
       if (!(error instanceof CommandError) || error.exitCode !== ExitCode.Failure) throw error;
       terminal.talk(`${error.message}\n`);

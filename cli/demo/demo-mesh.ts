@@ -213,6 +213,7 @@ export class DemoMesh {
         controlPlane: this.#addresses.xds,
         rootCertFile: join(this.dataDirectory, 'root-cert.pem'),
         joinTokenFile,
+        trustDomain: '',
         stateDirectory: join(directory, 'state'),
         probe: ports.length === 0 ? 'none' : '/health',
       },

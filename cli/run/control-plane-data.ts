@@ -8,6 +8,7 @@ export interface ControlPlaneData {
   /** `host:port`. */
   readonly xds: string;
   readonly api: string;
+  readonly trustDomain: string;
 }
 
 export function readControlPlaneData(directory: string): ControlPlaneData {
@@ -20,8 +21,9 @@ export function readControlPlaneData(directory: string): ControlPlaneData {
       ExitCode.Data,
     );
   }
-  const { addresses } = JSON.parse(readFileSync(file, 'utf8')) as {
+  const { addresses, trustDomain } = JSON.parse(readFileSync(file, 'utf8')) as {
     addresses: { xds: string; api: string };
+    trustDomain: string;
   };
-  return { rootCertFile, xds: addresses.xds, api: addresses.api };
+  return { rootCertFile, xds: addresses.xds, api: addresses.api, trustDomain };
 }

@@ -17,6 +17,7 @@ const settings = {
   controlPlane: '127.0.0.1:7',
   rootCertFile: '/r.pem',
   joinTokenFile: '/t',
+  trustDomain: '',
   stateDirectory: '',
   probe: 'tcp',
 };

@@ -17,6 +17,8 @@ export interface SidecarSettings {
   readonly controlPlane: string;
   readonly rootCertFile: string;
   readonly joinTokenFile: string;
+  /** Of the control plane; '' = cluster.local. */
+  readonly trustDomain: string;
   /** '' = nothing is kept over restarts. */
   readonly stateDirectory: string;
   /** `tcp`, `/path` or `none`. */
@@ -53,6 +55,7 @@ export function sidecarBootstrap(settings: SidecarSettings): object {
     WEFT_TOKEN_FILE: settings.joinTokenFile,
     WEFT_APP_PROBE: settings.probe,
   };
+  if (settings.trustDomain !== '') metadata['WEFT_TRUST_DOMAIN'] = settings.trustDomain;
   if (settings.stateDirectory !== '') metadata['WEFT_STATE_DIR'] = settings.stateDirectory;
   if (service !== '') {
     metadata['WEFT_SERVICE'] = service;

@@ -71,6 +71,7 @@ export class Workload {
         readiness: local(readiness),
         prometheus: local(prometheus),
         controlPlane: controlPlane.xds,
+        trustDomain: '',
         rootCertFile: options.rootCertFile ?? controlPlane.rootCertFile,
         probe: options.probe ?? (service === '' ? 'none' : 'tcp'),
       },

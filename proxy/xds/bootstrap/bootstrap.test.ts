@@ -53,6 +53,7 @@ test('[SC-04] the bootstrap that weft run writes is read', async () => {
     controlPlane: '127.0.0.1:15012',
     rootCertFile: '/root.pem',
     joinTokenFile: '/token',
+    trustDomain: '',
     stateDirectory: '/state',
     probe: '/health',
   };
