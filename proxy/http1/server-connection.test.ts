@@ -277,7 +277,6 @@ describe('end of the connection', () => {
       'GET /next http://a end',
     ]);
     expect(transport.sent).not.toContain('close');
-    receive(post('transfer-encoding: chunked\r\n', '1\r\nx\r\n0\r\n\r\n'));
     expect(connection.state).toBe('idle');
     receive(post('content-length: 4\r\n', 'abc'));
     expect(transport.sent).toMatch(/connection: close\r\n\r\n$/);
@@ -285,11 +284,33 @@ describe('end of the connection', () => {
     expect(transport.closedAfterFlush).toBe(true);
   });
 
+  test('[D23] nobody can say whether the rest of a chunked request is at hand', () => {
+    const { receive, transport } = serve((stream) => stream.writeHead(response(403), true));
+    receive(post('transfer-encoding: chunked\r\n', '1\r\nx\r\n0\r\n\r\n'));
+    expect(transport.sent).toMatch(/connection: close\r\n\r\n$/);
+    expect(transport.closedAfterFlush).toBe(true);
+  });
+
+  test('[D23] a response that begins before the end of its request says close, however it ends', () => {
+    const { receive, stream, transport, events } = serve();
+    receive(post('content-length: 10\r\n', 'abc'));
+    stream().writeHead(response(503), false);
+    expect(transport.sent).toContain('connection: close\r\n');
+    receive('defghij');
+    expect(transport.closedAfterFlush).toBe(false);
+    stream().writeData(bytes('no upstream'), true);
+    expect(transport.closedAfterFlush).toBe(true);
+    receive(get('/next'));
+    expect(events.filter((event) => event.startsWith('GET'))).toEqual([]);
+  });
+
   test('[D23] a broken body behind an ended response is not reported', () => {
     const { receive, transport, events } = serve((stream) => stream.writeHead(response(), true));
     receive(post('transfer-encoding: chunked\r\n', 'zz'));
     expect(events).toEqual(['POST / http://a']);
-    expect(transport.sent).toBe(EMPTY_OK);
+    expect(transport.sent).toBe(
+      'HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n',
+    );
     expect(transport.closedAfterFlush).toBe(true);
   });
 

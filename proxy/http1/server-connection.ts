@@ -177,14 +177,16 @@ export class Http1ServerConnection implements ServerConnection, ServerExchange {
 
   // What follows until #run is for the stream of this connection.
 
-  closesAfterResponse(endStream: boolean): boolean {
+  closesAfterResponse(): boolean {
     if (this.#draining) return true;
     const stream = this.#stream;
-    if (!endStream || stream === null || stream.requestEnded) return false;
+    if (stream === null || stream.requestEnded) return false;
     if (stream.request.upgrade !== '') return false;
-    // The request is still arriving. The connection lives on only if its rest is at hand.
+    // The request is still arriving, and may be when the response ends: as in Envoy the client is told now, or it
+    // would send its next request into the close. The connection lives on only if the rest is surely at hand.
     if (!this.#running) return true;
-    return this.#body.remainingBytes > this.#inHandBytes;
+    const { remainingBytes } = this.#body;
+    return remainingBytes < 0 || remainingBytes > this.#inHandBytes;
   }
 
   onResponseEnd(): void {

@@ -9,7 +9,7 @@ import type { HeadEncoder } from './encoder.ts';
 /** What a server stream tells its connection. */
 export interface ServerExchange {
   /** Whether a response head written now has to announce the end of the connection. */
-  closesAfterResponse(endStream: boolean): boolean;
+  closesAfterResponse(): boolean;
   onResponseEnd(): void;
   /** The response switched protocols. */
   onTunnel(): void;
@@ -81,7 +81,7 @@ export class Http1ServerStream implements ServerStream, ChunkedSink {
     }
     // What a client sends behind a CONNECT in hope of a tunnel must never be read as its next request.
     const refusedConnect = request.upgrade === 'connect' && !head.upgrade;
-    const close = this.close || refusedConnect || this.#exchange.closesAfterResponse(endStream);
+    const close = this.close || refusedConnect || this.#exchange.closesAfterResponse();
     const text = this.#encoder.response(head, endStream, request, close, !this.close);
     if (text === '') {
       this.#abandon('http1.outgoing_content_length_mismatch');
