@@ -27,6 +27,7 @@ import type { ClusterConfig } from '../proxy/upstream/cluster-config.ts';
 import type {
   Cluster,
   Endpoint,
+  ExchangeEvent,
   PendingStream,
   PickContext,
   StreamFailure,
@@ -249,6 +250,7 @@ export class FakeCluster implements Cluster {
   endpoints: FakeEndpoint[] = [new FakeEndpoint('10.1.0.1:80'), new FakeEndpoint('10.1.0.2:80')];
   retriesMax = 3;
   retriesHeld = 0;
+  readonly events: ExchangeEvent[] = [];
 
   constructor(name: string) {
     this.name = name;
@@ -288,6 +290,10 @@ export class FakeCluster implements Cluster {
 
   endRetry(): void {
     this.retriesHeld--;
+  }
+
+  countEvent(event: ExchangeEvent): void {
+    this.events.push(event);
   }
 
   get last(): FakeTry {

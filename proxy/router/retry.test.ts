@@ -31,6 +31,57 @@ test('[RS-01] the default retries a refused connection on another host, twice', 
   expect(cluster.retriesHeld).toBe(0);
 });
 
+test('[OB-06] retries that helped, retries used up and timeouts are counted', () => {
+  const mesh = exchange({
+    routes: [
+      route('/', 'a', { retry: retryPolicy(RetryOn.FIVE_XX, { retriesMax: 1 }), timeoutMs: 1_000 }),
+    ],
+  });
+  const cluster = mesh.cluster('a');
+  mesh.connect().get();
+  cluster.last.respond(503, []);
+  mesh.clock.advance(25);
+  cluster.last.respond(200, []);
+  expect(cluster.events).toEqual(['retrySuccess']);
+
+  mesh.connect().get();
+  cluster.last.respond(503, []);
+  mesh.clock.advance(25);
+  cluster.last.respond(503, []);
+  expect(cluster.events).toEqual(['retrySuccess', 'retryLimitExceeded']);
+
+  mesh.connect().get();
+  mesh.clock.advance(1_000);
+  expect(cluster.events.at(-1)).toBe('timeout');
+
+  mesh.connect().get();
+  cluster.last.respond(200, []);
+  expect(cluster.events.length).toBe(3);
+});
+
+test('[RS-09] the last hop is tried again where nothing was sent, also a POST, and not after that', () => {
+  const mesh = withRetry(RetryOn.RESET_BEFORE_REQUEST);
+  const cluster = mesh.cluster('a');
+  const refused = mesh.connect();
+  refused.send(POST);
+  for (const tries of [1, 2]) {
+    expect(cluster.tries.length).toBe(tries);
+    cluster.last.fail('connectionFailure', 'ECONNREFUSED');
+    mesh.clock.advance(250);
+  }
+  cluster.last.respond(200, [], 'ok');
+  expect(refused.status).toBe(200);
+  expect(cluster.last.written).toBe('body');
+  expect(cluster.tries.length).toBe(3);
+
+  const sent = mesh.connect();
+  sent.send(POST);
+  cluster.last.die();
+  mesh.clock.advance(250);
+  expect(sent.status).toBe(503);
+  expect(cluster.tries.length).toBe(4);
+});
+
 test.each([500, 502, 503])('[RS-01] the default does not retry a plain %i', (status) => {
   const mesh = withRetry(ISTIO_DEFAULT_RETRY_ON);
   const client = mesh.connect().get();

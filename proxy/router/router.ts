@@ -442,6 +442,7 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
     this.#releaseRetry();
     const record = this.#host.record;
     if (this.#retriesLeft === 0) {
+      this.#cluster!.countEvent('retryLimitExceeded');
       record.flags |= ResponseFlag.URX;
       return false;
     }
@@ -492,10 +493,14 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
     this.#disarm(this.#perTryTimer);
     this.#endpoint!.reportOutcome(head.status);
     const policy = this.#policy;
-    if (policy !== null && retriesResponse(policy, head) && this.#retry()) {
-      if (!endStream || !this.#requestEnded) this.#stream?.reset('localReset');
-      this.#stream = null;
-      return;
+    if (policy !== null && retriesResponse(policy, head)) {
+      if (this.#retry()) {
+        if (!endStream || !this.#requestEnded) this.#stream?.reset('localReset');
+        this.#stream = null;
+        return;
+      }
+    } else if (this.#retriesDone > 0) {
+      this.#cluster!.countEvent('retrySuccess');
     }
     this.#releaseRetry();
     this.#responding = true;
@@ -570,12 +575,14 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
         this.#beginTry();
         return;
       case TimerId.PerTry:
+        this.#cluster!.countEvent('perTryTimeout');
         this.#endpoint!.reportOutcome(0);
         this.#abandonTry();
         if (this.#policy !== null && retriesPerTryTimeout(this.#policy) && this.#retry()) return;
         this.#fail({ kind: 'upstreamPerTryTimeout' });
         return;
       case TimerId.Total:
+        this.#cluster!.countEvent('timeout');
         if (!this.#backingOff) this.#endpoint?.reportOutcome(0);
         this.#abandonTry();
         this.#fail({ kind: 'upstreamRequestTimeout' });

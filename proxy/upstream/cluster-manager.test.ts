@@ -111,7 +111,18 @@ describe('LiveClusterManager', () => {
     }
     expect(values.get('cluster.outbound|80||reviews.membership_total')).toBe(2);
     expect(values.get('cluster.outbound|80||reviews.membership_healthy')).toBe(1);
-    expect(values.get('cluster.outbound|80||reviews.upstream_cx_active')).toBe(0);
+    manager.get('outbound|80||reviews')!.countEvent('perTryTimeout');
+    const names = (
+      'upstream_cx_active upstream_rq_total upstream_rq_2xx upstream_rq_4xx upstream_rq_5xx ' +
+      'upstream_rq_retry upstream_rq_retry_success upstream_rq_retry_overflow ' +
+      'upstream_rq_retry_limit_exceeded upstream_rq_timeout upstream_rq_per_try_timeout ' +
+      'upstream_rq_pending_overflow circuit_breakers.default.cx_open ' +
+      'circuit_breakers.default.rq_open circuit_breakers.default.rq_pending_open'
+    ).split(' ');
+    for (const name of names) expect(values.get(`cluster.outbound|80||reviews.${name}`)).toBe(0);
+    const series = [...deps.stats.series()].map(([, one]) => one);
+    const timeouts = series.find(({ dotted }) => dotted.endsWith('upstream_rq_per_try_timeout'));
+    expect(timeouts?.metric).toMatchObject({ value: 1 });
   });
 
   test('the same address twice counts once', () => {

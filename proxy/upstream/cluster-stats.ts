@@ -1,6 +1,7 @@
 import type { Counter } from '../observe/metric.ts';
 import type { StatsRegistry, StatsScope } from '../observe/stats.ts';
 import type { CircuitBreaker } from './circuit-breaker.ts';
+import type { ExchangeEvent } from './upstream.ts';
 
 /** What the gauges read at scrape time. */
 export interface ClusterGauges {
@@ -29,6 +30,7 @@ export class ClusterStats {
   readonly requestsPendingFailureEject: Counter;
   readonly requestsRetry: Counter;
   readonly requestsRetryOverflow: Counter;
+  readonly events: Readonly<Record<ExchangeEvent, Counter>>;
   readonly tlsFails: Counter;
   readonly membershipChange: Counter;
   readonly updateSuccess: Counter;
@@ -74,6 +76,15 @@ export class ClusterStats {
     );
     this.requestsRetry = counter('upstream_rq_retry', 'Retries');
     this.requestsRetryOverflow = counter('upstream_rq_retry_overflow', 'Retries over the limit');
+    this.events = {
+      retrySuccess: counter('upstream_rq_retry_success', 'Retries that brought a good response'),
+      retryLimitExceeded: counter(
+        'upstream_rq_retry_limit_exceeded',
+        'Requests that failed with their last retry',
+      ),
+      timeout: counter('upstream_rq_timeout', 'Requests ended by the timeout of their route'),
+      perTryTimeout: counter('upstream_rq_per_try_timeout', 'Tries ended by their own timeout'),
+    };
     this.tlsFails = counter('ssl.fail_verify_san', 'Servers with a certificate of another name');
     this.membershipChange = counter('membership_change', 'Changes of the endpoint set');
     this.updateSuccess = counter('update_success', 'Endpoint updates that were applied');

@@ -14,6 +14,7 @@ import { TunnelConnection } from './tunnel-connection.ts';
 import type {
   Cluster,
   Endpoint,
+  ExchangeEvent,
   PendingStream,
   PickContext,
   UpstreamSink,
@@ -116,6 +117,10 @@ export class LiveCluster implements Cluster, PoolShared, ClusterGauges {
 
   endRetry(): void {
     this.breaker.endRetry();
+  }
+
+  countEvent(event: ExchangeEvent): void {
+    this.stats.events[event].value++;
   }
 
   /** Swaps the configuration. Connections made with other socket settings end in their own time. */

@@ -35,7 +35,20 @@ export interface Cluster {
   /** Retry budget of the circuit breaker (RS-13): false = over the limit. Each true is given back by `endRetry`. */
   tryRetry(): boolean;
   endRetry(): void;
+  /** Counts what only the router can tell of an exchange (OB-06). */
+  countEvent(event: ExchangeEvent): void;
 }
+
+/** Statistics of a cluster that are about whole exchanges, after Envoy's names. */
+export type ExchangeEvent =
+  /** A try after the first brought a response that the policy does not repeat. */
+  | 'retrySuccess'
+  /** A try that the policy would repeat was the last one allowed. */
+  | 'retryLimitExceeded'
+  /** The route's timeout ended it. */
+  | 'timeout'
+  /** A try's own timeout ended the try. */
+  | 'perTryTimeout';
 
 export interface PickContext {
   /** Endpoints already tried, for the `previous_hosts` predicate; picks avoid them while another is left. */
