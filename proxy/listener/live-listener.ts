@@ -1,4 +1,4 @@
-import { createServer, type Server, type Socket } from 'node:net';
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { formatAddress } from '../tcp/socket-address.ts';
 import { AcceptedConnection } from './accepted-connection.ts';
 import type { CompiledListener, ListenerDeps } from './compiled-listener.ts';
@@ -12,8 +12,13 @@ export interface Redirection {
   owner(destination: OriginalDestination): CompiledListener | null;
 }
 
+export interface BoundAddress {
+  readonly address: string;
+  readonly port: number;
+}
+
 export type ListenResult =
-  | { readonly kind: 'listening'; readonly address: string; readonly port: number }
+  | ({ readonly kind: 'listening' } & BoundAddress)
   /** `bindToPort` is false: connections come from other listeners. */
   | { readonly kind: 'unbound' }
   | { readonly kind: 'problem'; readonly detail: string };
@@ -33,6 +38,7 @@ export class LiveListener {
   readonly connections = new Set<AcceptedConnection>();
   readonly #redirection: Redirection;
   #server: Server | null = null;
+  #bound: BoundAddress | null = null;
   #draining = false;
   #logWindowMs = 0;
   #loggedInWindow = 0;
@@ -52,10 +58,8 @@ export class LiveListener {
   }
 
   /** What is bound: the configured port, or the one that the kernel chose for 0. Null when not bound. */
-  get bound(): { readonly address: string; readonly port: number } | null {
-    const address = this.#server?.address();
-    if (address === null || address === undefined || typeof address === 'string') return null;
-    return { address: address.address, port: address.port };
+  get bound(): BoundAddress | null {
+    return this.#bound;
   }
 
   listen(): Promise<ListenResult> {
@@ -81,7 +85,9 @@ export class LiveListener {
             this.deps.log.error({ listener: this.name, err: error }, 'listener socket failed');
           });
           this.#server = server;
-          const { address, port } = this.bound!;
+          // Kept: asking the socket is a system call, and the loop check asks once a request.
+          const { address, port } = server.address() as AddressInfo;
+          this.#bound = { address, port };
           resolve({ kind: 'listening', address, port });
         },
       );
@@ -103,6 +109,7 @@ export class LiveListener {
   stopAccepting(): void {
     this.#server?.close();
     this.#server = null;
+    this.#bound = null;
   }
 
   /** Ends everything now. */
