@@ -1,9 +1,12 @@
+import { X509Certificate } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { get } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { connect } from 'node:tls';
 import t from 'tap';
 import { freePorts } from '../../cli/run/free-port.ts';
+import { type IssuedCertificate, makeAuthority } from '../certificates.ts';
 import { type Echoed, echoApp } from '../harness/echo-app.ts';
 import { NodeProcess, ROOT } from '../harness/node-process.ts';
 import { until } from '../harness/until.ts';
@@ -101,6 +104,38 @@ function bootstrap(xdsPort: number, adminPort: number): object {
   };
 }
 
+/** Started, not waited for. */
+function sidecarOf(server: OfficialDeltaServer, adminPort: number) {
+  const directory = mkdtempSync(join(tmpdir(), 'weft-foreign-'));
+  const file = join(directory, 'bootstrap.json');
+  writeFileSync(file, JSON.stringify(bootstrap(server.port, adminPort)));
+  const process = new NodeProcess([join(ROOT, 'proxy/main.ts'), '-c', file, '--drain-time-s', '1']);
+  return {
+    log: () => process.output,
+    stop: async () => {
+      await process.stop();
+      rmSync(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Name of the app that answered, else the status; 0 = nobody took the connection, or it was cut. */
+function askApp(port: number, path: string): Promise<string | number> {
+  return new Promise((resolve) => {
+    get({ host: '127.0.0.1', port, path, agent: false }, (response) => {
+      let body = '';
+      response.on('data', (bytes: Buffer) => {
+        body += bytes.toString();
+      });
+      response.on('end', () => {
+        const { statusCode = 0 } = response;
+        resolve(statusCode === 200 ? (JSON.parse(body) as Echoed).app : statusCode);
+      });
+      response.on('error', () => resolve(0));
+    }).on('error', () => resolve(0));
+  });
+}
+
 t.test('a foreign xDS server drives the sidecar', async (t) => {
   const server = await OfficialDeltaServer.start();
   t.teardown(() => server.stop());
@@ -112,29 +147,9 @@ t.test('a foreign xDS server drives the sidecar', async (t) => {
   server.set('listener', { first: listener('first', firstPort, 'r') });
   server.set('routes', { r: routes('r', [to('b', { prefix: '/b' }), to('a')]) });
 
-  const directory = mkdtempSync(join(tmpdir(), 'weft-foreign-'));
-  const file = join(directory, 'bootstrap.json');
-  writeFileSync(file, JSON.stringify(bootstrap(server.port, adminPort)));
-  const sidecar = new NodeProcess([join(ROOT, 'proxy/main.ts'), '-c', file, '--drain-time-s', '1']);
-  t.teardown(async () => {
-    await sidecar.stop();
-    rmSync(directory, { recursive: true, force: true });
-  });
-  /** Name of the app that answered, else the status; 0 = nobody took the connection. */
-  const ask = (path: string, port = firstPort): Promise<string | number> =>
-    new Promise((resolve) => {
-      get({ host: '127.0.0.1', port, path, agent: false }, (response) => {
-        let body = '';
-        response.on('data', (bytes: Buffer) => {
-          body += bytes.toString();
-        });
-        response.on('end', () => {
-          const { statusCode = 0 } = response;
-          resolve(statusCode === 200 ? (JSON.parse(body) as Echoed).app : statusCode);
-        });
-        response.on('error', () => resolve(0));
-      }).on('error', () => resolve(0));
-    });
+  const sidecar = sidecarOf(server, adminPort);
+  t.teardown(() => sidecar.stop());
+  const ask = (path: string, port = firstPort) => askApp(port, path);
   const answers = (path: string, wanted: string | number, port = firstPort) =>
     until(`${path} to be answered by ${wanted}`, async () => (await ask(path, port)) === wanted);
   const dump = async () =>
@@ -294,7 +309,7 @@ t.test('a foreign xDS server drives the sidecar', async (t) => {
       const badVersion = server.version('cluster', 'a');
       server.stop();
       await until('the sidecar to notice', () =>
-        /no connection to the control plane/.test(sidecar.output),
+        /no connection to the control plane/.test(sidecar.log()),
       );
       for (let count = 0; count < 20; count += 1) t.equal(await ask('/'), 'one');
 
@@ -334,3 +349,131 @@ t.test('a foreign xDS server drives the sidecar', async (t) => {
     },
   );
 });
+
+t.test('a server that is behind, or answers in its own time', async (t) => {
+  const server = await OfficialDeltaServer.start();
+  t.teardown(() => server.stop());
+  const app = await echoApp('one');
+  t.teardown(() => app.close());
+  const [adminPort, port, tlsPort] = (await freePorts(3)) as [number, number, number];
+  server.set('cluster', { late: cluster('late') });
+  server.set('listener', { first: listener('first', port, 'late-routes') });
+  const sidecar = sidecarOf(server, adminPort);
+  t.teardown(() => sidecar.stop());
+  const answers = (wanted: string | number) =>
+    until(`an answer by ${wanted}`, async () => (await askApp(port, '/')) === wanted);
+
+  t.test('[rule 8] what the server says it does not have holds up nothing', async (t) => {
+    await answers(404);
+    server.set('routes', { 'late-routes': routes('late-routes', [to('late')]) });
+    await answers(503);
+    server.set('endpoints', { late: endpoints('late', [app.port]) });
+    await answers('one');
+    server.set('endpoints', { late: endpoints('late', []) });
+    await answers(503);
+    server.set('endpoints', { late: endpoints('late', [app.port]) });
+    await answers('one');
+    for (const type of ['cluster', 'endpoints', 'listener', 'routes'] as const) {
+      t.same(server.refusals(type), [], type);
+    }
+  });
+
+  t.test('[rule 20] a heartbeat renews a resource and changes nothing', async (t) => {
+    server.sendRaw('cluster', {
+      resources: [
+        { name: 'late', version: server.version('cluster', 'late')!, ttl: { seconds: 60 } },
+      ],
+    });
+    await until('the heartbeat to be answered', () => server.isAnswered('cluster'));
+    t.same(server.refusals('cluster'), []);
+    t.equal(await askApp(port, '/'), 'one');
+  });
+
+  t.test('[SC-05] a listener waits for its certificate, and uses a new one', async (t) => {
+    const authority = await makeAuthority();
+    const [first, second] = [
+      await authority.issue({ dns: ['a.example'] }),
+      await authority.issue({ dns: ['a.example'] }),
+    ];
+    const certificate = (issued: IssuedCertificate) => ({
+      name: 'server-cert',
+      tls_certificate: {
+        certificate_chain: { inline_string: issued.certificateChainPem },
+        private_key: { inline_string: issued.privateKeyPem },
+      },
+    });
+    const plain = listener('tls', tlsPort, 'late-routes');
+    server.set('listener', {
+      tls: {
+        ...plain,
+        filter_chains: plain.filter_chains.map((chain) => ({
+          ...chain,
+          transport_socket: {
+            name: 'envoy.transport_sockets.tls',
+            typed_config: {
+              '@type':
+                'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext',
+              common_tls_context: {
+                tls_certificate_sds_secret_configs: [{ name: 'server-cert', sds_config: ADS }],
+              },
+            },
+          },
+        })),
+      },
+    });
+    await until('the secret to be asked for', () =>
+      server
+        .requests('secret')
+        .some(({ resource_names_subscribe: names }) => names.includes('server-cert')),
+    );
+    server.set('secret', { 'server-cert': certificate(first) });
+    await until('the first certificate', async () => (await shownBy(tlsPort)) === serialOf(first));
+    server.set('secret', { 'server-cert': certificate(second) });
+    await until('the second one', async () => (await shownBy(tlsPort)) === serialOf(second));
+    server.set('secret', {
+      'server-cert': {
+        name: 'server-cert',
+        tls_certificate: {
+          certificate_chain: { inline_string: first.certificateChainPem },
+          private_key: { inline_string: second.privateKeyPem },
+        },
+      },
+    });
+    const [text] = await until('the refusal of a key that does not fit', () => {
+      const refusals = server.refusals('secret');
+      return refusals.length > 0 ? refusals : undefined;
+    });
+    t.match(text!, /^server-cert: .*key/);
+    t.notMatch(text!, /PRIVATE KEY/);
+    t.equal(await shownBy(tlsPort), serialOf(second), 'the last good one is shown');
+    server.set('secret', { 'server-cert': certificate(second) });
+  });
+
+  t.test('a stream that ends well is opened again', async (t) => {
+    server.endStream();
+    await until('the next stream', () => server.streams.length === 2);
+    await until('its first requests', () => server.requests('listener').length > 0);
+    t.same(Object.keys(server.requests('listener')[0]!.initial_resource_versions).sort(), [
+      'first',
+      'tls',
+    ]);
+    t.equal(await askApp(port, '/'), 'one');
+    server.set('routes', { 'late-routes': routes('late-routes', []) });
+    await answers(404);
+  });
+});
+
+/** Serial number of the certificate that a TLS port shows, or ''. */
+function shownBy(port: number): Promise<string> {
+  return new Promise((resolve) => {
+    const socket = connect({ host: '127.0.0.1', port, rejectUnauthorized: false }, () => {
+      resolve(socket.getPeerX509Certificate()?.serialNumber ?? '');
+      socket.destroy();
+    });
+    socket.on('error', () => resolve(''));
+  });
+}
+
+function serialOf({ certificatePem }: IssuedCertificate): string {
+  return new X509Certificate(certificatePem).serialNumber;
+}

@@ -22,11 +22,13 @@ const MESSAGES = [
   'envoy/config/route/v3/route.proto',
   'envoy/extensions/filters/http/router/v3/router.proto',
   'envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.proto',
+  'envoy/extensions/transport_sockets/tls/v3/tls.proto',
 ];
 
 export const TYPES = {
   cluster: 'type.googleapis.com/envoy.config.cluster.v3.Cluster',
   endpoints: 'type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment',
+  secret: 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret',
   listener: 'type.googleapis.com/envoy.config.listener.v3.Listener',
   routes: 'type.googleapis.com/envoy.config.route.v3.RouteConfiguration',
 } as const;
@@ -52,6 +54,7 @@ interface DeltaResponse {
     readonly name: string;
     readonly version: string;
     readonly resource?: object;
+    readonly ttl?: { readonly seconds: number };
   }[];
   readonly removed_resources?: readonly string[];
 }
@@ -166,6 +169,11 @@ export class OfficialDeltaServer {
   isAnswered(type: ResourceType): boolean {
     const sent = this.streams.at(-1)?.sentNonces.get(TYPES[type]);
     return this.requests(type).some(({ response_nonce }) => response_nonce === sent);
+  }
+
+  /** Ends the newest stream with status OK, as a server does that sheds load. */
+  endStream(): void {
+    this.streams.at(-1)!.call.end();
   }
 
   /** As it stands, whatever the rules say; the nonce that the answer will carry. */
