@@ -583,6 +583,7 @@ export function retryPolicy(
   return {
     retryOn,
     retriableStatusCodes: [],
+    retriableHeaders: [],
     retriesMax: 2,
     perTryTimeoutMs: 0,
     backoffBaseMs: 25,

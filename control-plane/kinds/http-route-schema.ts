@@ -157,16 +157,19 @@ const retries = object<HTTPRetry>(
     ),
     perTryTimeout: optional(text({ format: DURATION }), 'Of each try; absent = that of the route.'),
     retryOn: optional(text({ format: RETRY_ON }), 'Conditions, comma-separated; absent = RS-01.'),
+    backoff: optional(
+      text({ format: DURATION }),
+      'Base of the jittered wait before a retry, at most ten times it; absent = 25ms (RS-03).',
+    ),
   },
   {
     unsupported: {
       retryRemoteLocalities: 'localities (LB-08) are not there yet',
       retryIgnorePreviousHosts: 'tried endpoints are always skipped where others are left',
-      backoff: 'the back-off (RS-03) cannot be set yet; it is 25ms to 250ms',
     },
     rules: [
-      ({ attempts = 0, perTryTimeout, retryOn }, report) => {
-        if (attempts > 0 || (perTryTimeout === undefined && retryOn === undefined)) return;
+      ({ attempts = 0, perTryTimeout, retryOn, backoff }, report) => {
+        if (attempts > 0 || (perTryTimeout ?? retryOn ?? backoff) === undefined) return;
         report(
           [],
           'attempts is 0 or missing, which turns retries off: set it, or remove the other fields',

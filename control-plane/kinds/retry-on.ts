@@ -3,7 +3,7 @@ import { nearest } from '../../proto/nearest.ts';
 import { printable } from './problem.ts';
 import type { TextFormat } from './schema.ts';
 
-/** Conditions of RS-02 that the sidecar acts on; bare numbers are status codes. */
+/** Conditions of RS-02 that the sidecar knows; bare numbers are status codes. */
 const CONDITIONS = new Set([
   '5xx',
   'gateway-error',
@@ -13,6 +13,9 @@ const CONDITIONS = new Set([
   'retriable-4xx',
   'refused-stream',
   'retriable-status-codes',
+  'retriable-headers',
+  'envoy-ratelimited',
+  'http3-post-connect-failure',
   'cancelled',
   'deadline-exceeded',
   'internal',
@@ -20,15 +23,12 @@ const CONDITIONS = new Set([
   'unavailable',
 ]);
 
-const NOT_YET = new Set(['retriable-headers', 'envoy-ratelimited', 'http3-post-connect-failure']);
-
 /** `connect-failure,refused-stream,503`. */
 export const RETRY_ON: TextFormat = {
   name: 'retry-on',
   check: (value) => {
     for (const token of value.split(',').map((part) => part.trim())) {
       if (CONDITIONS.has(token) || STATUS_CODES[token] !== undefined) continue;
-      if (NOT_YET.has(token)) return `names ${token}, which Weft does not support yet`;
       const suggestion = nearest(token, CONDITIONS);
       return suggestion === undefined
         ? `names "${printable(token)}", which is not one of ${[...CONDITIONS].join(', ')} or a status code`

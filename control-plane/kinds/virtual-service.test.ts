@@ -255,9 +255,12 @@ describe('[PL-05] Istio rules between fields', () => {
     expect(withRoute({ retries: { attempts: 2, retryOn: 'conect-failure' } })[0]).toContain(
       'did you mean connect-failure?',
     );
-    expect(withRoute({ retries: { attempts: 2, retryOn: 'retriable-headers' } })[0]).toContain(
-      'does not support yet',
-    );
+    const all =
+      '5xx,gateway-error,reset,reset-before-request,connect-failure,retriable-4xx,refused-stream,' +
+      'retriable-status-codes,retriable-headers,http3-post-connect-failure,cancelled,' +
+      'deadline-exceeded,internal,resource-exhausted,unavailable,503';
+    expect(withRoute({ retries: { attempts: 2, retryOn: all, backoff: '40ms' } })).toEqual([]);
+    expect(withRoute({ retries: { backoff: '40ms' } })[0]).toContain('turns retries off');
     expect(withRoute({ retries: { attempts: 2, retryOn: '999' } }).length).toBe(1);
   });
 

@@ -109,6 +109,8 @@ export interface HTTPRetry {
   readonly perTryTimeout?: string;
   /** Comma-separated; absent = the tokens of RS-01. */
   readonly retryOn?: string;
+  /** Base of the back-off (RS-03); absent = 25ms. */
+  readonly backoff?: string;
 }
 
 export interface HTTPFaultInjection {

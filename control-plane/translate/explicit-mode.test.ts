@@ -101,7 +101,7 @@ test('the listener of HTTP_PROXY takes its routes by name and is marked as such'
   ]);
 });
 
-test('[SC-17][PR-17] inbound: the caller is told to the app, the app keeps its server header', () => {
+test('[SC-17][PR-17][RS-09] inbound: the caller is told to the app, the app keeps its server header', () => {
   const chain = translated(testMesh()).listener('inbound_31000')?.filterChains[0];
   expect(managerOf(chain)).toMatchObject({
     forwardClientCertDetails: 2,

@@ -29,10 +29,12 @@ export function retryPolicy(retries: HTTPRetry | undefined): DeepPartial<RetryPo
   const { retryOn, statusCodes } = parseRetryOn(retries?.retryOn ?? DEFAULT_RETRY_ON);
   const perTryMs =
     retries?.perTryTimeout === undefined ? 0 : (parseDurationMs(retries.perTryTimeout) ?? 0);
+  const backoffMs = retries?.backoff === undefined ? 0 : (parseDurationMs(retries.backoff) ?? 0);
   return {
     retryOn,
     numRetries: retries?.attempts ?? DEFAULT_RETRIES,
     retriableStatusCodes: statusCodes,
+    ...(backoffMs > 0 && { retryBackOff: { baseInterval: duration(backoffMs) } }),
     ...(perTryMs > 0 && { perTryTimeout: duration(perTryMs) }),
     retryHostPredicate: [SKIP_PREVIOUS_HOSTS],
     hostSelectionRetryMaxAttempts: HOST_SELECTION_ATTEMPTS,

@@ -340,11 +340,11 @@ test('[TM-17] a timeout is sent in whole', () => {
   expect(actionOf(route).timeout).toEqual({ seconds: 90, nanos: 500_000_000 });
 });
 
-test('[RS-02] retries: attempts, per-try timeout, status codes; attempts 0 turns them off', () => {
+test('[RS-02][RS-03] retries: attempts, per-try timeout, back-off, status codes; attempts 0 turns them off', () => {
   const [some, none] = routesOf(
     reviews(`
   - match: [{uri: {exact: /a}}]
-    retries: {attempts: 4, perTryTimeout: 250ms, retryOn: "reset, 503,gateway-error"}
+    retries: {attempts: 4, perTryTimeout: 250ms, backoff: 40ms, retryOn: "reset, 503,gateway-error"}
     route: [{destination: {host: reviews}}]
   - retries: {attempts: 0}
     route: [{destination: {host: reviews}}]
@@ -355,6 +355,7 @@ test('[RS-02] retries: attempts, per-try timeout, status codes; attempts 0 turns
     retriableStatusCodes: [503],
     numRetries: 4,
     perTryTimeout: { seconds: 0, nanos: 250_000_000 },
+    retryBackOff: { baseInterval: { seconds: 0, nanos: 40_000_000 } },
   });
   expect(none?.retryPolicy).toBeUndefined();
 });

@@ -1,5 +1,5 @@
 import { headerValues } from '../http/header-block.ts';
-import type { RequestHead } from '../http/message.ts';
+import type { RequestHead, ResponseHead } from '../http/message.ts';
 import type { HeaderMatcher } from './route-config.ts';
 import { matchString } from './string-match.ts';
 
@@ -16,8 +16,23 @@ export function matchHeaders(matchers: readonly HeaderMatcher[], head: RequestHe
  * (A2.4). An absent field matches nothing, inverted or not, except that `present` inverts to "is
  * absent" and `treat_missing_header_as_empty` compares the empty string (Envoy's rule).
  */
-export function matchHeader(matcher: HeaderMatcher, head: RequestHead): boolean {
-  let value = requestField(head, matcher.name);
+function matchHeader(matcher: HeaderMatcher, head: RequestHead): boolean {
+  return matchField(matcher, requestField(head, matcher.name));
+}
+
+/** The same of a response: whether any of the matchers holds (`retriable_headers`, RS-02). */
+export function matchesAnyHeader(matchers: readonly HeaderMatcher[], head: ResponseHead): boolean {
+  for (let at = 0; at < matchers.length; at++) {
+    const matcher = matchers[at]!;
+    const value =
+      matcher.name === ':status' ? String(head.status) : headerValues(head.headers, matcher.name);
+    if (matchField(matcher, value)) return true;
+  }
+  return false;
+}
+
+function matchField(matcher: HeaderMatcher, field: string | null): boolean {
+  let value = field;
   if (value === null) {
     if (!matcher.missingAsEmpty || matcher.value.kind === 'present') {
       return matcher.invert && matcher.value.kind === 'present';
@@ -28,7 +43,7 @@ export function matchHeader(matcher: HeaderMatcher, head: RequestHead): boolean 
 }
 
 /** All values of a field or pseudo-header field, or null where the request has none. */
-export function requestField(head: RequestHead, name: string): string | null {
+function requestField(head: RequestHead, name: string): string | null {
   switch (name) {
     case ':method':
       return head.method;

@@ -1,5 +1,5 @@
 import { type HeaderBlock, hasHeader, headerValue, removeHeader } from '../http/header-block.ts';
-import { parseRetryOn, RetryOn } from './retry-on.ts';
+import { parseRetryOn } from './retry-on.ts';
 import type { RetryPolicyConfig } from './route-config.ts';
 
 /**
@@ -37,12 +37,13 @@ export function requestRetryPolicy(
 }
 
 /** What a request may ask for itself; beyond it one request could keep an upstream busy for long. */
-export const HEADER_RETRIES_MAX = 100;
+const HEADER_RETRIES_MAX = 100;
 
 /** Envoy's defaults where a request asks for retries and its route has no policy. */
 const DEFAULT_POLICY: RetryPolicyConfig = Object.freeze({
   retryOn: 0,
   retriableStatusCodes: [],
+  retriableHeaders: [],
   retriesMax: 1,
   perTryTimeoutMs: 0,
   backoffBaseMs: 25,
@@ -50,10 +51,3 @@ const DEFAULT_POLICY: RetryPolicyConfig = Object.freeze({
   skipPreviousHosts: false,
   hostSelectionAttemptsMax: 1,
 });
-
-/** RS-01: what Istio gives a route that has no policy, for configuration compilers. */
-export const ISTIO_DEFAULT_RETRY_ON =
-  RetryOn.CONNECT_FAILURE |
-  RetryOn.REFUSED_STREAM |
-  RetryOn.GRPC_UNAVAILABLE |
-  RetryOn.GRPC_CANCELLED;

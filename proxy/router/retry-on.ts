@@ -18,6 +18,10 @@ export const RetryOn = {
   GRPC_INTERNAL: 1 << 10,
   GRPC_RESOURCE_EXHAUSTED: 1 << 11,
   GRPC_UNAVAILABLE: 1 << 12,
+  /** A field of the response that `retriable_headers` names. */
+  RETRIABLE_HEADERS: 1 << 13,
+  /** `x-envoy-ratelimited`, which is left alone otherwise. */
+  ENVOY_RATELIMITED: 1 << 14,
 } as const;
 
 export interface ParsedRetryOn {
@@ -86,6 +90,10 @@ const TOKENS: ReadonlyMap<string, number> = new Map<string, number>([
   ['internal', RetryOn.GRPC_INTERNAL],
   ['resource-exhausted', RetryOn.GRPC_RESOURCE_EXHAUSTED],
   ['unavailable', RetryOn.GRPC_UNAVAILABLE],
+  ['retriable-headers', RetryOn.RETRIABLE_HEADERS],
+  ['envoy-ratelimited', RetryOn.ENVOY_RATELIMITED],
+  // Known, and never met: nothing here connects over HTTP/3.
+  ['http3-post-connect-failure', 0],
 ]);
 
 function isStatus(token: string): boolean {

@@ -1,25 +1,28 @@
 import { hasHeader, headerValue } from '../http/header-block.ts';
 import type { ResponseHead } from '../http/message.ts';
+import { matchesAnyHeader } from './header-match.ts';
 import type { UpstreamResetReason } from './outcome.ts';
 import { RetryOn, retryOnGrpcStatus } from './retry-on.ts';
 import type { RetryPolicyConfig } from './route-config.ts';
 
 /**
  * Whether a response is one that the policy repeats. An upstream that says it is overloaded or that
- * it limited the rate is left alone (Envoy's rule: a retry would make it worse).
+ * it limited the rate is left alone (Envoy's rule: a retry would make it worse), the latter unless the
+ * policy insists.
  */
 export function retriesResponse(policy: RetryPolicyConfig, head: ResponseHead): boolean {
   const on = policy.retryOn;
   if (on === 0) return false;
-  const status = head.status;
-  if (status >= 400 || (on & ANY_GRPC) !== 0) {
-    if (!matchesResponse(policy, head)) return false;
-    return (
-      !hasHeader(head.headers, 'x-envoy-overloaded') &&
-      !hasHeader(head.headers, 'x-envoy-ratelimited')
-    );
+  if (head.status < 400 && (on & ANY_STATUS) === 0) return false;
+  const { headers } = head;
+  if ((on & RetryOn.ENVOY_RATELIMITED) !== 0 && hasHeader(headers, 'x-envoy-ratelimited')) {
+    return !hasHeader(headers, 'x-envoy-overloaded');
   }
-  return (on & RetryOn.RETRIABLE_STATUS_CODES) !== 0 && listsStatus(policy, status);
+  return (
+    matchesResponse(policy, head) &&
+    !hasHeader(headers, 'x-envoy-overloaded') &&
+    !hasHeader(headers, 'x-envoy-ratelimited')
+  );
 }
 
 function matchesResponse(policy: RetryPolicyConfig, head: ResponseHead): boolean {
@@ -28,14 +31,15 @@ function matchesResponse(policy: RetryPolicyConfig, head: ResponseHead): boolean
   if ((on & RetryOn.FIVE_XX) !== 0 && status >= 500) return true;
   if ((on & RetryOn.GATEWAY_ERROR) !== 0 && status >= 502 && status <= 504) return true;
   if ((on & RetryOn.RETRIABLE_4XX) !== 0 && status === 409) return true;
-  if ((on & RetryOn.RETRIABLE_STATUS_CODES) !== 0 && listsStatus(policy, status)) return true;
+  if ((on & RetryOn.RETRIABLE_STATUS_CODES) !== 0) {
+    if (policy.retriableStatusCodes.includes(status)) return true;
+  }
+  if ((on & RetryOn.RETRIABLE_HEADERS) !== 0) {
+    if (matchesAnyHeader(policy.retriableHeaders, head)) return true;
+  }
   if ((on & ANY_GRPC) === 0) return false;
   const grpcStatus = headerValue(head.headers, 'grpc-status');
   return grpcStatus !== '' && (on & retryOnGrpcStatus(Number(grpcStatus))) !== 0;
-}
-
-function listsStatus(policy: RetryPolicyConfig, status: number): boolean {
-  return policy.retriableStatusCodes.includes(status);
 }
 
 /**
@@ -96,3 +100,7 @@ const ANY_GRPC =
   RetryOn.GRPC_INTERNAL |
   RetryOn.GRPC_RESOURCE_EXHAUSTED |
   RetryOn.GRPC_UNAVAILABLE;
+
+/** Conditions that a response below 400 can meet. */
+const ANY_STATUS =
+  ANY_GRPC | RetryOn.RETRIABLE_STATUS_CODES | RetryOn.RETRIABLE_HEADERS | RetryOn.ENVOY_RATELIMITED;

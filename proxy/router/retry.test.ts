@@ -1,9 +1,13 @@
 import { expect, test } from 'vitest';
 import { type Exchange, exchange, retryPolicy, route } from '../../test/proxy-exchange.ts';
-import { ISTIO_DEFAULT_RETRY_ON } from './retry-headers.ts';
 import { parseRetryOn, RetryOn } from './retry-on.ts';
 import { backoffMs } from './retry-policy.ts';
 import type { RetryPolicyConfig } from './route-config.ts';
+
+/** RS-01: what Istio gives a route that has no policy. */
+const ISTIO_DEFAULT_RETRY_ON = parseRetryOn(
+  'connect-failure,refused-stream,unavailable,cancelled',
+).bits;
 
 function withRetry(retryOn: number, parts: Partial<RetryPolicyConfig> = {}): Exchange {
   return exchange({ routes: [route('/', 'a', { retry: retryPolicy(retryOn, parts) })] });
@@ -114,7 +118,10 @@ test('[RS-02] every token of a retry_on list is known, numbers are status codes'
       RetryOn.CONNECT_FAILURE,
   );
   expect(
-    parseRetryOn('retriable-4xx,refused-stream,retriable-status-codes,cancelled,unavailable'),
+    parseRetryOn(
+      'retriable-4xx,refused-stream,retriable-status-codes,retriable-headers,envoy-ratelimited,' +
+        'http3-post-connect-failure,cancelled,deadline-exceeded,internal,resource-exhausted,unavailable',
+    ),
   ).toMatchObject({ unknown: [] });
   expect(parseRetryOn('503,429')).toEqual({
     bits: RetryOn.RETRIABLE_STATUS_CODES,
@@ -173,6 +180,37 @@ test('[RS-02] 5xx covers resets, reset-before-request only what was never sent',
   never.cluster('a').last.fail('connectionFailure', '');
   never.clock.advance(25);
   expect(never.cluster('a').tries.length).toBe(2);
+});
+
+test.each([
+  [404, ['x-again', 'yes'], true],
+  [200, ['x-again', 'yes'], true],
+  [404, ['x-again', 'no'], false],
+  [404, [], false],
+  [418, [], true],
+  [503, ['x-again', 'yes', 'x-envoy-overloaded', 'true'], false],
+] as const)('[RS-02] retriable-headers: %i %j is retried: %s', (status, fields, retried) => {
+  const exact = (value: string) => ({ kind: 'exact', value, ignoreCase: false }) as const;
+  const mesh = withRetry(RetryOn.RETRIABLE_HEADERS, {
+    retriableHeaders: [
+      { name: 'x-again', value: exact('yes'), invert: false, missingAsEmpty: false },
+      { name: ':status', value: exact('418'), invert: false, missingAsEmpty: false },
+    ],
+  });
+  mesh.connect().get();
+  mesh.cluster('a').last.respond(status, fields);
+  mesh.clock.advance(25);
+  expect(mesh.cluster('a').tries.length).toBe(retried ? 2 : 1);
+});
+
+test('[RS-02] envoy-ratelimited: a policy may insist on a rate-limited upstream', () => {
+  const mesh = withRetry(RetryOn.ENVOY_RATELIMITED);
+  mesh.connect().get();
+  mesh.cluster('a').last.respond(429, ['x-envoy-ratelimited', 'true']);
+  mesh.clock.advance(25);
+  mesh.cluster('a').last.respond(429, []);
+  mesh.clock.advance(25);
+  expect(mesh.cluster('a').tries.length).toBe(2);
 });
 
 test('[RS-02] attempts counts re-tries, not the first try', () => {

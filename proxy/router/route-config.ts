@@ -158,6 +158,8 @@ export interface RetryPolicyConfig {
   /** Bits of `RetryOn` (router/retry-policy.ts). */
   readonly retryOn: number;
   readonly retriableStatusCodes: readonly number[];
+  /** `retriable_headers`: fields of a response of which one is enough; may name `:status`. */
+  readonly retriableHeaders: readonly HeaderMatcher[];
   /** Re-tries, the first try not counted. */
   readonly retriesMax: number;
   /** 0 = the route's timeout. */

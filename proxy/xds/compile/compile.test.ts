@@ -287,6 +287,7 @@ test('[RS-01] [RS-02] [RS-03] retry policies: conditions, codes, back-off, previ
       RetryOn.GRPC_CANCELLED |
       RetryOn.RETRIABLE_STATUS_CODES,
     retriableStatusCodes: [503],
+    retriableHeaders: [],
     retriesMax: 2,
     perTryTimeoutMs: 0,
     backoffBaseMs: 25,

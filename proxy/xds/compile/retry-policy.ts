@@ -1,6 +1,7 @@
 import type { RetryPolicy } from '../../../proto/gen/envoy/config/route/v3/route_components.ts';
 import { parseRetryOn, retryOnTokens } from '../../router/retry-on.ts';
 import type { RetryPolicyConfig } from '../../router/route-config.ts';
+import { compileHeaderMatcher } from './header-matcher.ts';
 import type { MessageReader } from './message-reader.ts';
 
 /** RS-03. */
@@ -33,6 +34,7 @@ export function compileRetryPolicy(reader: MessageReader<RetryPolicy>): RetryPol
   return {
     retryOn: tokens.bits,
     retriableStatusCodes: [...new Set([...statusCodes, ...tokens.statusCodes])],
+    retriableHeaders: reader.children('retriableHeaders').map(compileHeaderMatcher),
     retriesMax: reader.integer('numRetries', { max: RETRIES_MAX, fallback: 1 }),
     perTryTimeoutMs: reader.durationMs('perTryTimeout', 0),
     backoffBaseMs: baseMs,
