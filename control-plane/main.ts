@@ -18,14 +18,28 @@ const parsed = parseControlPlaneFlags(process.argv.slice(2), process.env, versio
   out: (text) => process.stdout.write(text),
   talk: (text) => process.stderr.write(text),
 });
-process.exitCode = parsed.kind === 'exit' ? parsed.exitCode : await run(parsed.flags);
+/** Bytes of log lines that wait for stderr. */
+const LOG_PENDING_BYTES_MAX = 4 * 1024 * 1024;
+/** Milliseconds that a stop waits for them. */
+const LOG_FLUSH_MS = 1000;
+
+if (parsed.kind === 'exit') process.exitCode = parsed.exitCode;
+// By code, not by an empty event loop: a log line that nobody takes must not keep the process.
+else process.exit(await run(parsed.flags));
 
 async function run({ options, logLevel }: import('./flags.ts').ControlPlaneFlags): Promise<number> {
   const { default: pino } = await import('pino');
   const { startControlPlane } = await import('./control-plane.ts');
+  // Lines are dropped, never waited for, once so many stand in line: strangers cause log lines, and a collector that
+  // stops reading must not stop the control plane.
+  const destination = pino.destination({
+    dest: 2,
+    sync: false,
+    maxLength: LOG_PENDING_BYTES_MAX,
+  });
   const log = pino(
     { level: logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime },
-    pino.destination({ fd: 2, sync: true }),
+    destination,
   );
   const clock = {
     wallMs: Date.now,
@@ -57,7 +71,26 @@ async function run({ options, logLevel }: import('./flags.ts').ControlPlaneFlags
   const signal = await stop;
   log.info({ signal }, 'control plane stops');
   await controlPlane.close();
+  await written(destination);
   return 0;
+}
+
+/** Resolves when the lines are written, or at the latest after `LOG_FLUSH_MS`; what then waits is dropped. */
+function written(destination: import('pino').DestinationStream & SonicStream): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      destination.destroy();
+      resolve();
+    };
+    setTimeout(done, LOG_FLUSH_MS);
+    destination.flush(done);
+  });
+}
+
+/** What `pino.destination` gives, as far as it is used here. */
+interface SonicStream {
+  flush(callback: () => void): void;
+  destroy(): void;
 }
 
 /** The first signal to stop; a second one ends the process at once. */

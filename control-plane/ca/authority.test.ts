@@ -180,8 +180,23 @@ test('[F11] a key of another certificate and an expired root are refused', async
   await expect(Authority.open(mixed, () => NOW)).rejects.toThrow(/does not belong/);
   await expect(Authority.open(one, () => NOW + 2 * HOUR)).rejects.toThrow(AuthorityError);
   await expect(Authority.open({ ...one, privateKeyPem: 'x' }, () => NOW)).rejects.toThrow(
-    /CA private key cannot be read/,
+    /CA private key \(ca-key\.pem\) cannot be read/,
   );
+});
+
+test('[F11] roots that do not lead to the signing certificate are refused', async () => {
+  const one = await createRoot('cluster.local', NOW, HOUR);
+  const other = await createRoot('cluster.local', NOW, HOUR);
+  for (const rootsPem of ['', 'garbage']) {
+    await expect(Authority.open({ ...one, rootsPem }, () => NOW)).rejects.toThrow(
+      /root-cert\.pem holds no certificate/,
+    );
+  }
+  await expect(Authority.open({ ...one, rootsPem: other.rootsPem }, () => NOW)).rejects.toThrow(
+    /leads to ca-cert\.pem/,
+  );
+  const both = { ...one, rootsPem: `${other.rootsPem}\n${one.rootsPem}` };
+  await expect(Authority.open(both, () => NOW)).resolves.toBeInstanceOf(Authority);
 });
 
 test('a secret file is made once with mode 0600 and a damaged one is named', () => {

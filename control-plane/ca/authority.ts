@@ -68,8 +68,13 @@ export class Authority {
 
   /** Throws AuthorityError where key and certificate do not fit or the certificate cannot sign now (F11). */
   static async open(material: SigningMaterial, now: () => number): Promise<Authority> {
-    const certificate = parse('CA certificate', () => new X509Certificate(material.certificatePem));
-    const privateKey = parse('CA private key', () => createPrivateKey(material.privateKeyPem));
+    const certificate = parse(
+      'CA certificate (ca-cert.pem)',
+      () => new X509Certificate(material.certificatePem),
+    );
+    const privateKey = parse('CA private key (ca-key.pem)', () =>
+      createPrivateKey(material.privateKeyPem),
+    );
     if (!certificate.checkPrivateKey(privateKey)) {
       throw new AuthorityError('the CA certificate does not belong to the CA private key');
     }
@@ -82,9 +87,10 @@ export class Authority {
           'keeping the old root in root-cert.pem until every workload has a new certificate',
       );
     }
-    parse('root certificates', () =>
+    const roots = parse('root certificates (root-cert.pem)', () =>
       splitPem(material.rootsPem).map((pem) => new X509Certificate(pem)),
     );
+    checkTrusted(certificate, material.intermediatesPem, roots);
     const { importAlgorithm, algorithm } = signingAlgorithm(privateKey);
     const der = privateKey.export({ type: 'pkcs8', format: 'der' });
     const key = await webcrypto.subtle.importKey('pkcs8', der, importAlgorithm, false, ['sign']);
@@ -233,10 +239,47 @@ function positiveSerial(): string {
   return bytes.toString('hex');
 }
 
+/**
+ * Every workload would refuse every other one if the bundle did not lead to the signing certificate: damage to
+ * `root-cert.pem` must stop the start and not the mesh.
+ */
+function checkTrusted(
+  certificate: X509Certificate,
+  intermediatesPem: string,
+  roots: readonly X509Certificate[],
+): void {
+  if (roots.length === 0) {
+    throw new AuthorityError('root-cert.pem holds no certificate; restore it from a backup');
+  }
+  const intermediates = parse('cert-chain.pem', () =>
+    splitPem(intermediatesPem).map((pem) => new X509Certificate(pem)),
+  );
+  let top = certificate;
+  for (let hops = 0; hops <= intermediates.length; hops++) {
+    const signed = top;
+    const issuedTop = (issuer: X509Certificate): boolean =>
+      signed.checkIssued(issuer) && signed.verify(issuer.publicKey);
+    if (roots.some((root) => root.fingerprint256 === signed.fingerprint256 || issuedTop(root))) {
+      return;
+    }
+    const next = intermediates.find(
+      (each) => each.fingerprint256 !== signed.fingerprint256 && issuedTop(each),
+    );
+    if (next === undefined) break;
+    top = next;
+  }
+  throw new AuthorityError(
+    'no certificate in root-cert.pem leads to ca-cert.pem (through cert-chain.pem), so that no workload could ' +
+      'verify another; put the root that signed it into root-cert.pem',
+  );
+}
+
 function parse<T>(what: string, read: () => T): T {
   try {
     return read();
   } catch (error) {
-    throw new AuthorityError(`the ${what} cannot be read: ${(error as Error).message}`);
+    throw new AuthorityError(
+      `the ${what} cannot be read: ${(error as Error).message}; restore it from a backup`,
+    );
   }
 }
