@@ -1,25 +1,7 @@
 import type { Kind } from '../control-plane/kinds/kind.ts';
 import type { Resource } from '../control-plane/kinds/resource.ts';
+import { ApiError } from './api-error.ts';
 import { CommandError } from './exit-code.ts';
-
-/** An answer of the API server that is an error: Kubernetes' `Status`. */
-export class ApiError extends Error {
-  readonly status: number;
-  readonly reason: string;
-  readonly causes: readonly { readonly field: string; readonly message: string }[];
-
-  constructor(status: number, body: unknown) {
-    const said = (body ?? {}) as {
-      message?: string;
-      reason?: string;
-      details?: { causes?: { field: string; message: string }[] };
-    };
-    super(said.message ?? `the control plane answered ${status}`);
-    this.status = status;
-    this.reason = said.reason ?? '';
-    this.causes = said.details?.causes ?? [];
-  }
-}
 
 export interface ApiClientOptions {
   /** `http://127.0.0.1:15080`. */
@@ -86,16 +68,20 @@ export class ApiClient {
   ): AsyncGenerator<WatchEvent> {
     const path = `${collection(kind, namespace)}${search({ ...query, watch: 'true', resourceVersion })}`;
     const response = await this.#fetch('GET', path, undefined, signal);
-    if (!response.ok) throw new ApiError(response.status, await readJson(response));
+    if (!response.ok) throw new ApiError(response.status, await this.#readJson(response));
     let rest = '';
     const decoder = new TextDecoder();
-    for await (const chunk of response.body ?? []) {
-      rest += decoder.decode(chunk as Uint8Array, { stream: true });
-      for (let end = rest.indexOf('\n'); end >= 0; end = rest.indexOf('\n')) {
-        const line = rest.slice(0, end).trim();
-        rest = rest.slice(end + 1);
-        if (line !== '') yield JSON.parse(line) as WatchEvent;
+    try {
+      for await (const chunk of response.body ?? []) {
+        rest += decoder.decode(chunk as Uint8Array, { stream: true });
+        for (let end = rest.indexOf('\n'); end >= 0; end = rest.indexOf('\n')) {
+          const line = rest.slice(0, end).trim();
+          rest = rest.slice(end + 1);
+          if (line !== '') yield JSON.parse(line) as WatchEvent;
+        }
       }
+    } catch (error) {
+      throw signal.aborted ? error : this.#unreachable(error);
     }
   }
 
@@ -103,7 +89,7 @@ export class ApiClient {
   async request<T>(method: string, path: string, body?: unknown): Promise<T> {
     const signal = AbortSignal.timeout(this.#options.timeoutMs ?? 30_000);
     const response = await this.#fetch(method, path, body, signal);
-    const answer = await readJson(response);
+    const answer = await this.#readJson(response);
     if (!response.ok) throw new ApiError(response.status, answer);
     return answer as T;
   }
@@ -123,14 +109,38 @@ export class ApiClient {
     try {
       return await fetch(new URL(path, server), init);
     } catch (error) {
-      if (signal.aborted && (error as Error).name === 'AbortError') throw error;
-      const cause = (error as { cause?: { code?: string; message?: string } }).cause;
-      const why = cause?.code ?? cause?.message ?? (error as Error).message;
+      throw signal.aborted && (error as Error).name === 'AbortError'
+        ? error
+        : this.#unreachable(error);
+    }
+  }
+
+  /** The body of an error may be anything; that of a success is JSON, or the server is another program. */
+  async #readJson(response: Response): Promise<unknown> {
+    let text: string;
+    try {
+      text = await response.text();
+    } catch (error) {
+      throw this.#unreachable(error);
+    }
+    try {
+      return JSON.parse(text);
+    } catch {
+      if (!response.ok) return { message: text.slice(0, 500) };
       throw new CommandError(
-        `the control plane does not answer at ${server}: ${why}`,
-        "start one with 'weft control-plane', or name another with --server URL or WEFT_SERVER",
+        `what answers at ${this.#options.server} is not the control plane's configuration API`,
+        'name its address with --server URL or WEFT_SERVER',
       );
     }
+  }
+
+  #unreachable(error: unknown): CommandError {
+    const cause = (error as { cause?: { code?: string; message?: string } }).cause;
+    const why = cause?.code ?? cause?.message ?? (error as Error).message;
+    return new CommandError(
+      `the control plane does not answer at ${this.#options.server}: ${why}`,
+      "start one with 'weft control-plane', or name another with --server URL or WEFT_SERVER",
+    );
   }
 }
 
@@ -144,13 +154,4 @@ function collection(kind: Kind, namespace: string | undefined): string {
 function search(query: Readonly<Record<string, string>>): string {
   const text = new URLSearchParams(query).toString();
   return text === '' ? '' : `?${text}`;
-}
-
-async function readJson(response: Response): Promise<unknown> {
-  const text = await response.text();
-  try {
-    return JSON.parse(text);
-  } catch {
-    return { message: text.slice(0, 500) };
-  }
 }

@@ -49,8 +49,7 @@ const tokenFile: OptionEntry = {
 };
 const namespace: OptionEntry = {
   flags: '-n, --namespace <name>',
-  summary: 'namespace of objects that name none',
-  fallback: 'default',
+  summary: 'namespace of objects that name none (default: default)',
 };
 const allNamespaces: OptionEntry = { flags: '-A, --all-namespaces', summary: 'of every namespace' };
 const filename: OptionEntry = {
@@ -101,7 +100,7 @@ export const COMMANDS: readonly CommandEntry[] = [
         fallback: 'table',
       },
       { flags: '-w, --watch', summary: 'go on with each change' },
-      { flags: '-l, --selector <labels>', summary: 'only objects with these labels, a=b,c=d' },
+      { flags: '-l, --selector <labels>', summary: 'only objects with these labels: a=b,c!=d' },
       { flags: '--no-headers', summary: 'table without its first line' },
       namespace,
       allNamespaces,

@@ -1,4 +1,4 @@
-/** Exit codes of the command line; 64, 65 and 79 are istioctl's, 1 for `diff` is kubectl's "they differ". */
+/** Exit codes of the command line; 64 and 65 are istioctl's, 1 for `diff` is kubectl's "they differ". */
 export const ExitCode = {
   Ok: 0,
   Failure: 1,
@@ -6,8 +6,6 @@ export const ExitCode = {
   Usage: 64,
   /** A file cannot be read, or what it holds is not valid. */
   Data: 65,
-  /** `validate` found problems that are not errors of reading. */
-  Findings: 79,
 } as const;
 
 /** Ends the command with a message for the person; everything else that is thrown is a bug. */

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError, Option } from 'commander';
+import { ApiError } from './api-error.ts';
 import { COMMANDS, type CommandEntry, type OptionValues } from './command-table.ts';
 import { CommandError, ExitCode } from './exit-code.ts';
 import { processTerminal, type Terminal } from './terminal.ts';
@@ -47,6 +48,7 @@ async function dispatch(argv: readonly string[], to: Terminal): Promise<number> 
     });
   }
   try {
+    if (argv.length === 0) program.help();
     await program.parseAsync(argv as string[], { from: 'user' });
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
@@ -71,6 +73,10 @@ async function runCommand(
       if (error.hint !== '') to.talk(`${error.hint}\n`);
       return error.exitCode;
     }
+    if (error instanceof ApiError) {
+      to.talk(`${error.line}\n`);
+      return ExitCode.Failure;
+    }
     throw error;
   }
 }
@@ -80,8 +86,11 @@ function version(): string {
   return (JSON.parse(text) as { version: string }).version;
 }
 
-/** `weft get … | head`: the reader left, which is no error. */
+/**
+ * `weft get … | head`: the reader left, which is no error. A command that has processes or files to end first has
+ * taken the signals, and ends by them.
+ */
 function endOfPipe(error: NodeJS.ErrnoException): void {
-  if (error.code === 'EPIPE') process.exit(ExitCode.Ok);
-  throw error;
+  if (process.listenerCount('SIGTERM') > 0) process.kill(process.pid, 'SIGTERM');
+  else process.exit(error.code === 'EPIPE' ? ExitCode.Ok : ExitCode.Failure);
 }

@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { extname, join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { CommandError, ExitCode } from './exit-code.ts';
 
 /** A text to read policy objects from, with the name that messages give it. */
@@ -12,7 +13,10 @@ export interface ManifestFile {
  * The files that `-f` names, in order: a directory stands for its .yaml, .yml and .json files by name (with
  * `recursive` also those below), `-` for standard input.
  */
-export function readManifestFiles(names: readonly string[], recursive: boolean): ManifestFile[] {
+export async function readManifestFiles(
+  names: readonly string[],
+  recursive: boolean,
+): Promise<ManifestFile[]> {
   if (names.length === 0) {
     throw new CommandError(
       'no file given',
@@ -20,9 +24,21 @@ export function readManifestFiles(names: readonly string[], recursive: boolean):
       ExitCode.Usage,
     );
   }
-  return names.flatMap((name) =>
-    name === '-' ? [{ file: '-', text: read(0, '-') }] : open(name, recursive),
-  );
+  const files: ManifestFile[] = [];
+  for (const name of names) {
+    if (name === '-') files.push({ file: name, text: await readStandardInput() });
+    else files.push(...open(name, recursive));
+  }
+  return files;
+}
+
+/** As a stream: a pipe that another program set to non-blocking fails a synchronous read with EAGAIN. */
+async function readStandardInput(): Promise<string> {
+  try {
+    return await text(process.stdin);
+  } catch (error) {
+    throw unreadable('standard input', error);
+  }
 }
 
 function open(name: string, recursive: boolean): ManifestFile[] {
@@ -32,7 +48,7 @@ function open(name: string, recursive: boolean): ManifestFile[] {
   } catch (error) {
     throw unreadable(name, error);
   }
-  if (!isDirectory) return [{ file: name, text: read(name, name) }];
+  if (!isDirectory) return [{ file: name, text: read(name) }];
   const found = filesBelow(name, recursive, 0);
   if (found.length === 0) {
     throw new CommandError(
@@ -41,7 +57,7 @@ function open(name: string, recursive: boolean): ManifestFile[] {
       ExitCode.Data,
     );
   }
-  return found.map((file) => ({ file, text: read(file, file) }));
+  return found.map((file) => ({ file, text: read(file) }));
 }
 
 function filesBelow(directory: string, recursive: boolean, depth: number): string[] {
@@ -56,11 +72,11 @@ function filesBelow(directory: string, recursive: boolean, depth: number): strin
     });
 }
 
-function read(from: string | number, name: string): string {
+function read(file: string): string {
   try {
-    return readFileSync(from, 'utf8');
+    return readFileSync(file, 'utf8');
   } catch (error) {
-    throw unreadable(name, error);
+    throw unreadable(file, error);
   }
 }
 

@@ -1,6 +1,6 @@
 import { type ReadObject, readDocuments } from '../control-plane/kinds/documents.ts';
 import { formatProblem, type Problem } from '../control-plane/kinds/problem.ts';
-import type { CommandContext } from './command-table.ts';
+import type { CommandContext, OptionValues } from './command-table.ts';
 import { CommandError, ExitCode } from './exit-code.ts';
 import { readManifestFiles } from './manifest-files.ts';
 
@@ -11,14 +11,14 @@ export interface Manifests {
 }
 
 /** Reads what `-f FILE|DIR|-` (and further names) hold, in order: of two objects of one name the later one stays, as in kubectl. */
-export function readManifests(
+export async function readManifests(
   { options }: CommandContext,
   names: readonly string[] = [],
-): Manifests {
+): Promise<Manifests> {
   const given = [...((options['filename'] as readonly string[] | undefined) ?? []), ...names];
   const objects: ReadObject[] = [];
   const problems: Problem[] = [];
-  for (const { file, text } of readManifestFiles(given, options['recursive'] === true)) {
+  for (const { file, text } of await readManifestFiles(given, options['recursive'] === true)) {
     const read = readDocuments(text, file);
     problems.push(...read.problems);
     objects.push(...read.objects);
@@ -31,19 +31,23 @@ export function showProblems({ terminal }: CommandContext, problems: readonly Pr
   for (const problem of problems) terminal.talk(`${formatProblem(problem)}\n`);
 }
 
+/** `-n`, or the namespace of those who say none. */
+export function namespaceOption(options: OptionValues): string {
+  return String(options['namespace'] ?? 'default');
+}
+
 /** The namespace an object goes to: its own, else `-n`. A file and an explicit `-n` that differ are an error, as in kubectl. */
 export function namespaceOf(
   { options }: CommandContext,
   { manifest, file, line }: ReadObject,
 ): string {
-  const asked = String(options['namespace'] ?? 'default');
   const own = manifest.metadata.namespace;
-  if (own !== undefined && asked !== 'default' && own !== asked) {
+  if (own !== undefined && options['namespace'] !== undefined && own !== options['namespace']) {
     throw new CommandError(
-      `${file}:${line}: ${manifest.metadata.name} says namespace ${own}, the command says ${asked}`,
+      `${file}:${line}: ${manifest.metadata.name} says namespace ${own}, the command says ${String(options['namespace'])}`,
       'leave one of them out',
       ExitCode.Usage,
     );
   }
-  return own ?? asked;
+  return own ?? namespaceOption(options);
 }

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { printableCell, renderTable } from './table.ts';
+import { columnWidths, printableCell, renderTable } from './table.ts';
 
 test('columns stand three blanks apart under upper-case headers, without trailing blanks', () => {
   const text = renderTable(
@@ -23,8 +23,14 @@ test('[A7.3] escape sequences and line breaks of others do not reach the termina
   expect(renderTable(['n'], [['x\ny']])).toBe('N\nx\\x0ay\n');
 });
 
+test('rows that come later stand under the columns of the first ones', () => {
+  const widths = columnWidths(['name', 'age'], [['long-name', '1s']]);
+  expect(columnWidths(['name', 'age'], [['x', '100d']], widths)).toEqual([9, 4]);
+  expect(renderTable(['name', 'age'], [['x', '1s']], { widths })).toContain('\nx           1s\n');
+});
+
 test('colour does not change the widths', () => {
   const plain = renderTable(['a', 'b'], [['x', 'y']]);
-  const painted = renderTable(['a', 'b'], [['x', 'y']], (text) => `<${text}>`);
+  const painted = renderTable(['a', 'b'], [['x', 'y']], { paint: (text) => `<${text}>` });
   expect(painted.replace(/[<>]/g, '')).toBe(plain);
 });

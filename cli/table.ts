@@ -1,18 +1,21 @@
+export interface TableOptions {
+  /** May colour a cell of the rows, after its width has been taken. */
+  readonly paint?: (text: string, column: number, row: number) => string;
+  /** Of the columns, as `columnWidths` gives them; default those of this table. */
+  readonly widths?: readonly number[];
+}
+
 /**
  * kubectl's table: upper-case headers, left-aligned, three blanks between columns, no trailing blanks.
- * Cells are made safe for a terminal: control characters leave as `\x1b`. `paint` may colour a cell after
- * its width has been taken.
+ * Cells are made safe for a terminal: control characters leave as `\x1b`.
  */
 export function renderTable(
   headers: readonly string[],
   rows: readonly (readonly string[])[],
-  paint: (text: string, column: number, row: number) => string = (text) => text,
+  { paint = (text) => text, widths = columnWidths(headers, rows) }: TableOptions = {},
 ): string {
   const safe = rows.map((row) => row.map(printableCell));
   const names = headers.map((header) => header.toUpperCase());
-  const widths = names.map((name, column) =>
-    Math.max(width(name), ...safe.map((row) => width(row[column] ?? ''))),
-  );
   const line = (row: readonly string[], painted: (text: string, column: number) => string) =>
     row
       .map((text, column) => {
@@ -27,6 +30,20 @@ export function renderTable(
   ]
     .map((text) => `${text}\n`)
     .join('');
+}
+
+/** Of each column the longest cell, in characters, and not less than in `least`. */
+export function columnWidths(
+  headers: readonly string[],
+  rows: readonly (readonly string[])[],
+  least: readonly number[] = [],
+): number[] {
+  return headers.map((header, column) =>
+    rows.reduce(
+      (widest, row) => Math.max(widest, width(printableCell(row[column] ?? ''))),
+      Math.max(width(header), least[column] ?? 0),
+    ),
+  );
 }
 
 /** Text of others, shown on a terminal: no escape sequences, one line (A7.3). */

@@ -87,7 +87,7 @@ export function parseControlPlaneFlags(
 }
 
 /** sysexits' EX_USAGE is kubectl's 1; 2 tells wrong flags from a failed start. */
-const USAGE_EXIT_CODE = 2;
+const USAGE_EXIT_CODE = 64;
 
 interface FlagValues {
   data: string;

@@ -1,8 +1,9 @@
 import type { ReadObject } from '../../control-plane/kinds/documents.ts';
 import { storedApiVersion } from '../../control-plane/kinds/kind.ts';
 import type { Resource } from '../../control-plane/kinds/resource.ts';
-import { type ApiClient, ApiError } from '../api-client.ts';
+import type { ApiClient } from '../api-client.ts';
 import { connectApi } from '../api-connection.ts';
+import { ApiError } from '../api-error.ts';
 import type { CommandContext, CommandHandler } from '../command-table.ts';
 import { CommandError, ExitCode } from '../exit-code.ts';
 import { objectName } from '../kind-name.ts';
@@ -16,7 +17,7 @@ import { sameObject } from '../object-change.ts';
 export const run: CommandHandler = async (context) => {
   const { options, terminal } = context;
   const dryRun = options['dryRun'] === true ? 'client' : (options['dryRun'] as string | undefined);
-  const { objects, problems } = readManifests(context);
+  const { objects, problems } = await readManifests(context);
   showProblems(context, problems);
   const suffix =
     dryRun === undefined ? '' : ` (${dryRun === 'client' ? 'dry run' : 'server dry run'})`;
@@ -101,7 +102,7 @@ export function showApiError(
   error: unknown,
 ): void {
   if (error instanceof CommandError && error.exitCode === ExitCode.Usage) {
-    terminal.talk(`${error.message}\n`);
+    terminal.talk(`${error.message}\n${error.hint}\n`);
     return;
   }
   if (!(error instanceof ApiError)) throw error;

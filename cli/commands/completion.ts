@@ -18,7 +18,7 @@ export const run: CommandHandler = async ({ args: [shell], terminal }) => {
 const names = COMMANDS.flatMap(({ name, aliases }) => [name, ...aliases]);
 
 function flags(options: readonly OptionEntry[]): string[] {
-  return options.flatMap(({ flags }) => flags.match(/--?[a-z][a-z-]*/g) ?? []);
+  return options.flatMap(({ flags }) => flags.match(/--?[a-zA-Z][a-z-]*/g) ?? []);
 }
 
 /** Words that may follow each command: its flags and its subcommands. */

@@ -1,10 +1,10 @@
 import type { Kind } from '../../control-plane/kinds/kind.ts';
-import { ApiError } from '../api-client.ts';
 import { connectApi } from '../api-connection.ts';
+import { ApiError } from '../api-error.ts';
 import type { CommandHandler } from '../command-table.ts';
 import { CommandError, ExitCode } from '../exit-code.ts';
 import { kindByName, objectName } from '../kind-name.ts';
-import { namespaceOf, readManifests, showProblems } from '../manifests.ts';
+import { namespaceOf, namespaceOption, readManifests, showProblems } from '../manifests.ts';
 
 /** `weft delete <kind> <name>…`, `weft delete <kind>/<name>` or `weft delete -f FILE`. */
 export const run: CommandHandler = async (context) => {
@@ -15,7 +15,7 @@ export const run: CommandHandler = async (context) => {
     if (args.length > 0) {
       throw new CommandError('-f and names do not go together', '', ExitCode.Usage);
     }
-    const { objects, problems } = readManifests(context);
+    const { objects, problems } = await readManifests(context);
     showProblems(context, problems);
     failed = problems.length > 0;
     for (const object of objects) {
@@ -24,7 +24,7 @@ export const run: CommandHandler = async (context) => {
       targets.push({ kind, namespace, name: manifest.metadata.name });
     }
   } else {
-    const namespace = String(options['namespace']);
+    const namespace = namespaceOption(options);
     for (const [kindWord, name] of pairs(args)) {
       targets.push({ kind: kindByName(kindWord), namespace, name });
     }
@@ -37,7 +37,7 @@ export const run: CommandHandler = async (context) => {
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       if (error.status === 404 && options['ignoreNotFound'] === true) continue;
-      terminal.talk(`Error from server (${error.reason}): ${error.message}\n`);
+      terminal.talk(`${error.line}\n`);
       failed = true;
     }
   }

@@ -1,8 +1,8 @@
 import { stringify } from 'yaml';
 import { storedApiVersion } from '../../control-plane/kinds/kind.ts';
 import { connectApi } from '../api-connection.ts';
-import type { CommandHandler } from '../command-table.ts';
-import { ExitCode } from '../exit-code.ts';
+import type { CommandContext, CommandHandler } from '../command-table.ts';
+import { CommandError, ExitCode } from '../exit-code.ts';
 import { namespaceOf, readManifests, showProblems } from '../manifests.ts';
 import { writtenPart } from '../object-change.ts';
 import { unifiedDiff } from '../unified-diff.ts';
@@ -10,10 +10,22 @@ import { getOrNone, showApiError } from './apply.ts';
 
 /** `weft diff -f FILE`: exit 0 nothing would change, 1 something would, above 1 an error, as kubectl. */
 export const run: CommandHandler = async (context) => {
+  try {
+    return await diff(context);
+  } catch (error) {
+    if (!(error instanceof CommandError) || error.exitCode !== ExitCode.Failure) throw error;
+    throw new CommandError(error.message, error.hint, SERVER_FAILURE);
+  }
+};
+
+/** 1 means "they differ" here. */
+const SERVER_FAILURE = 2;
+
+async function diff(context: CommandContext): Promise<number> {
   const { terminal } = context;
-  const { objects, problems } = readManifests(context);
+  const { objects, problems } = await readManifests(context);
   showProblems(context, problems);
-  let failed = problems.length > 0;
+  let failed = false;
   let differs = false;
   const api = connectApi(context);
   for (const object of objects) {
@@ -43,9 +55,10 @@ export const run: CommandHandler = async (context) => {
       showApiError(context, object, error);
     }
   }
-  if (failed) return ExitCode.Data;
+  if (problems.length > 0) return ExitCode.Data;
+  if (failed) return SERVER_FAILURE;
   return differs ? ExitCode.Failure : ExitCode.Ok;
-};
+}
 
 function yaml(value: unknown): string {
   return stringify(JSON.parse(JSON.stringify(value)), { lineWidth: 0, sortMapEntries: true });

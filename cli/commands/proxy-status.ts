@@ -2,7 +2,7 @@ import { connectApi } from '../api-connection.ts';
 import type { CommandHandler } from '../command-table.ts';
 import { ExitCode } from '../exit-code.ts';
 import { findProxy, listProxies, type ProxyEntry } from '../proxy-list.ts';
-import { renderTable } from '../table.ts';
+import { printableCell, renderTable } from '../table.ts';
 
 /** `weft proxy-status [proxy]`: istioctl's columns, one a type (CL-02); NACK texts below the table. */
 export const run: CommandHandler = async (context) => {
@@ -25,18 +25,24 @@ export const run: CommandHandler = async (context) => {
     proxy.controlPlane,
     proxy.version,
   ]);
-  const table = renderTable(headers, rows, (text) => {
+  const paint = (text: string) => {
     const style = STYLES.get(text);
     return style === undefined ? text : terminal.colour(style, text);
-  });
+  };
+  const table = renderTable(headers, rows, { paint });
   terminal.out(table);
   for (const { name, types } of proxies) {
     for (const { type, error } of types) {
-      if (error !== '') terminal.out(`\n${name} refused ${type}: ${error}\n`);
+      if (error !== '') terminal.out(`\n${printable(`${name} refused ${type}: ${error}`)}\n`);
     }
   }
   return ExitCode.Ok;
 };
+
+/** Sidecars wrote it: lines stay, nothing else may move the cursor. */
+function printable(text: string): string {
+  return text.split('\n').map(printableCell).join('\n');
+}
 
 const TYPES = ['CDS', 'LDS', 'EDS', 'RDS'];
 const STYLES = new Map<string, 'green' | 'yellow' | 'red'>([

@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path';
 import { ApiClient } from '../api-client.ts';
 import type { CommandContext, CommandHandler } from '../command-table.ts';
 import { CommandError, ExitCode } from '../exit-code.ts';
+import { namespaceOption } from '../manifests.ts';
 import { Child } from '../run/child-process.ts';
 import { readControlPlaneData } from '../run/control-plane-data.ts';
 import { freePorts } from '../run/free-port.ts';
@@ -42,7 +43,7 @@ export const run: CommandHandler = async (context) => {
   const version = String(options['version']);
   const workload = String(options['name'] ?? (service === '' ? 'client' : `${service}-${version}`));
   const serviceAccount = String(options['serviceAccount'] ?? (service === '' ? workload : service));
-  const namespace = String(options['namespace']);
+  const namespace = namespaceOption(options);
   const directory = mkdtempSync(join(tmpdir(), 'weft-run-'));
   let sidecar: SidecarProcess | undefined;
   let app: Child | undefined;

@@ -2,6 +2,7 @@ import { connectApi } from '../api-connection.ts';
 import type { CommandHandler } from '../command-table.ts';
 import { durationFlagMs } from '../duration-flag.ts';
 import { CommandError, ExitCode } from '../exit-code.ts';
+import { namespaceOption } from '../manifests.ts';
 
 /** `weft token create --service-account S [-n NS] [--ttl D]`: prints the token alone, for `> token`. */
 export const run: CommandHandler = async (context) => {
@@ -22,7 +23,7 @@ export const run: CommandHandler = async (context) => {
     'POST',
     '/weft/v1/tokens',
     {
-      namespace: options['namespace'],
+      namespace: namespaceOption(options),
       serviceAccount,
       ttlSeconds: Math.ceil(durationFlagMs('--ttl', String(options['ttl'])) / 1000),
     },

@@ -4,7 +4,7 @@ import { readManifests, showProblems } from '../manifests.ts';
 
 /** `weft validate FILE…`: offline; exit 0 where nothing is wrong, 65 otherwise (istioctl's code for bad data). */
 export const run: CommandHandler = async (context) => {
-  const { objects, problems } = readManifests(context, context.args);
+  const { objects, problems } = await readManifests(context, context.args);
   showProblems(context, problems);
   const count = `${objects.length} object${objects.length === 1 ? '' : 's'}`;
   if (problems.length > 0) {
