@@ -29,6 +29,16 @@ export const DEFAULT_TRANSPORT_OPTIONS: SocketTransportOptions = Object.freeze({
 const NO_CHUNKS: (Buffer | string)[] = [];
 
 /**
+ * Bytes that all transports of the process may hold for slow peers together (D14): each one's high watermark is at
+ * most its share. A thousand readers that stall would hold 1 GiB by their own watermarks.
+ */
+const PROCESS_BUFFER_BYTES = 128 * 1024 * 1024;
+/** The share is never less: one read of a socket. */
+const BUFFER_SHARE_BYTES_MIN = 64 * 1024;
+
+let openTransports = 0;
+
+/**
  * A `Transport` over a `net.Socket` or `tls.TLSSocket` that was made with `allowHalfOpen: true`.
  *
  * What one turn of the event loop writes is collected and leaves from `setImmediate`, when all
@@ -66,6 +76,7 @@ export class SocketTransport implements Transport, TimerOwner {
     this.#highWatermarkBytes = options.highWatermarkBytes;
     this.delayedCloseMs = options.delayedCloseMs;
     this.#receiver = UNATTACHED;
+    openTransports++;
     (socket as SocketWithTransport)[OWNER] = this;
     socket.on('error', onError);
     socket.on('close', onClose);
@@ -96,6 +107,7 @@ export class SocketTransport implements Transport, TimerOwner {
     socket.removeListener('drain', onDrain);
     socket.removeListener('close', onClose);
     // The error listener stays: a socket without one ends the process.
+    if (!this.#closeTold) openTransports--;
     this.#closeTold = true;
     this.#receiver = UNATTACHED;
     this.#stopCloseTimer();
@@ -120,7 +132,8 @@ export class SocketTransport implements Transport, TimerOwner {
       this.bytesSent += length;
       this.#askFlush();
     }
-    if (this.bufferedBytes <= this.#highWatermarkBytes) return true;
+    const waiting = this.bufferedBytes;
+    if (waiting <= this.#highWatermarkBytes && waiting <= bufferShareBytes()) return true;
     this.#blocked = true;
     return false;
   }
@@ -216,6 +229,7 @@ export class SocketTransport implements Transport, TimerOwner {
     this.#pendingBytes = 0;
     if (this.#closeTold) return;
     this.#closeTold = true;
+    openTransports--;
     this.#receiver.close(this.#failure === '' ? 'closed' : this.#failure);
   }
 
@@ -235,6 +249,11 @@ export class SocketTransport implements Transport, TimerOwner {
   #stopCloseTimer(): void {
     if (this.#closeTimer !== null) this.#timers.cancel(this.#closeTimer);
   }
+}
+
+/** What one transport may hold now, by how many are open. */
+export function bufferShareBytes(): number {
+  return Math.max(BUFFER_SHARE_BYTES_MIN, PROCESS_BUFFER_BYTES / openTransports);
 }
 
 /** Below this many bytes several chunks are copied into one buffer; above it `writev` is cheaper. */
