@@ -15,6 +15,8 @@ export interface ClusterConfig {
   readonly leastRequestChoices: number;
   /** Percent, Envoy 50, Istio sends 0. Below it health is ignored (RS-19). */
   readonly panicThresholdPercent: number;
+  /** `locality_weighted_lb_config`: the locality is drawn by its weight first; else weights of localities say nothing. */
+  readonly localityWeighted: boolean;
   /** `common_http_protocol_options.idle_timeout` of upstream connections, default 3 600 000; 0 = off (RS-11). */
   readonly idleTimeoutMs: number;
   /** Requests after which an upstream connection is closed; 0 = no limit (RS-11). */
@@ -63,7 +65,7 @@ export interface EndpointConfig {
   readonly health: 'HEALTHY' | 'UNHEALTHY' | 'DRAINING' | 'UNKNOWN';
   /** ≥ 1, relative within the locality (LB-07). */
   readonly weight: number;
-  /** Share of the locality; ≥ 1. Weighted localities only where every one has a weight. */
+  /** Share of the locality where the cluster is `localityWeighted`; 0 = it has none and gets nothing. */
   readonly localityWeight: number;
   readonly locality: string;
   readonly priority: number;

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { HostSelection, type SelectableHost } from './host-selection.ts';
+import { HostSelection, type SelectableHost, type SelectionConfig } from './host-selection.ts';
 
 interface Host extends SelectableHost {
   readonly name: string;
@@ -7,16 +7,17 @@ interface Host extends SelectableHost {
 
 function host(name: string, change: Partial<Host> = {}): Host {
   const defaults = { weight: 1, active: 0, healthy: true, priority: 0, locality: '' };
-  return { name, localityWeight: 1, ...defaults, ...change };
+  return { name, localityWeight: 0, ...defaults, ...change };
 }
 
 const CONFIG = {
   lbPolicy: 'ROUND_ROBIN',
   leastRequestChoices: 2,
   panicThresholdPercent: 50,
+  localityWeighted: false,
 } as const;
 
-function shares(hosts: readonly Host[], config: { panicThresholdPercent?: number } = {}) {
+function shares(hosts: readonly Host[], config: Partial<SelectionConfig> = {}) {
   let step = 0;
   // Every multiple of 1/1000 once: shares come out exact.
   const random = () => (step++ % 1_000) / 1_000;
@@ -32,6 +33,7 @@ function shares(hosts: readonly Host[], config: { panicThresholdPercent?: number
 }
 
 const sick = { healthy: false };
+const WEIGHED = { localityWeighted: true };
 
 describe('HostSelection', () => {
   test('no hosts, no pick', () => {
@@ -85,13 +87,35 @@ describe('HostSelection', () => {
     expect(shares(hosts, { panicThresholdPercent: 0 })).toEqual({ a: 50, x: 50 });
   });
 
-  test('localities with different weights get their shares, whatever their number of hosts', () => {
+  test('where the cluster weighs localities each gets its share, whatever its number of hosts', () => {
     const hosts = [
       host('a', { locality: 'near', localityWeight: 3 }),
       host('b', { locality: 'far', localityWeight: 1 }),
       host('c', { locality: 'far', localityWeight: 1 }),
     ];
-    expect(shares(hosts)).toEqual({ a: 75, b: 13, c: 13 });
+    expect(shares(hosts, WEIGHED)).toEqual({ a: 75, b: 13, c: 13 });
+    expect(shares(hosts)).toEqual({ a: 33, b: 33, c: 33 });
+    const equal = hosts.map((one) => ({ ...one, localityWeight: 2 }));
+    expect(shares(equal, WEIGHED)).toEqual({ a: 50, b: 25, c: 25 });
+  });
+
+  test('a locality without a weight gets nothing; where none has one, all hosts take part', () => {
+    const hosts = [
+      host('a', { locality: 'near', localityWeight: 3 }),
+      host('b', { locality: 'far' }),
+    ];
+    expect(shares(hosts, WEIGHED)).toEqual({ a: 100 });
+    expect(shares([host('a', { locality: 'near' }), hosts[1]!], WEIGHED)).toEqual({ a: 50, b: 50 });
+  });
+
+  test('a locality that has lost hosts gets less, beyond 40 % overprovisioning', () => {
+    const hosts = [
+      host('a', { locality: 'near', localityWeight: 1 }),
+      host('b', { locality: 'near', localityWeight: 1, healthy: false }),
+      host('c', { locality: 'far', localityWeight: 1 }),
+    ];
+    // 1 of 2 × 1.4 = 70 % of its weight: 0.7 to 1.
+    expect(shares(hosts, WEIGHED)).toEqual({ a: 41, c: 59 });
   });
 
   test('[RS-02] pickOther gives a host that was not tried, or null', () => {

@@ -9,9 +9,15 @@ export interface SelectableHost extends Weighted {
   readonly healthy: boolean;
   readonly priority: number;
   readonly locality: string;
-  /** Share of the host's locality. */
+  /** Share of the host's locality, 0 = none. */
   readonly localityWeight: number;
 }
+
+/** What of a cluster shapes the choice. */
+export type SelectionConfig = Pick<
+  ClusterConfig,
+  'lbPolicy' | 'leastRequestChoices' | 'panicThresholdPercent' | 'localityWeighted'
+>;
 
 /**
  * Which host the next request goes to: priority level, then locality, then the cluster's policy.
@@ -19,7 +25,7 @@ export interface SelectableHost extends Weighted {
  *
  * ```
  * pick ─▶ priority by load ─▶ locality by weight ─▶ policy ─▶ host
- *          (one level: skipped) (equal weights: one list)
+ *          (one level: skipped) (where the cluster says so)
  * ```
  *
  * As Envoy: a level's health is healthy/total × 1.4, at most 100 %; what is missing spills over to
@@ -32,11 +38,7 @@ export class HostSelection<Host extends SelectableHost> {
   readonly #levels: readonly Level<Host>[];
   readonly #random: Random;
 
-  constructor(
-    hosts: readonly Host[],
-    config: Pick<ClusterConfig, 'lbPolicy' | 'leastRequestChoices' | 'panicThresholdPercent'>,
-    random: Random,
-  ) {
+  constructor(hosts: readonly Host[], config: SelectionConfig, random: Random) {
     this.hosts = hosts;
     this.healthyCount = hosts.reduce((count, { healthy }) => count + (healthy ? 1 : 0), 0);
     this.#random = random;
@@ -74,15 +76,10 @@ interface Level<Host> {
   pick(): Host;
 }
 
-type PolicyConfig = Pick<
-  ClusterConfig,
-  'lbPolicy' | 'leastRequestChoices' | 'panicThresholdPercent'
->;
-
 /** The levels that get load, lowest priority number first. */
 function buildLevels<Host extends SelectableHost>(
   hosts: readonly Host[],
-  config: PolicyConfig,
+  config: SelectionConfig,
   random: Random,
 ): readonly Level<Host>[] {
   const byPriority = [...Map.groupBy(hosts, ({ priority }) => priority).entries()]
@@ -121,16 +118,18 @@ function buildLevel<Host extends SelectableHost>(
   usable: readonly Host[],
   members: readonly Host[],
   loadPercent: number,
-  config: PolicyConfig,
+  config: SelectionConfig,
   random: Random,
 ): Level<Host> {
-  const localities = Map.groupBy(usable, ({ locality }) => locality);
-  const first = members[0]!.localityWeight;
-  const sameWeight = members.every(({ localityWeight }) => localityWeight === first);
-  if (localities.size < 2 || sameWeight) {
+  const weighed = config.localityWeighted
+    ? usable.filter(({ localityWeight }) => localityWeight > 0)
+    : [];
+  // Without a weight anywhere there is nothing to draw by: everybody takes part, as in Envoy.
+  if (weighed.length === 0) {
     const balancer = buildPolicy(usable, config, random);
     return { loadPercent, usable, pick: () => balancer.pick() };
   }
+  const localities = Map.groupBy(weighed, ({ locality }) => locality);
   const sizes = Map.groupBy(members, ({ locality }) => locality);
   const weighted = [...localities].map(([locality, hosts]) => ({
     balancer: buildPolicy(hosts, config, random),
@@ -146,7 +145,7 @@ function buildLevel<Host extends SelectableHost>(
 
 function buildPolicy<Host extends Weighted>(
   hosts: readonly Host[],
-  config: PolicyConfig,
+  config: SelectionConfig,
   random: Random,
 ): LoadBalancer<Host> {
   switch (config.lbPolicy) {

@@ -231,7 +231,7 @@ function originalEndpoint(address: string, port: number): EndpointConfig {
     hostname: address,
     health: 'UNKNOWN',
     weight: 1,
-    localityWeight: 1,
+    localityWeight: 0,
     locality: '',
     priority: 0,
     transportSocketMatch: NO_METADATA,

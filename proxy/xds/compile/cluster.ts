@@ -4,6 +4,7 @@ import type {
   Cluster_CommonLbConfig,
   LoadBalancingPolicy,
 } from '../../../proto/gen/envoy/config/cluster/v3/cluster.ts';
+import type { LocalityLbConfig } from '../../../proto/gen/envoy/extensions/load_balancing_policies/common/v3/common.ts';
 import type {
   ClusterConfig,
   EndpointAssignment,
@@ -47,7 +48,7 @@ export function compileCluster(
     discovery,
     edsServiceName: compileEds(reader, discovery) || name,
     connectTimeoutMs: reader.durationMs('connectTimeout', CONNECT_TIMEOUT_MS, 1),
-    ...compileLbPolicy(reader, discovery),
+    ...compileLoadBalancing(reader, discovery, common),
     panicThresholdPercent: compilePanicThreshold(common),
     ...compileUpstreamHttpOptions(reader),
     ...compileCircuitBreakers(reader),
@@ -71,7 +72,6 @@ export function compileCluster(
     service: destinationService(name, reader.take('metadata')),
     version,
   };
-  common?.take('localityConfigSpecifier');
   reader.finish();
   return problems.finish(config);
 }
@@ -120,7 +120,16 @@ function compileEds(reader: MessageReader<Cluster>, discovery: ClusterConfig['di
   return eds.string('serviceName');
 }
 
-type Lb = Pick<ClusterConfig, 'lbPolicy' | 'leastRequestChoices'>;
+type Lb = Pick<ClusterConfig, 'lbPolicy' | 'leastRequestChoices' | 'localityWeighted'>;
+
+function compileLoadBalancing(
+  reader: MessageReader<Cluster>,
+  discovery: ClusterConfig['discovery'],
+  common: MessageReader<Cluster_CommonLbConfig> | undefined,
+): Lb {
+  const lb = compileLbPolicy(reader, discovery);
+  return weighsLocalities(common) ? { ...lb, localityWeighted: true } : lb;
+}
 
 function compileLbPolicy(
   reader: MessageReader<Cluster>,
@@ -135,14 +144,13 @@ function compileLbPolicy(
     leastRequestChoices = least.integer('choiceCount', { min: 2, max: 100, fallback: 2 });
   } else if (config?.$case === 'roundRobinLbConfig' || config?.$case === 'originalDstLbConfig') {
     // Read for their settings: each one that is set is reported.
-    if (config.$case === 'roundRobinLbConfig') reader.caseReader(config);
-    else reader.caseReader(config);
+    reader.caseReader<object>(config);
   } else if (config !== undefined) {
     reader.unsupportedCase(config, 'least_request_lb_config or round_robin_lb_config');
   }
   if (policy !== undefined) return compilePolicyList(policy, leastRequestChoices);
   if (number === 6 && discovery === 'ORIGINAL_DST') {
-    return { lbPolicy: 'ROUND_ROBIN', leastRequestChoices };
+    return { lbPolicy: 'ROUND_ROBIN', leastRequestChoices, localityWeighted: false };
   }
   const lbPolicy = reader.choice<Lb['lbPolicy']>(
     'lbPolicy',
@@ -153,7 +161,7 @@ function compileLbPolicy(
     ],
     'ROUND_ROBIN',
   );
-  return { lbPolicy, leastRequestChoices };
+  return { lbPolicy, leastRequestChoices, localityWeighted: false };
 }
 
 const POLICY_TYPES = [
@@ -166,7 +174,11 @@ const POLICY_TYPES = [
 
 /** `load_balancing_policy`: a list in order of preference, of which the first known one counts. */
 function compilePolicyList(reader: MessageReader<LoadBalancingPolicy>, choices: number): Lb {
-  const fallback: Lb = { lbPolicy: 'ROUND_ROBIN', leastRequestChoices: choices };
+  const fallback: Lb = {
+    lbPolicy: 'ROUND_ROBIN',
+    leastRequestChoices: choices,
+    localityWeighted: false,
+  };
   const policies = reader.children('policies');
   const names: readonly string[] = POLICY_TYPES;
   const known = policies.find(({ message }) => {
@@ -186,24 +198,36 @@ function compilePolicyList(reader: MessageReader<LoadBalancingPolicy>, choices: 
   switch (found.name) {
     case 'envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest': {
       const least = found.reader.integer('choiceCount', { min: 2, max: 100, fallback: 2 });
-      found.reader.child('localityLbConfig')?.take('localityConfigSpecifier');
-      return { lbPolicy: 'LEAST_REQUEST', leastRequestChoices: least };
+      const localityWeighted = weighsLocalities(found.reader.child('localityLbConfig'));
+      return { lbPolicy: 'LEAST_REQUEST', leastRequestChoices: least, localityWeighted };
     }
-    case 'envoy.extensions.load_balancing_policies.random.v3.Random':
-      found.reader.child('localityLbConfig')?.take('localityConfigSpecifier');
-      return { lbPolicy: 'RANDOM', leastRequestChoices: choices };
+    case 'envoy.extensions.load_balancing_policies.random.v3.Random': {
+      const localityWeighted = weighsLocalities(found.reader.child('localityLbConfig'));
+      return { ...fallback, lbPolicy: 'RANDOM', localityWeighted };
+    }
     case 'envoy.extensions.load_balancing_policies.wrr_locality.v3.WrrLocality': {
       const inner = found.reader.child('endpointPickingPolicy');
-      if (inner !== undefined) return compilePolicyList(inner, choices);
+      if (inner !== undefined) {
+        return { ...compilePolicyList(inner, choices), localityWeighted: true };
+      }
       found.reader.problem('endpointPickingPolicy', 'must be set');
       return fallback;
     }
     case 'envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin':
-      found.reader.child('localityLbConfig')?.take('localityConfigSpecifier');
-      return fallback;
+      return {
+        ...fallback,
+        localityWeighted: weighsLocalities(found.reader.child('localityLbConfig')),
+      };
     default:
       return fallback;
   }
+}
+
+/** `locality_config_specifier`, in the cluster or in a policy of its list. */
+function weighsLocalities(
+  reader: MessageReader<Cluster_CommonLbConfig | LocalityLbConfig> | undefined,
+): boolean {
+  return reader?.take('localityConfigSpecifier')?.$case === 'localityWeightedLbConfig';
 }
 
 /** Percent, default 50 (RS-19). */

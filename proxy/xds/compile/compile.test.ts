@@ -212,6 +212,32 @@ test('every problem of a resource is reported, each with its path', () => {
   ]);
 });
 
+test.each([
+  ['', false],
+  [', common_lb_config: {locality_weighted_lb_config: {}}', true],
+  [', common_lb_config: {zone_aware_lb_config: {}}', false],
+])('localities are weighed where the cluster says so: %s', (setting, weighted) => {
+  expect(good(cluster(`{name: a, type: STATIC, ${ENDPOINTS}${setting}}`)).localityWeighted).toBe(
+    weighted,
+  );
+});
+
+test('an overprovisioning factor that is not the built-in one is refused', () => {
+  const assignment = (factor: number) =>
+    compileLoadAssignment(
+      message(
+        'envoy.config.endpoint.v3.ClusterLoadAssignment',
+        `{cluster_name: a, policy: {overprovisioning_factor: ${factor}}}`,
+      ),
+      '1',
+      context,
+    );
+  expect(good(assignment(140)).endpoints).toEqual([]);
+  expect(problems(assignment(100))).toEqual([
+    'policy.overprovisioning_factor: only 140, the official default, is built in; is 100',
+  ]);
+});
+
 test('[LB-07] [SC-01] endpoints carry weight, locality, health and metadata', () => {
   const assignment = good(
     compileLoadAssignment(

@@ -137,9 +137,7 @@ const IGNORED: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     update_merge_window: 'a speed option',
     ignore_new_hosts_until_first_hc: 'there are no active health checks',
     close_connections_on_host_set_change: 'connections to removed endpoints drain',
-    zone_aware_lb_config:
-      'zone preference is decided by the control plane through priorities and weights',
-    locality_weighted_lb_config: 'localities are weighted wherever each has a weight',
+    zone_aware_lb_config: 'acts beside a local cluster only, which a bootstrap cannot name here',
     override_host_status: 'there is no host override',
   },
   'envoy.config.cluster.v3.CircuitBreakers.Thresholds': {
@@ -176,9 +174,7 @@ const IGNORED: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     named_endpoints: 'only a shorthand; endpoint_name is refused',
   },
   'envoy.config.endpoint.v3.ClusterLoadAssignment.Policy': {
-    overprovisioning_factor: 'the official default, 140 %, is used',
     endpoint_stale_after: 'endpoints stay until they are replaced (fail static)',
-    weighted_priority_health: 'health is counted by endpoint',
   },
   'envoy.config.endpoint.v3.LocalityLbEndpoints': {
     proximity: 'hint of one health-check extension',

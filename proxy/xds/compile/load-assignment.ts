@@ -1,4 +1,7 @@
-import type { ClusterLoadAssignment } from '../../../proto/gen/envoy/config/endpoint/v3/endpoint.ts';
+import type {
+  ClusterLoadAssignment,
+  ClusterLoadAssignment_Policy,
+} from '../../../proto/gen/envoy/config/endpoint/v3/endpoint.ts';
 import type {
   LbEndpoint,
   LocalityLbEndpoints,
@@ -39,24 +42,28 @@ export function readLoadAssignment(
   rule: AddressRule,
 ): EndpointAssignment {
   reader.take('clusterName');
-  reader.child('policy');
-  const localities = reader.children('endpoints');
-  // Weighted localities only where every one has a weight.
-  const weighted = localities.every(({ message }) => message.loadBalancingWeight !== undefined);
+  checkPolicy(reader.child('policy'));
   const endpoints: EndpointConfig[] = [];
-  for (const locality of localities) readLocality(locality, rule, weighted, endpoints);
+  for (const locality of reader.children('endpoints')) readLocality(locality, rule, endpoints);
   checkPriorities(reader, endpoints);
   return { version, endpoints };
+}
+
+function checkPolicy(reader: MessageReader<ClusterLoadAssignment_Policy> | undefined): void {
+  const percent = reader?.integer('overprovisioningFactor', { fallback: 140 }) ?? 140;
+  if (percent === 140) return;
+  reader?.problem(
+    'overprovisioningFactor',
+    `only 140, the official default, is built in; is ${percent}`,
+  );
 }
 
 function readLocality(
   reader: MessageReader<LocalityLbEndpoints>,
   rule: AddressRule,
-  weighted: boolean,
   endpoints: EndpointConfig[],
 ): void {
   const place = reader.child('locality');
-  const weight = reader.integer('loadBalancingWeight', { fallback: 1 }) || 1;
   const shared = {
     locality:
       place === undefined
@@ -64,7 +71,7 @@ function readLocality(
         : [place.string('region'), place.string('zone'), place.string('subZone')]
             .join('/')
             .replace(/\/+$/, ''),
-    localityWeight: weighted ? weight : 1,
+    localityWeight: reader.integer('loadBalancingWeight', { fallback: 0 }),
     priority: reader.integer('priority', { max: PRIORITY_MAX, fallback: 0 }),
   };
   const listed = reader.oneof('lbConfig');
