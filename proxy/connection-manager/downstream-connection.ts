@@ -118,12 +118,13 @@ export class DownstreamConnection implements ServerConnection, ServerHandler, Ti
 
   /**
    * The next response says `connection: close`. A connection that is idle now is not closed under
-   * the client's hands: its next request may be on the wire already (OP-05, D19), and the end of the
-   * drain closes what never spoke again.
+   * the client's hands: its next request may be on the wire already (OP-05, D19). It is closed once it
+   * has been idle for `drainTimeoutMs`: it holds a configuration that is no longer in force.
    */
   drain(): void {
     this.#draining = true;
     if (this.#codec.state !== 'idle') this.#codec.drain();
+    else this.#updateWait();
   }
 
   #onBug(error: unknown): void {
@@ -171,7 +172,7 @@ export class DownstreamConnection implements ServerConnection, ServerHandler, Ti
     const { config, deps } = this;
     switch (waiting) {
       case 'request':
-        deps.timers.arm(this.#waitTimer, config.idleTimeoutMs);
+        deps.timers.arm(this.#waitTimer, this.#idleMs());
         return;
       case 'head':
         deps.timers.arm(this.#waitTimer, config.requestHeadersTimeoutMs);
@@ -179,6 +180,14 @@ export class DownstreamConnection implements ServerConnection, ServerHandler, Ti
       case 'nothing':
         deps.timers.cancel(this.#waitTimer);
     }
+  }
+
+  /** Milliseconds between requests; 0 = without end. */
+  #idleMs(): number {
+    const { idleTimeoutMs, drainTimeoutMs } = this.config;
+    if (!this.#draining) return idleTimeoutMs;
+    const drainMs = Math.max(1, drainTimeoutMs);
+    return idleTimeoutMs === 0 ? drainMs : Math.min(idleTimeoutMs, drainMs);
   }
 
   onTimer(id: number): void {

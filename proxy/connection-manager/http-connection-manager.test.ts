@@ -340,6 +340,16 @@ test('[OP-05] an idle connection is not closed under the client: its next respon
   expect(client.transport.ended).toBe(true);
 });
 
+test('[I5] a drained connection that stays idle is closed: it holds what is no longer in force', () => {
+  const mesh = exchange({ config: { idleTimeoutMs: 60_000, drainTimeoutMs: 5_000 } });
+  const client = mesh.connect();
+  client.connection.drain();
+  mesh.clock.advance(4_999);
+  expect(client.transport.ended).toBe(false);
+  mesh.clock.advance(1);
+  expect(client.transport.ended).toBe(true);
+});
+
 test('request_timeout: a body that takes too long altogether is 408', () => {
   const mesh = exchange({ config: { requestTimeoutMs: 5_000 } });
   const client = mesh.connect().send('POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nabc');
