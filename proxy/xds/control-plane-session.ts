@@ -233,6 +233,7 @@ export class ControlPlaneSession {
       }
       if (this.#answered) return;
     }
+    this.resources.stopWaitingForSecrets();
     log.warn({ resources: kept.length }, 'no control plane: serving the last good configuration');
   }
 }

@@ -9,6 +9,7 @@ import {
   TYPE_ROUTE,
   TYPE_SECRET,
 } from '../../proto/type-urls.ts';
+import { makeAuthority } from '../../test/certificates.ts';
 import { checkOnlyContext } from './compile/compile-context.ts';
 import { type ConfigTarget, DynamicResources } from './dynamic-resources.ts';
 
@@ -89,7 +90,7 @@ function endpoints(name: string): Resource {
 function routes(name: string, version = '1'): Resource {
   return resource(TYPE_ROUTE, name, { name, virtual_hosts: [] }, version);
 }
-function listener(name: string, rds: string, version = '1', extra: object = {}): Resource {
+function listener(name: string, rds: string, version = '1', chain: object = {}): Resource {
   const manager = {
     '@type': HCM,
     stat_prefix: 'x',
@@ -99,8 +100,7 @@ function listener(name: string, rds: string, version = '1', extra: object = {}):
   const value = {
     name,
     address: { socket_address: { address: '127.0.0.1', port_value: 1 } },
-    filter_chains: [{ filters: [{ name: 'hcm', typed_config: manager }] }],
-    ...extra,
+    filter_chains: [{ filters: [{ name: 'hcm', typed_config: manager }], ...chain }],
   };
   return resource(TYPE_LISTENER, name, value, version);
 }
@@ -162,6 +162,68 @@ test('rule 8: a listener whose routes do not exist opens without them', async ()
   expect(await mesh.take()).toEqual([]);
   mesh.resources.missing(TYPE_ROUTE, ['absent']);
   expect(await mesh.take()).toEqual(['listener m 1']);
+});
+
+const TLS = 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3';
+
+/** A listener whose only chain is TLS with this certificate. */
+function tlsListener(name: string, certificate: string, version = '1'): Resource {
+  const common = { tls_certificate_sds_secret_configs: [{ name: certificate }] };
+  return listener(name, 'r', version, {
+    transport_socket: {
+      name: 'tls',
+      typed_config: { '@type': `${TLS}.DownstreamTlsContext`, common_tls_context: common },
+    },
+  });
+}
+async function secret(name: string): Promise<Resource> {
+  const { certificateChainPem, privateKeyPem } = await (await makeAuthority()).issue();
+  const certificate = {
+    certificate_chain: { inline_string: certificateChainPem },
+    private_key: { inline_string: privateKeyPem },
+  };
+  return resource(TYPE_SECRET, name, { name, tls_certificate: certificate });
+}
+
+test('rule 11: a changed listener waits for its secret; the old one serves meanwhile', async () => {
+  const mesh = await serving();
+  await mesh.resources.apply(TYPE_LISTENER, [tlsListener('l', 'mine', '2')], []);
+  expect(await mesh.take()).toEqual([]);
+  expect(mesh.names.get(TYPE_SECRET)).toEqual(['mine']);
+  await mesh.resources.apply(TYPE_SECRET, [await secret('mine')], []);
+  expect(await mesh.take()).toEqual(['secret mine', 'listener l 2']);
+  await mesh.resources.apply(TYPE_LISTENER, [tlsListener('m', 'default')], []);
+  expect(await mesh.take()).toEqual(['listener m 1']);
+});
+
+test('rule 8: a listener whose secret does not exist opens without it, also while nobody answers', async () => {
+  const mesh = await serving();
+  await mesh.resources.apply(TYPE_LISTENER, [tlsListener('m', 'absent')], []);
+  expect(await mesh.take()).toEqual([]);
+  mesh.resources.missing(TYPE_SECRET, ['absent']);
+  expect(await mesh.take()).toEqual(['listener m 1']);
+  await mesh.resources.apply(TYPE_LISTENER, [tlsListener('n', 'other')], []);
+  mesh.resources.stopWaitingForSecrets();
+  expect(await mesh.take()).toEqual(['listener n 1']);
+});
+
+test('[OP-06] routes that are refused hold up no new listener, and change none that serves', async () => {
+  const mesh = await serving();
+  const bad = (name: string) =>
+    resource(TYPE_ROUTE, name, {
+      name,
+      virtual_hosts: [{ name: 'v', domains: ['*'], routes: [{ match: { prefix: '/' } }] }],
+    });
+  await mesh.resources.apply(
+    TYPE_LISTENER,
+    [listener('m', 'bad'), listener('l', 'worse', '2')],
+    [],
+  );
+  const problems = await mesh.resources.apply(TYPE_ROUTE, [bad('bad'), bad('worse')], []);
+  expect([...problems.keys()]).toEqual(['bad', 'worse']);
+  expect(await mesh.take()).toEqual(['listener m 1']);
+  await mesh.resources.apply(TYPE_ROUTE, [routes('worse')], []);
+  expect(await mesh.take()).toEqual(['routes worse 1', 'listener l 2']);
 });
 
 test('[I7] endpoints that the server has no more stay; a cluster that never had any gets an empty set', async () => {

@@ -66,8 +66,8 @@ export interface DynamicResourcesOptions {
 
 /**
  * Turns resources into live configuration: compiles each, keeps the last good one where the new one is bad, and
- * warms, so that nothing serves before what it needs is there: a listener waits for its routes and, at the
- * start, for the endpoints of all clusters (rule 11). A cluster that is swapped keeps its endpoints meanwhile.
+ * warms, so that nothing serves before what it needs is there: a listener waits for its routes and secrets and, at
+ * the start, for the endpoints of all clusters (rule 11). A cluster that is swapped keeps its endpoints meanwhile.
  */
 export class DynamicResources {
   readonly #options: DynamicResourcesOptions;
@@ -79,10 +79,13 @@ export class DynamicResources {
   );
   readonly #clusters = new Map<string, ClusterConfig>();
   readonly #listeners = new Map<string, ListenerConfig>();
-  /** Listeners that wait for routes, by listener name. */
+  /** Listeners that wait for routes or secrets, by listener name. */
   readonly #warming = new Map<string, ListenerConfig>();
   readonly #routes = new Set<string>();
   readonly #missingRoutes = new Set<string>();
+  /** Those that came over the wire and are in use. */
+  readonly #secrets = new Set<string>();
+  readonly #missingSecrets = new Set<string>();
   /** Clusters of the first answer have their endpoints, or 15 s have passed. */
   #clustersWarm = false;
   #listenersAnswered = false;
@@ -131,6 +134,7 @@ export class DynamicResources {
     const { target } = this.#options;
     for (const name of names) {
       if (typeUrl === TYPE_ROUTE && !this.#routes.has(name)) this.#missingRoutes.add(name);
+      if (typeUrl === TYPE_SECRET && !this.#secrets.has(name)) this.#missingSecrets.add(name);
       if (typeUrl === TYPE_ENDPOINT && this.entries(typeUrl).get(name)?.resource === undefined) {
         target.setAssignment(name, { version: '', endpoints: [] });
       }
@@ -184,9 +188,13 @@ export class DynamicResources {
         const message = unpackAs('envoy.extensions.transport_sockets.tls.v3.Secret', any);
         if (!message.ok) return message.problem;
         const compiled = compileSecret(message.message, context);
-        return this.#use(name, message.message.name, compiled, (secret) =>
-          target.setSecret(secret),
-        );
+        return this.#use(name, message.message.name, compiled, (secret) => {
+          const problem = target.setSecret(secret);
+          if (problem !== '') return problem;
+          this.#secrets.add(name);
+          this.#missingSecrets.delete(name);
+          return '';
+        });
       }
       case TYPE_LISTENER: {
         const message = unpackAs('envoy.config.listener.v3.Listener', any);
@@ -231,9 +239,25 @@ export class DynamicResources {
   #mustWait(config: ListenerConfig): boolean {
     if (!this.#clustersWarm && this.#listeners.size === 0) return true;
     for (const name of routeNamesOf(config)) {
-      if (!this.#routes.has(name) && !this.#missingRoutes.has(name)) return true;
+      if (this.#routes.has(name) || this.#missingRoutes.has(name)) continue;
+      if (!this.#goesOnWithout(TYPE_ROUTE, name, config)) return true;
+    }
+    for (const name of secretNamesOfListener(config)) {
+      if (this.#secrets.has(name) || this.#missingSecrets.has(name)) continue;
+      if (this.#options.localSecrets.has(name)) continue;
+      if (!this.#goesOnWithout(TYPE_SECRET, name, config)) return true;
     }
     return false;
+  }
+
+  /**
+   * What a listener needs came and was refused. One that serves stays as it is; a new one opens without, so that one
+   * bad resource does not keep the whole proxy from being ready (OP-06).
+   */
+  #goesOnWithout(typeUrl: string, name: string, listener: ListenerConfig): boolean {
+    if (this.#listeners.has(listener.name)) return false;
+    const entry = this.#entries.get(typeUrl)?.get(name);
+    return entry !== undefined && entry.resource === undefined && entry.error !== null;
   }
 
   async #activateListeners(): Promise<void> {
@@ -269,6 +293,12 @@ export class DynamicResources {
   /** Where clusters are all static, or the wait is over. */
   stopWaitingForClusters(): void {
     this.#clustersAreWarm();
+  }
+
+  /** Nobody is there to send secrets, and they are not kept on disk: listeners open without. */
+  stopWaitingForSecrets(): void {
+    const names = [...this.#warming.values()].flatMap(secretNamesOfListener);
+    this.missing(TYPE_SECRET, names);
   }
 
   #remove(typeUrl: string, name: string): void {
@@ -320,6 +350,9 @@ export class DynamicResources {
       for (const name of secretNamesOfListener(config)) secrets.add(name);
     }
     for (const name of this.#options.localSecrets) secrets.delete(name);
+    for (const names of [this.#secrets, this.#missingSecrets]) {
+      for (const name of names) if (!secrets.has(name)) names.delete(name);
+    }
     this.#want(TYPE_SECRET, secrets);
     if (typeUrl === TYPE_CLUSTER) {
       const services = [...this.#clusters.values()]

@@ -355,9 +355,20 @@ t.test('a server that is behind, or answers in its own time', async (t) => {
   t.teardown(() => server.stop());
   const app = await echoApp('one');
   t.teardown(() => app.close());
-  const [adminPort, port, tlsPort] = (await freePorts(3)) as [number, number, number];
+  const [adminPort, port, tlsPort, spoiltPort] = (await freePorts(4)) as [
+    number,
+    number,
+    number,
+    number,
+  ];
   server.set('cluster', { late: cluster('late') });
-  server.set('listener', { first: listener('first', port, 'late-routes') });
+  server.set('listener', {
+    first: listener('first', port, 'late-routes'),
+    spoilt: listener('spoilt', spoiltPort, 'spoilt-routes'),
+  });
+  server.set('routes', {
+    'spoilt-routes': routes('spoilt-routes', [to('late', { safe_regex: { regex: '(' } })]),
+  });
   const sidecar = sidecarOf(server, adminPort);
   t.teardown(() => sidecar.stop());
   const answers = (wanted: string | number) =>
@@ -373,9 +384,19 @@ t.test('a server that is behind, or answers in its own time', async (t) => {
     await answers(503);
     server.set('endpoints', { late: endpoints('late', [app.port]) });
     await answers('one');
-    for (const type of ['cluster', 'endpoints', 'listener', 'routes'] as const) {
+    for (const type of ['cluster', 'endpoints', 'listener'] as const) {
       t.same(server.refusals(type), [], type);
     }
+  });
+
+  t.test('[OP-06] routes that are bad from the start keep nothing from being ready', async (t) => {
+    t.match(server.refusals('routes'), [/^spoilt-routes: .*regex/]);
+    t.equal((await fetch(`http://127.0.0.1:${adminPort}/ready`)).status, 200);
+    t.equal(await askApp(spoiltPort, '/'), 404);
+    server.set('routes', { 'spoilt-routes': routes('spoilt-routes', [to('late')]) });
+    await until('good ones', async () => (await askApp(spoiltPort, '/')) === 'one');
+    server.remove('listener', 'spoilt');
+    await until('its end', async () => (await askApp(spoiltPort, '/')) === 0);
   });
 
   t.test('[rule 20] a heartbeat renews a resource and changes nothing', async (t) => {
@@ -403,6 +424,10 @@ t.test('a server that is behind, or answers in its own time', async (t) => {
       },
     });
     const plain = listener('tls', tlsPort, 'late-routes');
+    server.set('listener', { tls: plain });
+    const plainly = () => askApp(tlsPort, '/');
+    await until('plain text on the port', async () => (await plainly()) === 'one');
+    server.tellsOfAbsent = false;
     server.set('listener', {
       tls: {
         ...plain,
@@ -425,6 +450,12 @@ t.test('a server that is behind, or answers in its own time', async (t) => {
       server
         .requests('secret')
         .some(({ resource_names_subscribe: names }) => names.includes('server-cert')),
+    );
+    await until('the listener to be acknowledged', () => server.isAnswered('listener'));
+    t.equal(
+      await plainly(),
+      'one',
+      'rule 11: until the certificate comes the port serves as before',
     );
     server.set('secret', { 'server-cert': certificate(first) });
     await until('the first certificate', async () => (await shownBy(tlsPort)) === serialOf(first));

@@ -85,6 +85,8 @@ export class OfficialDeltaServer {
   readonly #service: ServiceClientConstructor['service'];
   #server = new Server();
   #nonces = 0;
+  /** Answers a subscription to what does not exist by its removal (rule 8); else keeps silent until it does. */
+  tellsOfAbsent = true;
   /** All streams of the running server, oldest first. */
   streams: Stream[] = [];
   port = 0;
@@ -271,7 +273,7 @@ export class OfficialDeltaServer {
     const gone = [...held.keys()].filter((name) => !there.has(name));
     for (const [name, { version }] of lacking) held.set(name, version);
     for (const name of gone) held.delete(name);
-    const removed = [...new Set([...gone, ...absent])];
+    const removed = this.tellsOfAbsent ? [...new Set([...gone, ...absent])] : gone;
     if (lacking.length === 0 && removed.length === 0) return;
     this.#send(stream, typeUrl, {
       resources: lacking.map(([name, { version, body }]) => ({ name, version, resource: body })),
