@@ -13,6 +13,7 @@ import { encodePeerMetadata } from './connection-manager/peer-metadata.ts';
 import type { WorkloadIdentity } from './identity/workload-identity.ts';
 import type { ListenerConfig } from './listener/listener-config.ts';
 import { ListenerManager } from './listener/listener-manager.ts';
+import { connectionsByOpenFiles } from './listener/open-files-limit.ts';
 import { loadOriginalDestinationLookup } from './listener/original-destination.ts';
 import { AccessLogFiles } from './observe/access-log-file.ts';
 import { IstioMetrics } from './observe/istio-metrics.ts';
@@ -175,6 +176,7 @@ export class Sidecar {
       httpConnectionManager: (config) => new HttpConnectionManager(config, managerDeps),
       loadOriginalDestination: loadOriginalDestinationLookup,
       connectionsPerListenerMax: CONNECTIONS_PER_LISTENER_MAX,
+      connectionsMax: connectionsByOpenFiles(),
     });
   }
 

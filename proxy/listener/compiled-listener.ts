@@ -19,6 +19,8 @@ export interface ListenerDeps extends TcpProxyDeps {
   readonly loadOriginalDestination: () => OriginalDestinationLookup | null;
   /** Connections of one listener at a time (A1.5); further ones are closed at once. */
   readonly connectionsPerListenerMax: number;
+  /** Connections of all listeners at a time (D13); likewise. */
+  readonly connectionsMax: number;
 }
 
 /** A listener's configuration with all that depends only on it: swapped whole in one assignment. */

@@ -178,6 +178,16 @@ describe('ListenerManager', () => {
     await http.until(() => http.accepted.some(({ text }) => text === 'fine'));
   });
 
+  test('[D13] all listeners together keep to the limit of open files', async () => {
+    const { manager, filter, stats } = setup({ connectionsMax: 1 });
+    const port = await bind(manager, listenerConfig([httpChain('http')]));
+    clientTo(port);
+    await filter('http').until(() => filter('http').accepted.length === 1);
+    const second = clientTo(port);
+    await second.until(() => second.closed);
+    expect(counter(stats, 'downstream_cx_overflow')).toBe(1);
+  });
+
   test('a connection that matches no chain is closed, logged with NR and counted', async () => {
     const log = new RecordingLog();
     const { manager, stats, logged } = setup();

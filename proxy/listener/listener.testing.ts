@@ -205,6 +205,7 @@ export function listenerManager(change: Partial<ListenerDeps> = {}) {
     httpConnectionManager: ({ statPrefix }) => filter(statPrefix),
     loadOriginalDestination: () => null,
     connectionsPerListenerMax: 1_000,
+    connectionsMax: 10_000,
     ...change,
   };
   const manager = new ListenerManager(deps);

@@ -10,6 +10,8 @@ import type { OriginalDestination } from './original-destination.ts';
 export interface Redirection {
   originalDestination(socket: Socket): OriginalDestination | null;
   owner(destination: OriginalDestination): CompiledListener | null;
+  /** Connections of all listeners under way. */
+  readonly connectionsActive: number;
 }
 
 export interface BoundAddress {
@@ -137,7 +139,11 @@ export class LiveListener {
 
   #onSocket(socket: Socket): void {
     this.stats.connectionsTotal.value++;
-    if (this.connections.size >= this.deps.connectionsPerListenerMax) {
+    const { connectionsPerListenerMax, connectionsMax } = this.deps;
+    if (
+      this.connections.size >= connectionsPerListenerMax ||
+      this.#redirection.connectionsActive >= connectionsMax
+    ) {
       this.stats.connectionsOverflow.value++;
       socket.on('error', ignore);
       socket.resetAndDestroy();
