@@ -19,6 +19,7 @@ import type {
   RouteEntryConfig,
   RouteMatchConfig,
   VirtualHostConfig,
+  WeightedCluster,
 } from '../proxy/router/route-config.ts';
 import { RouteTables } from '../proxy/router/route-tables.ts';
 import { TimerLists } from '../proxy/tcp/timer-list.ts';
@@ -539,6 +540,20 @@ export function match(parts: Partial<RouteMatchConfig> = {}): RouteMatchConfig {
   };
 }
 
+export function weightedCluster(
+  name: string,
+  parts: Partial<WeightedCluster> = {},
+): WeightedCluster {
+  return {
+    name,
+    weight: 1,
+    hostRewrite: '',
+    requestHeaders: NO_MUTATIONS,
+    responseHeaders: NO_MUTATIONS,
+    ...parts,
+  };
+}
+
 /** A route of a prefix to one cluster. */
 export function route(
   prefix: string,
@@ -551,9 +566,7 @@ export function route(
     match: match({ path: { kind: 'prefix', value: prefix, ignoreCase: false } }),
     action: {
       kind: 'route',
-      clusters: [
-        { name: cluster, weight: 1, requestHeaders: NO_MUTATIONS, responseHeaders: NO_MUTATIONS },
-      ],
+      clusters: [weightedCluster(cluster)],
       weightTotal: 1,
       clusterHeader: '',
       timeoutMs: 0,

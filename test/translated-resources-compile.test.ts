@@ -35,23 +35,28 @@ spec:
       scheme: {exact: http}
     rewrite: {uri: /r, authority: reviews.internal}
     timeout: 3s
-    retries: {attempts: 3, perTryTimeout: 1s, retryOn: "5xx,connect-failure,503"}
+    retries: {attempts: 3, perTryTimeout: 1s, backoff: 50ms, retryOn: "5xx,connect-failure,503,retriable-headers"}
     headers:
       request: {set: {a: b}, add: {c: d}, remove: [e]}
       response: {set: {f: "%REQ(x)%"}}
     route:
-    - {destination: {host: reviews, subset: v1}, weight: 9, headers: {request: {set: {w: x}}}}
+    - {destination: {host: reviews, subset: v1}, weight: 9, headers: {request: {set: {w: x, Host: first.example}}, response: {remove: [g]}}}
     - {destination: {host: reviews, subset: v2}, weight: 1}
   - match: [{uri: {regex: "/old/(.*)"}}]
     rewrite: {uriRegexRewrite: {match: "/old/(.*)", rewrite: "/new/\\\\1"}}
     route: [{destination: {host: reviews}}]
   - match: [{uri: {exact: /gone}}]
     redirect: {uri: /here, authority: example.com, scheme: https, redirectCode: 308}
+  - match: [{uri: {exact: /port}, headers: {":method": {exact: GET}}}]
+    redirect: {derivePort: FROM_REQUEST_PORT, redirectCode: 307}
   - match: [{uri: {exact: /hello}}]
     directResponse: {status: 200, body: {string: hello}}
   - match: [{uri: {exact: /slow}}]
     fault: {delay: {fixedDelay: 7s, percentage: {value: 0.1}}, abort: {httpStatus: 555, percentage: {value: 100}}}
     route: [{destination: {host: reviews}}]
+  - match: [{uri: {exact: /grpc}}]
+    fault: {abort: {grpcStatus: UNAVAILABLE, percentage: {value: 50}}}
+    route: [{destination: {host: reviews}, headers: {request: {set: {":authority": only.example}}}}]
   - retries: {attempts: 0}
     route: [{destination: {host: reviews}}]
 ---
@@ -67,6 +72,7 @@ spec:
   subsets:
   - {name: v1, labels: {version: v1}, trafficPolicy: {loadBalancer: {simple: ROUND_ROBIN}}}
   - {name: v2, labels: {version: v2}, trafficPolicy: {tls: {mode: DISABLE}}}
+  - {name: v3, labels: {version: v3}, trafficPolicy: {loadBalancer: {simple: PASSTHROUGH}}}
 ---
 apiVersion: networking.istio.io/v1
 kind: ServiceEntry

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { exchange, NO_MUTATIONS, route } from '../../test/proxy-exchange.ts';
+import { exchange, NO_MUTATIONS, route, weightedCluster } from '../../test/proxy-exchange.ts';
 import type { HeaderAddition, HeaderMutations } from './route-config.ts';
 
 function add(
@@ -70,12 +70,10 @@ test('[TM-13] cluster, route, virtual host and table all have their say, most sp
     'a',
     {
       clusters: [
-        {
-          name: 'a',
-          weight: 1,
+        weightedCluster('a', {
           requestHeaders: level('cluster'),
           responseHeaders: level('cluster'),
-        },
+        }),
       ],
     },
     { requestHeaders: level('route'), responseHeaders: level('route') },

@@ -129,6 +129,8 @@ export interface WeightedCluster {
   readonly name: string;
   /** 0 gets nothing. */
   readonly weight: number;
+  /** Authority for this cluster's share, '' = the route's `hostRewrite`. */
+  readonly hostRewrite: string;
   readonly requestHeaders: HeaderMutations;
   readonly responseHeaders: HeaderMutations;
 }

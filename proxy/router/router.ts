@@ -250,7 +250,8 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
     }
     applyMutations(this.#route.requestHeaders, head.headers, record);
     applyPathRewrite(head, this.#route.entry.match.path, action);
-    if (action.hostRewrite !== '') this.#rewriteAuthority(action.hostRewrite);
+    const hostRewrite = this.#weighted?.hostRewrite || action.hostRewrite;
+    if (hostRewrite !== '') this.#rewriteAuthority(hostRewrite);
   }
 
   /** The first authority stays in `x-envoy-original-host`, whatever a later try is told. */

@@ -1,15 +1,10 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { NO_MUTATIONS } from '../../test/proxy-exchange.ts';
+import { exchange, route, weightedCluster } from '../../test/proxy-exchange.ts';
 import { pickWeightedCluster } from './weighted-cluster.ts';
 
 function clusters(weights: readonly number[]) {
-  return weights.map((weight, n) => ({
-    name: String(n),
-    weight,
-    requestHeaders: NO_MUTATIONS,
-    responseHeaders: NO_MUTATIONS,
-  }));
+  return weights.map((weight, n) => weightedCluster(String(n), { weight }));
 }
 
 test('[TM-08] weights are relative, and 0 gets nothing', () => {
@@ -34,4 +29,18 @@ test('[TM-08] fuzz: every cluster gets exactly its share of the draws', () => {
     ),
     { numRuns: Number(process.env['WEFT_FUZZ_RUNS'] ?? 300) },
   );
+});
+
+test('[TM-08] [TM-13] a cluster of the split may have an authority of its own', () => {
+  const clusters = [weightedCluster('a', { hostRewrite: 'own.example' }), weightedCluster('b')];
+  const routes = [route('/', '', { clusters, weightTotal: 2, hostRewrite: 'route.example' })];
+  for (const [draw, cluster, authority] of [
+    [0, 'a', 'own.example'],
+    [0.5, 'b', 'route.example'],
+  ] as const) {
+    const mesh = exchange({ routes, random: () => draw });
+    mesh.connect().get();
+    expect(mesh.cluster(cluster).last.authority).toBe(authority);
+    expect(mesh.cluster(cluster).last.header('x-envoy-original-host')).toBe('a');
+  }
 });

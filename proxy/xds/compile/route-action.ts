@@ -86,15 +86,23 @@ function compileClusters(reader: MessageReader<RouteAction>): Clusters {
 }
 
 function oneCluster(name: string): WeightedCluster {
-  return { name, weight: 1, requestHeaders: NO_MUTATIONS, responseHeaders: NO_MUTATIONS };
+  return {
+    name,
+    weight: 1,
+    hostRewrite: '',
+    requestHeaders: NO_MUTATIONS,
+    responseHeaders: NO_MUTATIONS,
+  };
 }
 
 function compileWeightedCluster(
   reader: MessageReader<WeightedCluster_ClusterWeight>,
 ): WeightedCluster {
+  const hostRewrite = reader.oneof('hostRewriteSpecifier');
   return {
     name: reader.required('name'),
     weight: reader.integer('weight', { fallback: 0 }),
+    hostRewrite: hostRewrite?.value ?? '',
     requestHeaders: compileRequestHeaders(reader),
     responseHeaders: compileResponseHeaders(reader),
   };
