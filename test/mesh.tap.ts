@@ -145,6 +145,7 @@ t.test('a mesh of two services and a client', async (t) => {
           '-alpn',
           'istio-http/1.1',
           '-showcerts',
+          '-ign_eof',
         ],
         { input: 'GET / HTTP/1.1\r\nhost: x\r\n\r\n', encoding: 'utf8', timeout: 20_000 },
       );
