@@ -1,7 +1,10 @@
+import { generateKeyPairSync } from 'node:crypto';
 import { connect, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
 import { freePorts } from '../../cli/run/free-port.ts';
+import { createRequest } from '../../control-plane/ca/certificate-request.testing.ts';
+import { certificateClient } from '../../proxy/identity/certificate-client.ts';
 import { applyPolicy, deletePolicy } from '../harness/apply-policy.ts';
 import { ControlPlane } from '../harness/control-plane.ts';
 import { type Echoed, echoApp } from '../harness/echo-app.ts';
@@ -11,7 +14,7 @@ import { type MeshResponse, viaProxy } from '../harness/mesh-request.ts';
 import { proxyTypes } from '../harness/proxy-status.ts';
 import { rawExchange } from '../harness/raw-exchange.ts';
 import { until } from '../harness/until.ts';
-import { Workload } from '../harness/workload.ts';
+import { joinToken, Workload } from '../harness/workload.ts';
 
 /**
  * Stock Envoys as sidecars of a client, driven by our control plane over the plaintext port, with nothing in their
@@ -37,7 +40,7 @@ function bootstrap(
   kind: string,
   controlPlane: object,
   metadata: object,
-  listeners: readonly object[] = [],
+  own: { readonly listeners?: readonly object[]; readonly secrets?: readonly object[] } = {},
 ): object {
   return {
     node: {
@@ -55,7 +58,7 @@ function bootstrap(
       lds_config: ADS,
     },
     static_resources: {
-      listeners,
+      ...own,
       clusters: [
         {
           name: 'xds-grpc',
@@ -369,7 +372,7 @@ t.test(
         const listener = portListener(join(directory, '9080'), '9080');
         const xds = { pipe: { path: join(directory, 'xds') } };
         return {
-          bootstrap: bootstrap(protocol, 'redirected', xds, {}, [listener]),
+          bootstrap: bootstrap(protocol, 'redirected', xds, {}, { listeners: [listener] }),
           networkNamespace: true,
         };
       });
@@ -406,6 +409,82 @@ spec:
         return status === 200;
       });
     }
+  },
+);
+
+const STRICT = `
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: default}
+spec: {mtls: {mode: STRICT}}
+`;
+
+t.test(
+  '[SC-01] [SC-02] a stock Envoy with a certificate of the mesh calls a STRICT sidecar of ours',
+  { skip: noEnvoy() },
+  async (t) => {
+    const [xdsPort, ...ports] = await freePorts(3);
+    const controlPlane = await ControlPlane.start('--plaintext-xds', `127.0.0.1:${xdsPort}`);
+    t.teardown(() => controlPlane.stop());
+    const app = await echoApp('meshed');
+    t.teardown(() => app.close());
+    await applyPolicy(controlPlane, STRICT);
+    const meshed = await Workload.spawn(controlPlane, { service: 'meshed', appPort: app.port });
+    t.teardown(() => meshed.stop());
+    const keys = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const certificate = certificateClient({
+      target: controlPlane.xds,
+      rootCertsPem: () => controlPlane.rootCert(),
+      serverName: '',
+      now: Date.now,
+    });
+    const token = await joinToken(controlPlane, 'default', 'client');
+    const chain = await certificate(await createRequest(keys), { kind: 'token', token }, 3600);
+    const secrets = [
+      {
+        name: 'default',
+        tls_certificate: {
+          certificate_chain: { inline_string: chain.join('') },
+          private_key: {
+            inline_string: keys.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
+          },
+        },
+      },
+      {
+        name: 'ROOTCA',
+        validation_context: { trusted_ca: { inline_string: controlPlane.rootCert() } },
+      },
+    ];
+    const xds = { socket_address: { address: '127.0.0.1', port_value: xdsPort } };
+    const start = (kind: string, port: number, metadata: object, own: object) => {
+      const words = { ...NO_REDIRECTS, HTTP_PROXY_PORT: String(port), ...metadata };
+      const envoy = new EnvoyProcess(() => ({
+        bootstrap: bootstrap('DELTA_GRPC', kind, xds, words, own),
+      }));
+      t.teardown(() => envoy.stop());
+      return envoy;
+    };
+    const [holder, stranger] = [
+      start('holder', ports[0]!, { WEFT_SECRETS: 'static' }, { secrets }),
+      start('stranger', ports[1]!, {}, {}),
+    ];
+    await Promise.all([meshed.untilReady(), holder.untilLive(), stranger.untilLive()]);
+    const call = (port: number) => viaProxy(port, 'http://meshed:9080/');
+    const answer = await until('an answer', async () => {
+      const response = await call(ports[0]!);
+      return response.status === 200 ? response : undefined;
+    });
+    const { headers } = JSON.parse(answer.body) as Echoed;
+    t.match(
+      headers['x-forwarded-client-cert'],
+      /URI=spiffe:\/\/cluster\.local\/ns\/default\/sa\/client/,
+      'the sidecar saw who called',
+    );
+    await until('in sync', () => inSync(controlPlane, nodeId('DELTA_GRPC', 'holder')));
+    t.same(await rejections(holder), []);
+    const served = app.served();
+    t.equal((await call(ports[1]!)).status, 503, 'plain text is refused');
+    t.equal(app.served(), served, 'no byte of it reached the app');
   },
 );
 

@@ -1,11 +1,13 @@
 import { parseAllDocuments } from 'yaml';
 import type { ControlPlane } from './control-plane.ts';
 
-const PLURALS = new Map([
-  ['ServiceEntry', 'serviceentries'],
-  ['WorkloadEntry', 'workloadentries'],
-  ['VirtualService', 'virtualservices'],
-  ['DestinationRule', 'destinationrules'],
+/** Group and plural of the kinds. */
+const COLLECTIONS = new Map<string, readonly [string, string]>([
+  ['ServiceEntry', ['networking.istio.io', 'serviceentries']],
+  ['WorkloadEntry', ['networking.istio.io', 'workloadentries']],
+  ['VirtualService', ['networking.istio.io', 'virtualservices']],
+  ['DestinationRule', ['networking.istio.io', 'destinationrules']],
+  ['PeerAuthentication', ['security.istio.io', 'peerauthentications']],
 ]);
 
 interface Policy {
@@ -36,9 +38,9 @@ export async function deletePolicy(
 }
 
 function collection({ api }: ControlPlane, kind: string): string {
-  const plural = PLURALS.get(kind);
-  if (plural === undefined) throw new Error(`no plural of ${kind} is known here`);
-  return `${api}/apis/networking.istio.io/v1/namespaces/default/${plural}`;
+  const [group, plural] = COLLECTIONS.get(kind) ?? [];
+  if (group === undefined) throw new Error(`the collection of ${kind} is not known here`);
+  return `${api}/apis/${group}/v1/namespaces/default/${plural}`;
 }
 
 function send(method: string, url: string, body?: object): Promise<Response> {
