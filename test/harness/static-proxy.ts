@@ -17,7 +17,12 @@ export interface StaticProxy {
 /** `resources`: `static_resources` of the bootstrap. Resolves when the admin port says LIVE. */
 export async function staticProxy(
   resources: object,
-  extra: { readonly args?: readonly string[]; readonly node?: object } = {},
+  extra: {
+    readonly args?: readonly string[];
+    readonly node?: object;
+    /** Program and its arguments to start the sidecar by, such as `prlimit --nofile=256`. */
+    readonly wrapper?: readonly [string, ...string[]];
+  } = {},
 ): Promise<StaticProxy> {
   const directory = mkdtempSync(join(tmpdir(), 'weft-static-'));
   const [adminPort] = await freePorts(1);
@@ -29,7 +34,7 @@ export async function staticProxy(
   const file = join(directory, 'bootstrap.json');
   writeFileSync(file, JSON.stringify(bootstrap, null, 2));
   const main = join(ROOT, 'proxy/main.ts');
-  const process = new NodeProcess([main, '-c', file, ...(extra.args ?? [])]);
+  const process = startWrapped([main, '-c', file, ...(extra.args ?? [])], extra.wrapper);
   const admin = async (path: string, method: 'GET' | 'POST' = 'GET') =>
     (await fetch(`http://127.0.0.1:${adminPort}${path}`, { method })).text();
   try {
@@ -54,6 +59,11 @@ export async function staticProxy(
       return code;
     },
   };
+}
+
+function startWrapped(args: readonly string[], wrapper: readonly string[] = []): NodeProcess {
+  const [command, ...rest] = [...wrapper, process.execPath];
+  return new NodeProcess([...rest, ...args], { command: command! });
 }
 
 export function socketAddress(port: number, address = '127.0.0.1'): object {
