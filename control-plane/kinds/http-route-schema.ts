@@ -40,6 +40,9 @@ import type {
 /** Bytes of a direct response (TM-11). */
 const DIRECT_RESPONSE_BYTES_MAX = 1024 * 1024;
 
+/** Tries of one request after the first: sidecars refuse more (one request must not cost a thousand). */
+const RETRIES_MAX = 100;
+
 /** A path that the proxy writes, so it has to be right on the wire. */
 const PATH_TO_SEND: TextFormat = {
   name: 'path',
@@ -151,7 +154,7 @@ const rewrite = object<HTTPRewrite>(
 const retries = object<HTTPRetry>(
   {
     attempts: withDefault(
-      integer(0, 2 ** 31 - 1),
+      integer(0, RETRIES_MAX),
       0,
       'Tries after the first; 0 turns retries off (RS-02).',
     ),

@@ -261,6 +261,7 @@ describe('[PL-05] Istio rules between fields', () => {
       'deadline-exceeded,internal,resource-exhausted,unavailable,503';
     expect(withRoute({ retries: { attempts: 2, retryOn: all, backoff: '40ms' } })).toEqual([]);
     expect(withRoute({ retries: { backoff: '40ms' } })[0]).toContain('turns retries off');
+    expect(withRoute({ retries: { attempts: 101 } })[0]).toContain('100');
     expect(withRoute({ retries: { attempts: 2, retryOn: '999' } }).length).toBe(1);
   });
 

@@ -22,9 +22,10 @@ export function headerMutations(headers: Headers | undefined): HeaderMutations {
   };
 }
 
-/** `headers.request.set.host`: a header no proxy may set, but a way to rewrite the authority. '' = not asked. */
+/** `headers.request.set.host` (or `add`): a header no proxy may set, but a way to rewrite the authority. '' = not asked. */
 export function authorityOf(headers: Headers | undefined): string {
-  for (const [name, value] of Object.entries(headers?.request?.set ?? {})) {
+  const { set = {}, add = {} } = headers?.request ?? {};
+  for (const [name, value] of [...Object.entries(set), ...Object.entries(add)]) {
     if (isAuthority(name)) return value;
   }
   return '';

@@ -330,6 +330,19 @@ test('[TM-13] headers of a rule and of a destination; host is a rewrite of the a
   });
 });
 
+test('[TM-13] a host that is added is a rewrite too: there is only one', () => {
+  const [route] = routesOf(
+    reviews(`
+  - headers: {request: {add: {Host: other}}}
+    route: [{destination: {host: reviews}}]
+`),
+  );
+  expect(route?.requestHeadersToAdd).toEqual([]);
+  expect(actionOf(route)).toMatchObject({
+    hostRewriteSpecifier: { $case: 'hostRewriteLiteral', value: 'other' },
+  });
+});
+
 test('[TM-17] a timeout is sent in whole', () => {
   const [route] = routesOf(
     reviews(`
