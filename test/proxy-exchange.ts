@@ -584,7 +584,6 @@ export function route(
     requestHeaders: NO_MUTATIONS,
     responseHeaders: NO_MUTATIONS,
     fault: null,
-    operation: '',
     ...entry,
   };
 }

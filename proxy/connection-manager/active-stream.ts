@@ -162,7 +162,7 @@ export class ActiveStream implements BodySink, RouterHost, FilterContext, TimerO
     this.#held = null;
     router.start(this.requestEnded && held === null);
     // The body that arrived while a stage waited.
-    if (held !== null) held.replayInto(router);
+    if (held !== null) held.writeTo(router);
   }
 
   /** In explicit-proxy mode the name that the app asked for is where it wants to go. */

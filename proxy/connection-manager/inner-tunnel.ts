@@ -6,7 +6,7 @@ import { detectInnerProtocol } from './inner-protocol.ts';
 import { OpaqueTunnel } from './opaque-tunnel.ts';
 
 /** Milliseconds without a byte after which the tunnel is taken for a server-first protocol (PR-03). */
-export const DETECT_TIMEOUT_MS = 1_000;
+const DETECT_TIMEOUT_MS = 1_000;
 
 /** What serves the HTTP inside: a codec connection of the same manager. */
 type InnerConnection = Pick<

@@ -13,7 +13,7 @@
 export type StructValue = string | ReadonlyMap<string, string>;
 
 /** Fields of one struct; far above what a workload has labels. */
-export const STRUCT_FIELDS_MAX = 256;
+const STRUCT_FIELDS_MAX = 256;
 
 /** Deterministic: fields in the order of the map. */
 export function encodeStruct(fields: ReadonlyMap<string, StructValue>): Buffer {

@@ -172,7 +172,7 @@ const KNOWN: readonly string[] = [
 ];
 
 /** Lower-case form of each byte of a token; 0 for a byte that no token holds (RFC 9110 §5.6.2). */
-export const TOKEN_LOWER_CASE: Uint8Array = (() => {
+const TOKEN_LOWER_CASE: Uint8Array = (() => {
   const table = new Uint8Array(256);
   const rest = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz";
   for (let at = 0; at < rest.length; at++) table[rest.charCodeAt(at)] = rest.charCodeAt(at);

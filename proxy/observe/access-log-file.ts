@@ -14,7 +14,7 @@ import type { StatsRegistry } from './stats.ts';
  */
 
 /** Bytes that wait per file. About 40 000 lines. */
-export const QUEUE_BYTES_MAX = 8 * 1024 * 1024;
+const QUEUE_BYTES_MAX = 8 * 1024 * 1024;
 /** Bytes of one write. */
 const BATCH_BYTES = 64 * 1024;
 /** Milliseconds a line may wait for company. */

@@ -26,7 +26,7 @@ export interface FormatProblem {
 }
 
 /** Characters of a format; a configuration that needs more is a mistake. */
-export const FORMAT_LENGTH_MAX = 16_384;
+const FORMAT_LENGTH_MAX = 16_384;
 
 /** Longest cut a command may ask for; more than any header block holds. */
 const COMMAND_LENGTH_MAX = 1_048_576;

@@ -29,7 +29,7 @@ export type StatName = string | { readonly dotted: string; readonly prometheus: 
 export type MetricKind = 'counter' | 'gauge' | 'histogram';
 
 /** Series in one registry: a full label matrix of a large mesh, about 40 MB. */
-export const SERIES_MAX = 50_000;
+const SERIES_MAX = 50_000;
 /** Characters of one label value; longer ones are cut (a peer chooses some of them). */
 export const LABEL_VALUE_LENGTH_MAX = 256;
 
@@ -359,7 +359,7 @@ function renderLabels(labels: Labels): string {
   return text;
 }
 
-export function escapeLabelValue(value: string): string {
+function escapeLabelValue(value: string): string {
   if (!/[\\"\n]/.test(value)) return value;
   return value.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n');
 }

@@ -1,5 +1,4 @@
 import type { HeaderBlock } from '../http/header-block.ts';
-import type { Stream } from '../http/stream.ts';
 
 /**
  * Bytes of a request body kept for another try (RS-06, A2.7: Linkerd's figure). A request that went
@@ -14,7 +13,7 @@ export const REPLAY_BYTES_MAX = 64 * 1024;
  */
 export class ReplayBuffer {
   bytes = 0;
-  #chunks: Buffer[] = [];
+  readonly #chunks: Buffer[] = [];
   #ended = false;
   #trailers: HeaderBlock | null = null;
 
@@ -29,41 +28,24 @@ export class ReplayBuffer {
     this.#ended = true;
   }
 
-  /** Gives all of it, in order, to what takes a request body. */
-  replayInto(target: BodyTarget): void {
-    const endsWithData = this.#ended && this.#trailers === null;
-    const last = this.#chunks.length - 1;
-    for (let at = 0; at <= last; at++) {
-      target.writeData(this.#chunks[at]!, endsWithData && at === last);
-    }
-    if (this.#trailers !== null) target.writeTrailers(this.#trailers);
-    else if (endsWithData && last < 0) target.writeData(NO_BYTES, true);
-  }
-
-  /** Writes all of it; the last answer of `writeData`: false = wait for `onDrain`. */
-  writeTo(stream: Stream): boolean {
+  /** Gives all of it, in order, to what takes a request body. False: its last `writeData` said to wait. */
+  writeTo(target: BodyTarget): boolean {
     let writable = true;
     const last = this.#chunks.length - 1;
     const endsWithData = this.#ended && this.#trailers === null;
     for (let at = 0; at <= last; at++) {
-      writable = stream.writeData(this.#chunks[at]!, endsWithData && at === last);
+      writable = target.writeData(this.#chunks[at]!, endsWithData && at === last);
     }
-    if (this.#trailers !== null) stream.writeTrailers(this.#trailers);
-    else if (endsWithData && last < 0) stream.writeData(NO_BYTES, true);
+    if (this.#trailers !== null) target.writeTrailers(this.#trailers);
+    else if (endsWithData && last < 0) target.writeData(NO_BYTES, true);
     return writable;
-  }
-
-  /** Forgets the content: no further try will need it. */
-  clear(): void {
-    this.#chunks = [];
-    this.bytes = 0;
-    this.#ended = false;
-    this.#trailers = null;
   }
 }
 
+/** A stream, or the router. */
 export interface BodyTarget {
-  writeData(chunk: Buffer, endStream: boolean): void;
+  /** False = wait before writing more. */
+  writeData(chunk: Buffer, endStream: boolean): boolean;
   writeTrailers(trailers: HeaderBlock): void;
 }
 

@@ -31,8 +31,6 @@ export interface RouteEntryConfig {
   readonly responseHeaders: HeaderMutations;
   /** `typed_per_filter_config` of envoy.filters.http.fault (TM-18). */
   readonly fault: FaultConfig | null;
-  /** `decorator.operation`, or ''. */
-  readonly operation: string;
 }
 
 /** All parts must hold (TM-01, TM-03, TM-04). */

@@ -146,8 +146,9 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
     }
   }
 
-  writeData(chunk: Buffer, endStream: boolean): void {
-    if (this.#done) return;
+  /** Always true: what cannot be taken pauses the host. */
+  writeData(chunk: Buffer, endStream: boolean): boolean {
+    if (this.#done) return true;
     this.#requestEnded = endStream;
     const stream = this.#stream;
     if (stream === null) {
@@ -158,6 +159,7 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
       if (!stream.writeData(chunk, endStream) && !endStream) this.#pauseRequest();
     }
     if (endStream) this.#onRequestEnd();
+    return true;
   }
 
   writeTrailers(trailers: HeaderBlock): void {

@@ -214,7 +214,7 @@ function plainSocket(host: string, port: number, localAddress: string): Socket {
 }
 
 /** In Envoy's words, which people search their logs for. */
-export function connectFailureDetail(error: NodeJS.ErrnoException): string {
+function connectFailureDetail(error: NodeJS.ErrnoException): string {
   const code = error.code ?? '';
   const text = ERRNO_TEXT.get(code);
   if (text !== undefined) return `delayed connect error: ${text}`;

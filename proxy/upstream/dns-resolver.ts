@@ -14,7 +14,7 @@ export interface DnsAnswer {
 }
 
 /** Addresses of one answer that are used; more are cut (D27). */
-export const DNS_ANSWERS_MAX = 256;
+const DNS_ANSWERS_MAX = 256;
 
 /** Asks the network. `dns.Resolver` (c-ares) outside tests. */
 export interface DnsQueries {
@@ -129,7 +129,7 @@ interface SearchList {
 }
 
 /** `resolv.conf(5)`: the last `search` or `domain` line, `options ndots:n`. c-ares' `query` ignores both. */
-export function parseSearchList(text: string): SearchList {
+function parseSearchList(text: string): SearchList {
   let suffixes: readonly string[] = [];
   let ndots = 1;
   for (const line of text.split('\n').slice(0, 1_000)) {

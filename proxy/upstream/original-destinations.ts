@@ -2,9 +2,9 @@ import { Timer, type TimerLists, type TimerOwner } from '../tcp/timer-list.ts';
 import type { UpstreamEndpoint } from './upstream-endpoint.ts';
 
 /** Addresses kept at once; the app chooses them, so the oldest unused one goes at the bound. */
-export const ORIGINAL_DESTINATIONS_MAX = 4_096;
+const ORIGINAL_DESTINATIONS_MAX = 4_096;
 /** Milliseconds between two looks for endpoints that nobody uses. */
-export const ORIGINAL_DESTINATION_CLEANUP_MS = 60_000;
+const ORIGINAL_DESTINATION_CLEANUP_MS = 60_000;
 
 /** The endpoints of an ORIGINAL_DST cluster: one for each address dialled, let go when unused. */
 export class OriginalDestinations implements TimerOwner {

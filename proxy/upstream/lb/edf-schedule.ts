@@ -9,7 +9,6 @@ export class EdfSchedule {
   readonly #deadlines: Float64Array;
   /** Heap of entries, the earliest at 0. */
   readonly #heap: Int32Array;
-  #nowVirtual = 0;
 
   /** Entries start at a random phase: many proxies that start together do not pick the same first. */
   constructor(weights: readonly number[], random: Random) {
@@ -29,9 +28,7 @@ export class EdfSchedule {
 
   /** Schedules the earliest entry for its next turn. */
   again(weight: number): void {
-    const entry = this.#heap[0]!;
-    this.#nowVirtual = this.#deadlines[entry]!;
-    this.#deadlines[entry] = this.#nowVirtual + 1 / weight;
+    this.#deadlines[this.#heap[0]!]! += 1 / weight;
     this.#sink(0);
   }
 

@@ -90,10 +90,8 @@ const IGNORED: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     metadata: 'carried for tools',
     stat_prefix: 'statistics only',
     tracing: 'sampling is decided by the connection manager',
+    decorator: 'names spans only',
     per_request_buffer_limit_bytes: 'the replay buffer is bounded at 64 KiB',
-  },
-  'envoy.config.route.v3.Decorator': {
-    propagate: 'the operation travels in the response only for tracing',
   },
   'envoy.config.route.v3.RouteAction': {
     priority: 'one set of circuit breakers serves both priorities',
@@ -125,7 +123,7 @@ const IGNORED: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     dns_resolution_config: 'the resolvers of the host are used',
     typed_dns_resolver_config: 'the resolvers of the host are used',
     wait_for_warm_on_init: 'clusters always warm before they serve',
-    cleanup_interval: 'unused addresses of ORIGINAL_DST clusters go after 5 s',
+    cleanup_interval: 'unused addresses of ORIGINAL_DST clusters go within two minutes',
     track_timeout_budgets: 'statistics only',
     track_cluster_stats: 'statistics only',
     filters:

@@ -120,7 +120,6 @@ function compileRoute(reader: MessageReader<Route>, context: CompileContext): Ro
     requestHeaders: compileRequestHeaders(reader),
     responseHeaders: compileResponseHeaders(reader),
     fault: compilePerFilterConfig(reader),
-    operation: reader.child('decorator')?.string('operation') ?? '',
   };
 }
 
