@@ -26,6 +26,7 @@ afterEach(() => {
 async function meshHop(appPort: number) {
   const authority = await makeAuthority();
   const log = new RecordingLog();
+  const outboundLog = new RecordingLog();
   const proxy = async (principal: string) => {
     const all = listenerManager();
     cleanups.push(
@@ -63,12 +64,14 @@ async function meshHop(appPort: number) {
   );
   const port = await bind(
     outbound.manager,
-    listenerConfig([tcpChain([{ name: 'peer', weight: 1 }])], { direction: 'OUTBOUND' }),
+    listenerConfig([tcpChain([{ name: 'peer', weight: 1 }], { accessLogs: [outboundLog] })], {
+      direction: 'OUTBOUND',
+    }),
   );
-  return { port, log };
+  return { port, log, outboundLog };
 }
 
-test('[PR-11] opaque bytes over mutual TLS arrive whole, both ways, with half-closes', async () => {
+test('[PR-11] [OB-02] opaque bytes over mutual TLS arrive whole, both ways, with half-closes', async () => {
   const bytes = randomBytes(8 * 1024 * 1024);
   const sha = (data: Buffer) => createHash('sha256').update(data).digest('hex');
   const app = await loopback((socket) => {
@@ -81,7 +84,7 @@ test('[PR-11] opaque bytes over mutual TLS arrive whole, both ways, with half-cl
     });
   });
   cleanups.push(() => app.close());
-  const { port, log } = await meshHop(app.port);
+  const { port, log, outboundLog } = await meshHop(app.port);
   const client = Client.to(port);
   cleanups.push(() => client.socket.destroy());
   client.socket.end(bytes);
@@ -99,5 +102,10 @@ test('[PR-11] opaque bytes over mutual TLS arrive whole, both ways, with half-cl
       mutualTls: true,
       requestedServerName: 'outbound_.80_._.server.default.svc.cluster.local',
     },
+  });
+  await outboundLog.until(() => outboundLog.records.length > 0);
+  expect(outboundLog.records[0]).toMatchObject({
+    upstreamMutualTls: true,
+    upstreamPeerPrincipal: SERVER,
   });
 });

@@ -171,6 +171,7 @@ class TcpProxyConnection implements NetworkConnection, UpstreamTunnelSink, PickC
     record.upstreamHost = connection.remoteAddress;
     record.upstreamLocalAddress = connection.localAddress;
     record.upstreamMutualTls = connection.mutualTls;
+    record.upstreamPeerPrincipal = connection.peerPrincipal;
     this.#open();
     this.#armIdle();
     this.#proxy.deps.timers.arm(this.#reportTimer, REPORT_INTERVAL_MS);
