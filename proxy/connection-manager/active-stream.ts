@@ -65,6 +65,8 @@ export class ActiveStream implements BodySink, RouterHost, FilterContext, TimerO
   #responseStarted = false;
   #responseEnded = false;
   #isTunnel = false;
+  /** Counted as an open TCP connection. */
+  #tunnelOpen = false;
   #finished = false;
   /** The requests inside are logged and counted one by one, the tunnel around them is not. */
   unlogged = false;
@@ -284,7 +286,15 @@ export class ActiveStream implements BodySink, RouterHost, FilterContext, TimerO
       this.record.grpcStatus = parseGrpcStatus(headerValue(head.headers, 'grpc-status'));
     }
     this.#isTunnel = head.upgrade;
+    // An inner tunnel answers before it has an upstream, and says itself when it has.
+    if (this.#isConnectTunnel() && this.#tunnel === null) this.onTunnelOpen();
     this.#sendHead(head, endStream);
+  }
+
+  /** The upstream of a CONNECT tunnel stands. */
+  onTunnelOpen(): void {
+    this.#tunnelOpen = true;
+    this.connection.manager.recordTunnelOpen(this.record);
   }
 
   onUpstreamData(chunk: Buffer, endStream: boolean): void {
@@ -421,7 +431,10 @@ export class ActiveStream implements BodySink, RouterHost, FilterContext, TimerO
     this.#held = null;
     this.record.endMs = this.timers.clock.nowMs();
     this.connection.manager.stats.record(this.record, this.#isTunnel);
-    if (!this.unlogged) this.connection.manager.recordEnd(this.record, this.#isConnectTunnel());
+    if (!this.unlogged) {
+      const { manager } = this.connection;
+      manager.recordEnd(this.record, this.#isConnectTunnel(), this.#tunnelOpen);
+    }
     this.connection.onStreamEnd();
   }
 

@@ -152,3 +152,39 @@ test('the client leaves the tunnel while its request is on the way: DC, upstream
   expect(attempt.resetWith).toBe('localReset');
   expect(mesh.flags).toBe('DC');
 });
+
+test.each([
+  ['opaque bytes inside', { virtualHost: reviews }],
+  [
+    'a connect route',
+    { routes: [route('/', 'a', {}, { match: match({ path: { kind: 'connect' } }) })] },
+  ],
+] as const)(
+  '[OB-01] a tunnel is an open TCP connection as long as it lasts: %s',
+  (_name, options) => {
+    const seen: string[] = [];
+    const metrics = {
+      recordRequest: () => seen.push('request'),
+      tcpOpened: () => seen.push('opened'),
+      tcpClosed: () => seen.push('closed'),
+      tcpBytes: (_record: unknown, _direction: unknown, received: number, sent: number) =>
+        seen.push(`${received}/${sent}`),
+    };
+    const mesh = explicit({ ...options, deps: { metrics } });
+    const client = mesh.connect().send(CONNECT);
+    if (!client.text.startsWith(OPENED)) mesh.cluster('a').last.ready();
+    client.send('\x16\x03\x01hello');
+    mesh.cluster('a').last.ready().data('bye');
+    expect(seen).toEqual(['opened']);
+    client.close();
+    expect(seen).toEqual(['opened', '8/3', 'closed']);
+
+    const refused = explicit({ ...options, deps: { metrics } });
+    const second = refused.connect().send(CONNECT);
+    second.send('\x16\x03\x01hello');
+    refused.cluster('a').last.fail('connectionFailure', 'ECONNREFUSED');
+    const rest = seen.slice(3);
+    // A connect route that fails is a request answered 503; inside an open tunnel it is a connection that failed.
+    expect(rest).toEqual('routes' in options ? ['request'] : ['opened', '8/0', 'closed']);
+  },
+);

@@ -107,13 +107,21 @@ export class HttpConnectionManager {
     return this.#inlineTable ?? this.deps.routes.get(this.config.rdsRouteName);
   }
 
-  /** Metrics and access log of one exchange, exactly once (I1). `tcp`: a CONNECT tunnel of opaque bytes. */
-  recordEnd(record: RequestRecord, tcp: boolean): void {
+  /** The upstream of a CONNECT tunnel stands: it is a TCP connection as long as it lasts (OB-01). */
+  recordTunnelOpen(record: RequestRecord): void {
+    this.deps.metrics?.tcpOpened(record, this.config.direction);
+  }
+
+  /**
+   * Metrics and access log of one exchange, exactly once (I1). `tcp`: a CONNECT tunnel of opaque bytes,
+   * `opened` where `recordTunnelOpen` was told of it.
+   */
+  recordEnd(record: RequestRecord, tcp: boolean, opened: boolean): void {
     const { metrics } = this.deps;
     const { direction } = this.config;
     if (metrics !== null) {
       if (tcp) {
-        metrics.tcpOpened(record, direction);
+        if (!opened) metrics.tcpOpened(record, direction);
         metrics.tcpBytes(record, direction, record.bytesReceived, record.bytesSent);
         metrics.tcpClosed(record, direction);
       } else {

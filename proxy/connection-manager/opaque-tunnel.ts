@@ -120,6 +120,7 @@ export class OpaqueTunnel implements UpstreamTunnelSink, PickContext {
     record.upstreamLocalAddress = connection.localAddress;
     record.upstreamMutualTls = connection.mutualTls;
     record.upstreamPeerPrincipal = connection.peerPrincipal;
+    this.#outer.onTunnelOpen();
     let writable = true;
     for (const chunk of this.#held) writable = transport.write(chunk);
     this.#held = [];
