@@ -60,9 +60,9 @@ test.each([
   [['--dta', 'x'], /--dta.*Did you mean --data/s],
   [['--api-token-file', '/nowhere/token'], /cannot be read/],
   [['left-over'], /too many arguments/],
-])('%j is refused with exit code 2 and the reason', (argv, reason) => {
+])('%j is refused with exit code 64 and the reason', (argv, reason) => {
   const { parsed, said } = parse(argv);
-  expect(parsed).toEqual({ kind: 'exit', exitCode: 2 });
+  expect(parsed).toEqual({ kind: 'exit', exitCode: 64 });
   expect(said).toMatch(reason);
 });
 
