@@ -1,5 +1,7 @@
+import { messageNames } from './fields.ts';
 import type { Any } from './gen/google/protobuf/any.ts';
-import { CODECS, type MessageTypes } from './gen/registry.ts';
+import type { MessageTypes } from './gen/registry.ts';
+import { codecOf } from './message-codec.ts';
 import { nearest } from './nearest.ts';
 import { messageNameOf, TYPE_URL_PREFIX } from './type-urls.ts';
 
@@ -20,16 +22,16 @@ export function packAny<N extends MessageName>(
   typeUrl: `${typeof TYPE_URL_PREFIX}${N}`,
   message: MessageTypes[N],
 ): Any {
-  const codec = CODECS.get(messageNameOf(typeUrl));
+  const codec = codecOf(messageNameOf(typeUrl));
   if (codec === undefined)
     throw new Error(`packAny: no message of the subset is called ${typeUrl}`);
-  return { typeUrl, value: codec.encode(message).finish() };
+  return { typeUrl, value: codec.encode(message) };
 }
 
 /** Decodes an Any of any known type. An unknown type or malformed bytes are a problem, never a throw. */
 export function unpackAny(any: Any): Unpacked {
   const name = messageNameOf(any.typeUrl);
-  const codec = CODECS.get(name);
+  const codec = codecOf(name);
   if (codec === undefined) return { ok: false, problem: unknownType(any.typeUrl) };
   try {
     return { ok: true, typeUrl: any.typeUrl, message: codec.decode(any.value) };
@@ -65,6 +67,6 @@ export function unknownType(typeUrl: string): string {
 function nearType(name: string): string | undefined {
   const simpleName = `.${name.slice(name.lastIndexOf('.') + 1)}`;
   const sameEnd: string[] = [];
-  for (const each of CODECS.keys()) if (each.endsWith(simpleName)) sameEnd.push(each);
-  return nearest(name, sameEnd, name.length) ?? nearest(name, CODECS.keys());
+  for (const each of messageNames()) if (each.endsWith(simpleName)) sameEnd.push(each);
+  return nearest(name, sameEnd, name.length) ?? nearest(name, messageNames());
 }

@@ -8,8 +8,8 @@ import {
 } from './descriptor.ts';
 
 /**
- * A field reads `[repeated|optional] type name [in oneof]` or `map<key,value> name`; a message type
- * starts with a dot, an enum type with `#`. The third column is the official fields not carried.
+ * A field reads `[repeated|optional] type name=number [in oneof]` or `map<key,value> name=number`; a message
+ * type starts with a dot, an enum type with `#`. The third column is the official fields not carried.
  */
 export function emitFields(files: readonly FileDescriptor[]): string {
   const messages = allMessages(files);
@@ -54,9 +54,9 @@ function fieldText(
   const entry = entries.get((field.typeName ?? '').slice(1));
   if (entry !== undefined) {
     const [key, value] = entry.message.field ?? [];
-    return `map<${typeText(key!)},${typeText(value!)}> ${field.name}`;
+    return `map<${typeText(key!)},${typeText(value!)}> ${field.name}=${field.number}`;
   }
-  const type = `${typeText(field)} ${field.name}`;
+  const type = `${typeText(field)} ${field.name}=${field.number}`;
   if (field.label === 'LABEL_REPEATED') return `repeated ${type}`;
   if (field.proto3Optional) return `optional ${type}`;
   if (field.oneofIndex === undefined) return type;

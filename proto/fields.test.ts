@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { messageInfo, messageNames } from './fields.ts';
-import { CODECS } from './gen/registry.ts';
+import { GENERATED_CODECS } from './gen/codecs.ts';
 import * as typeUrls from './type-urls.ts';
 import { hasOwnJsonForm } from './well-known.ts';
 
@@ -9,7 +9,7 @@ test('the keys of the field table are those of the generated messages', () => {
     if (hasOwnJsonForm(name)) continue;
     const info = messageInfo(name)!;
     const keys = info.fields.map((field) => field.oneof || field.key);
-    const message = CODECS.get(name)!.create() as object;
+    const message = GENERATED_CODECS.get(name)!.create() as object;
     expect(new Set(Object.keys(message)), name).toEqual(new Set(keys));
   }
 });
@@ -26,7 +26,7 @@ test('every type URL that stands for a message has that message', () => {
     (url) =>
       url.includes('/') &&
       url !== typeUrls.TYPE_URL_PREFIX &&
-      !CODECS.has(typeUrls.messageNameOf(url)),
+      !GENERATED_CODECS.has(typeUrls.messageNameOf(url)),
   );
   expect(unknown).toEqual([typeUrls.TYPE_HEALTH]);
 });

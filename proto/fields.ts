@@ -24,6 +24,7 @@ export type ValueType =
   | { readonly kind: 'message'; readonly name: string };
 
 export interface FieldInfo {
+  readonly number: number;
   /** As in the `.proto` file: `connect_timeout`. */
   readonly name: string;
   /** As in TypeScript and in camel-case JSON: `connectTimeout`. */
@@ -99,13 +100,14 @@ function parseMessage([fullName, texts, reserved]: (typeof MESSAGE_ROWS)[number]
   return { fullName, fields, byName, notCarried: new Set(reserved) };
 }
 
-/** `[repeated|optional] type name [in oneof]` or `map<key,value> name`, see emit-fields.ts. */
+/** `[repeated|optional] type name=number [in oneof]` or `map<key,value> name=number`, see emit-fields.ts. */
 function parseField(text: string): FieldInfo {
   const words = text.split(' ');
   const label = words[0] === 'repeated' || words[0] === 'optional' ? words.shift() : '';
   const map = /^map<(\w+),(.+)>$/.exec(words[0]!);
-  const name = words[1]!;
+  const [name = '', number] = words[1]!.split('=');
   return {
+    number: Number(number),
     name,
     key: camel(name),
     type: parseType(map?.[2] ?? words[0]!),

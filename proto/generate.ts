@@ -1,5 +1,5 @@
 /**
- * Generates `proto/gen/` (types, codecs, the field table and the registry) from the `.proto` files beside this one. The
+ * Generates `proto/gen/` (types, codecs, the field table and the two registries) from the `.proto` files beside this one. The
  * output is committed, so that a clone runs with no build step; a test compares it with a fresh run.
  *
  *   node proto/generate.ts [output directory]
@@ -9,7 +9,7 @@ import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync
 import path from 'node:path';
 import type { FileDescriptor } from './descriptor.ts';
 import { emitFields } from './emit-fields.ts';
-import { emitRegistry } from './emit-registry.ts';
+import { emitCodecs, emitRegistry } from './emit-registry.ts';
 
 const PROTO_DIR = import.meta.dirname;
 const BIN_DIR = path.join(PROTO_DIR, '..', 'node_modules', '.bin');
@@ -65,6 +65,7 @@ function generateInto(outDir: string): void {
   const files = describe(PROTO_DIR);
   writeFileSync(path.join(outDir, 'fields.ts'), emitFields(files));
   writeFileSync(path.join(outDir, 'registry.ts'), emitRegistry(files));
+  writeFileSync(path.join(outDir, 'codecs.ts'), emitCodecs(files));
 }
 
 /** The descriptors of every `.proto` file under `dir` and of the well-known types they import. */

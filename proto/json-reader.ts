@@ -3,8 +3,9 @@ import { parseDuration } from './duration.ts';
 import { type FieldPath, formatPath } from './field-path.ts';
 import type { ScalarType, ValueType } from './fields.ts';
 import { enumInfo, type FieldInfo, type MessageInfo, messageInfo } from './fields.ts';
-import { CODECS, type MessageTypes } from './gen/registry.ts';
+import type { MessageTypes } from './gen/registry.ts';
 import { describeValue, readScalar } from './json-scalar.ts';
+import { codecOf } from './message-codec.ts';
 import { nearest } from './nearest.ts';
 import { parseTimestamp } from './timestamp.ts';
 import { messageNameOf, TYPE_OF_EXTENSION_NAME, TYPE_URL_PREFIX } from './type-urls.ts';
@@ -39,7 +40,7 @@ export function readJson<N extends MessageName>(
 ): JsonRead<MessageTypes[N]> {
   const reader = new JsonReader();
   const read = reader.payload(name, value);
-  const message = (read === UNREADABLE ? CODECS.get(name)!.create() : read) as MessageTypes[N];
+  const message = (read === UNREADABLE ? codecOf(name)!.create() : read) as MessageTypes[N];
   return { message, problems: reader.problems };
 }
 
@@ -101,7 +102,7 @@ class JsonReader {
   /** `passedOver` is a key that is no field: the `@type` of the Any that is spread here. */
   #fields(info: MessageInfo, value: unknown, passedOver: string): unknown {
     if (!isObject(value)) return this.#expected('an object', value);
-    const message = CODECS.get(info.fullName)!.create() as Record<string, unknown>;
+    const message = codecOf(info.fullName)!.create();
     const setBy = new Map<string, string>(); // key or oneof → the name that set it
     const extensionName = typeof value['name'] === 'string' ? value['name'] : '';
     for (const name of Object.keys(value)) {
@@ -219,7 +220,7 @@ class JsonReader {
       ? this.#underValue(name, value)
       : this.#fields(messageInfo(name)!, value, '@type');
     if (message === UNREADABLE) return UNREADABLE;
-    return { typeUrl, value: CODECS.get(name)!.encode(message).finish() };
+    return { typeUrl, value: codecOf(name)!.encode(message) };
   }
 
   /** The message that `@type` names; '' with a problem where there is none. */
@@ -229,7 +230,7 @@ class JsonReader {
       return '';
     }
     const name = messageNameOf(typeUrl);
-    if (!CODECS.has(name)) this.#bad(unknownType(typeUrl));
+    if (messageInfo(name) === undefined) this.#bad(unknownType(typeUrl));
     else if (!typeUrl.includes('/')) this.#bad(`write the type as "${TYPE_URL_PREFIX}${name}"`);
     else return name;
     return '';

@@ -10,7 +10,8 @@ import {
 import type { Any } from './gen/google/protobuf/any.ts';
 import type { Duration } from './gen/google/protobuf/duration.ts';
 import type { Timestamp } from './gen/google/protobuf/timestamp.ts';
-import { CODECS, type MessageTypes } from './gen/registry.ts';
+import type { MessageTypes } from './gen/registry.ts';
+import { codecOf } from './message-codec.ts';
 import { formatTimestamp } from './timestamp.ts';
 import { messageNameOf } from './type-urls.ts';
 import { hasOwnJsonForm, unwrapWellKnown, WRAPPED_SCALAR } from './well-known.ts';
@@ -129,7 +130,7 @@ function writeScalar(type: ScalarType, value: unknown): unknown {
 
 function writeAny(any: Any, depth: number): unknown {
   const name = messageNameOf(any.typeUrl);
-  const codec = depth <= DEPTH_MAX ? CODECS.get(name) : undefined;
+  const codec = depth <= DEPTH_MAX ? codecOf(name) : undefined;
   const json = emptyObject();
   json['@type'] = any.typeUrl;
   let message: unknown;

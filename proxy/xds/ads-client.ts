@@ -1,9 +1,10 @@
 import type { Node } from '../../proto/gen/envoy/config/core/v3/base.ts';
-import {
+import type {
   DeltaDiscoveryRequest,
-  type DeltaDiscoveryResponse,
-  type Resource,
+  DeltaDiscoveryResponse,
+  Resource,
 } from '../../proto/gen/envoy/service/discovery/v3/discovery.ts';
+import { createMessage } from '../../proto/message-codec.ts';
 import {
   TYPE_CLUSTER,
   TYPE_ENDPOINT,
@@ -220,7 +221,7 @@ export class AdsClient {
     const health = this.#health;
     if (health === null) return;
     this.#send(
-      DeltaDiscoveryRequest.create({
+      createMessage('envoy.service.discovery.v3.DeltaDiscoveryRequest', {
         typeUrl: TYPE_HEALTH,
         ...(health.healthy
           ? {}

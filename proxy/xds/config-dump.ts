@@ -1,11 +1,11 @@
 import type { MessageName } from '../../proto/any.ts';
 import { packAny } from '../../proto/any.ts';
 import type { UpdateFailureState } from '../../proto/gen/envoy/admin/v3/config_dump_shared.ts';
-import { Secret } from '../../proto/gen/envoy/extensions/transport_sockets/tls/v3/secret.ts';
 import type { Any } from '../../proto/gen/google/protobuf/any.ts';
 import type { Timestamp } from '../../proto/gen/google/protobuf/timestamp.ts';
 import type { MessageTypes } from '../../proto/gen/registry.ts';
 import { writeJson } from '../../proto/json.ts';
+import { createMessage } from '../../proto/message-codec.ts';
 import {
   TYPE_CLUSTER,
   TYPE_ENDPOINT,
@@ -149,14 +149,25 @@ function secretResource(name: string, chainPem: string, rootsPem: string): Any {
     specifier: { $case: 'inlineString' as const, value: REDACTED },
     watchedDirectory: undefined,
   };
-  const secret = Secret.create({
+  const secret = createMessage('envoy.extensions.transport_sockets.tls.v3.Secret', {
     name,
     type:
       chainPem === ''
-        ? { $case: 'validationContext', value: { trustedCa: inline(rootsPem) } }
+        ? {
+            $case: 'validationContext',
+            value: createMessage(
+              'envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext',
+              {
+                trustedCa: inline(rootsPem),
+              },
+            ),
+          }
         : {
             $case: 'tlsCertificate',
-            value: { certificateChain: inline(chainPem), privateKey: redacted },
+            value: createMessage('envoy.extensions.transport_sockets.tls.v3.TlsCertificate', {
+              certificateChain: inline(chainPem),
+              privateKey: redacted,
+            }),
           },
   });
   return packAny(TYPE_SECRET, secret);

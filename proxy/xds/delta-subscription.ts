@@ -1,7 +1,8 @@
-import {
+import type {
   DeltaDiscoveryRequest,
-  type DeltaDiscoveryResponse,
+  DeltaDiscoveryResponse,
 } from '../../proto/gen/envoy/service/discovery/v3/discovery.ts';
+import { createMessage } from '../../proto/message-codec.ts';
 
 /** `google.rpc.Code.INVALID_ARGUMENT`, of every NACK. */
 const INVALID_ARGUMENT = 3;
@@ -42,7 +43,7 @@ export class DeltaSubscription {
   open(): DeltaDiscoveryRequest | null {
     this.#open = this.wildcard || this.#wanted.size > 0;
     if (!this.#open) return null;
-    return DeltaDiscoveryRequest.create({
+    return createMessage('envoy.service.discovery.v3.DeltaDiscoveryRequest', {
       typeUrl: this.typeUrl,
       resourceNamesSubscribe: [...this.#wanted],
       initialResourceVersions: new Map(this.#held),
@@ -66,7 +67,7 @@ export class DeltaSubscription {
     }
     if (!streaming) return null;
     if (!this.#open) return this.open();
-    return DeltaDiscoveryRequest.create({
+    return createMessage('envoy.service.discovery.v3.DeltaDiscoveryRequest', {
       typeUrl: this.typeUrl,
       resourceNamesSubscribe: subscribe,
       resourceNamesUnsubscribe: unsubscribe,
@@ -84,7 +85,7 @@ export class DeltaSubscription {
 
   /** The answer to a response: a NACK iff `problem` is not empty (rule 1). */
   answer(response: DeltaDiscoveryResponse, problem: string): DeltaDiscoveryRequest {
-    return DeltaDiscoveryRequest.create({
+    return createMessage('envoy.service.discovery.v3.DeltaDiscoveryRequest', {
       typeUrl: this.typeUrl,
       responseNonce: response.nonce,
       ...(problem === ''

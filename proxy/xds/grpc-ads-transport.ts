@@ -1,10 +1,23 @@
-import { type ChannelCredentials, Metadata, type ServiceError, status } from '@grpc/grpc-js';
-import { AggregatedDiscoveryServiceClient } from '../../proto/gen/envoy/service/discovery/v3/ads.ts';
-import type { DeltaDiscoveryResponse } from '../../proto/gen/envoy/service/discovery/v3/discovery.ts';
+import {
+  type ChannelCredentials,
+  Client,
+  Metadata,
+  type ServiceError,
+  status,
+} from '@grpc/grpc-js';
+import type {
+  DeltaDiscoveryRequest,
+  DeltaDiscoveryResponse,
+} from '../../proto/gen/envoy/service/discovery/v3/discovery.ts';
+import { codecOf } from '../../proto/message-codec.ts';
 import type { AdsStream, AdsStreamEvents, AdsTransport } from './ads-transport.ts';
 
 /** Bytes of one response; rule 18. */
 const MESSAGE_BYTES_MAX = 16 * 1024 * 1024;
+
+const METHOD = '/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources';
+const REQUEST = codecOf('envoy.service.discovery.v3.DeltaDiscoveryRequest')!;
+const RESPONSE = codecOf('envoy.service.discovery.v3.DeltaDiscoveryResponse')!;
 
 /** What one connection is made with; asked anew for each, so that renewed certificates and tokens count. */
 export interface ChannelSettings {
@@ -27,7 +40,7 @@ export class GrpcAdsTransport implements AdsTransport {
 
   open(events: AdsStreamEvents): AdsStream {
     const { credentials, channelOptions, metadata: pairs } = this.#settings();
-    const client = new AggregatedDiscoveryServiceClient(this.#target, credentials, {
+    const client = new Client(this.#target, credentials, {
       'grpc.keepalive_time_ms': 30_000,
       'grpc.keepalive_timeout_ms': 10_000,
       'grpc.max_receive_message_length': MESSAGE_BYTES_MAX,
@@ -39,7 +52,12 @@ export class GrpcAdsTransport implements AdsTransport {
     });
     const metadata = new Metadata();
     for (const [name, value] of pairs) metadata.add(name, value);
-    const call = client.deltaAggregatedResources(metadata);
+    const call = client.makeBidiStreamRequest(
+      METHOD,
+      (request: DeltaDiscoveryRequest) => Buffer.from(REQUEST.encode(request)),
+      (bytes) => RESPONSE.decode(bytes) as DeltaDiscoveryResponse,
+      metadata,
+    );
     let over = false;
     const end = (reason: string): void => {
       if (over) return;
