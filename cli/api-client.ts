@@ -10,6 +10,8 @@ export interface ApiClientOptions {
   readonly token: string;
   /** Milliseconds for a whole answer, watches excepted. Default 30 000. */
   readonly timeoutMs?: number;
+  /** Ends whatever is under way. */
+  readonly signal?: AbortSignal;
 }
 
 export interface WatchEvent {
@@ -85,13 +87,29 @@ export class ApiClient {
     }
   }
 
+  /** Whether `/readyz` says so; false too where nothing answers. */
+  async isReady(): Promise<boolean> {
+    try {
+      const response = await this.#fetch('GET', '/readyz', undefined, this.#deadline());
+      await response.body?.cancel();
+      return response.ok;
+    } catch {
+      return false;
+    }
+  }
+
   /** Any other route of the API server; throws ApiError for an error status. */
   async request<T>(method: string, path: string, body?: unknown): Promise<T> {
-    const signal = AbortSignal.timeout(this.#options.timeoutMs ?? 30_000);
-    const response = await this.#fetch(method, path, body, signal);
+    const response = await this.#fetch(method, path, body, this.#deadline());
     const answer = await this.#readJson(response);
     if (!response.ok) throw new ApiError(response.status, answer);
     return answer as T;
+  }
+
+  #deadline(): AbortSignal {
+    const timeout = AbortSignal.timeout(this.#options.timeoutMs ?? 30_000);
+    const { signal } = this.#options;
+    return signal === undefined ? timeout : AbortSignal.any([timeout, signal]);
   }
 
   async #fetch(

@@ -147,7 +147,7 @@ export const COMMANDS: readonly CommandEntry[] = [
       {
         flags: '--app-port <port>',
         summary:
-          'where the app listens: a number, or auto for a free port (given to the app as PORT); one for each --port',
+          'where the app listens: a number, or auto for a free port; one for each --port. The app finds the first in PORT, each in PORT_<service port>',
         many: true,
       },
       { flags: '--name <name>', summary: 'workload name (default <service>-<version>)' },
@@ -172,8 +172,7 @@ export const COMMANDS: readonly CommandEntry[] = [
       },
       {
         flags: '--control-plane <host:port>',
-        summary: 'xDS and certificates',
-        fallback: '127.0.0.1:15012',
+        summary: 'xDS and certificates (default that of --data)',
       },
       { flags: '--root-cert <file>', summary: "the control plane's root (default from --data)" },
       {

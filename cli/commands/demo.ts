@@ -1,13 +1,16 @@
 import { cpSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import type { CommandHandler } from '../command-table.ts';
+import type { CommandHandler, OptionValues } from '../command-table.ts';
 import { DemoMesh } from '../demo/demo-mesh.ts';
 import { MeshClient } from '../demo/mesh-client.ts';
 import { policyFiles } from '../demo/policy-files.ts';
 import { SteadyLoad } from '../demo/steady-load.ts';
-import { certificateSerial, demoSteps, type StepResult } from '../demo/steps.ts';
+import { demoSteps, type StepResult } from '../demo/steps.ts';
+import { certificateSerial } from '../demo/traffic.ts';
 import { renderWrappedTable } from '../demo/wrapped-table.ts';
 import { ExitCode } from '../exit-code.ts';
+import { Interruption } from '../interruption.ts';
+import type { Terminal } from '../terminal.ts';
 
 /**
  * `weft demo`: starts a mesh on this machine, applies policies one after another under a steady load and checks what
@@ -18,18 +21,13 @@ export const run: CommandHandler = async ({ options, terminal, env }) => {
   const policies = policyFiles(samples === undefined ? undefined : String(samples));
   const startMs = performance.now();
   const seconds = () => `${((performance.now() - startMs) / 1000).toFixed(1).padStart(5)} s`;
-  const mesh = new DemoMesh((text) => terminal.talk(`${seconds()}  ${text}`));
-  let interrupted: () => void = () => {};
-  const interruption = new Promise<'interrupted'>((done) => {
-    interrupted = () => done('interrupted');
-  });
-  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
-  for (const signal of signals) process.on(signal, interrupted);
+  const interruption = new Interruption();
+  const mesh = new DemoMesh(interruption.signal, (text) => terminal.talk(`${seconds()}  ${text}`));
   let client: MeshClient | undefined;
   let load: SteadyLoad | undefined;
   const rows: string[][] = [];
   let failed = false;
-  const steps = async (): Promise<'done'> => {
+  const steps = async () => {
     terminal.talk(`${seconds()}  policies from ${policies.source}\n`);
     await mesh.start();
     for (const workload of mesh.workloads) {
@@ -46,6 +44,7 @@ export const run: CommandHandler = async ({ options, terminal, env }) => {
       try {
         result = await step.run({ mesh, client, load, policies });
       } catch (error) {
+        interruption.signal.throwIfAborted();
         result = { observed: (error as Error).message, ok: false };
       }
       if (step.mayLose === true) allowed += load.since(before).failed;
@@ -64,16 +63,9 @@ export const run: CommandHandler = async ({ options, terminal, env }) => {
       `${lost - allowed} of ${sent} lost${ok ? '' : ` (${failures.at(-1)})`}`,
       ok ? 'ok' : 'NOT OK',
     ]);
-    return 'done';
   };
   try {
-    const running = steps();
-    running.catch(() => {});
-    const end = await Promise.race([running, interruption]);
-    if (end === 'interrupted') {
-      terminal.talk('interrupted; ending what was started\n');
-      return ExitCode.Failure;
-    }
+    await interruption.during(steps());
     const table = renderWrappedTable(
       ['step', 'expected', 'observed', 'ok'],
       rows,
@@ -87,24 +79,31 @@ export const run: CommandHandler = async ({ options, terminal, env }) => {
     if (failed) terminal.talk(`\ncontrol plane: ${mesh.lastLines('control-plane')}\n`);
     if (options['hold'] === true) {
       showHold(mesh, terminal.out);
-      await interruption;
+      await interruption.wait();
     }
     return failed ? ExitCode.Failure : ExitCode.Ok;
   } catch (error) {
+    if (interruption.signal.aborted) throw interruption.signal.reason;
     terminal.talk(`\nthe demo could not go on: ${(error as Error).message}\n`);
     return ExitCode.Failure;
   } finally {
-    await load?.stop();
     client?.close();
-    if (options['keepLogs'] !== undefined) {
-      const directory = String(options['keepLogs']);
-      mkdirSync(directory, { recursive: true });
-      cpSync(join(mesh.directory, 'logs'), directory, { recursive: true });
-    }
+    load?.stop();
+    keepLogs(options['keepLogs'], mesh, terminal);
     await mesh.stop();
-    for (const signal of signals) process.off(signal, interrupted);
+    interruption.close();
   }
 };
+
+function keepLogs(directory: OptionValues[string], mesh: DemoMesh, terminal: Terminal): void {
+  if (directory === undefined) return;
+  try {
+    mkdirSync(String(directory), { recursive: true });
+    cpSync(join(mesh.directory, 'logs'), String(directory), { recursive: true });
+  } catch (error) {
+    terminal.talk(`the logs could not be kept: ${(error as Error).message}\n`);
+  }
+}
 
 const LOAD_URLS = [
   'http://productpage:9080/productpage',

@@ -50,14 +50,17 @@ export class DemoMesh {
   /** Serial numbers of the first certificates, by workload: what a renewal is measured against. */
   readonly serials = new Map<string, string>();
   readonly #talk: (text: string) => void;
+  readonly #signal: AbortSignal;
 
-  constructor(talk: (text: string) => void) {
+  /** `signal` ends whatever waits for something; what was started is ended by `stop`. */
+  constructor(signal: AbortSignal, talk: (text: string) => void) {
+    this.#signal = signal;
     this.#talk = talk;
     mkdirSync(this.#logs);
   }
 
   get api(): ApiClient {
-    return new ApiClient({ server: this.apiUrl, token: '' });
+    return new ApiClient({ server: this.apiUrl, token: '', signal: this.#signal });
   }
 
   get apiUrl(): string {
@@ -104,13 +107,10 @@ export class DemoMesh {
     flags.push('--monitoring', monitoring, '--workload-cert-ttl', `${CERTIFICATE_TTL_S}s`);
     this.#controlPlane = this.#spawn('control-plane', [main, ...flags], process.env);
     const child = this.#controlPlane;
-    await until('the control plane to answer', START_TIMEOUT_MS, async () => {
+    await this.until('the control plane to answer', START_TIMEOUT_MS, async () => {
       if (child.hasEnded)
         throw new Error(`the control plane ended; ${this.lastLines('control-plane')}`);
-      return this.api.request('GET', '/readyz').then(
-        () => true,
-        () => false,
-      );
+      return this.api.isReady();
     });
   }
 
@@ -139,6 +139,19 @@ export class DemoMesh {
 
   readLog(file: string): string {
     return readFileSync(join(this.#logs, file), 'utf8');
+  }
+
+  /** Polls until `condition` holds; rejects after `timeoutMs` naming what it waited for, and when the demo is to end. */
+  async until(what: string, timeoutMs: number, condition: () => Promise<boolean>): Promise<void> {
+    const deadline = performance.now() + timeoutMs;
+    for (;;) {
+      this.#signal.throwIfAborted();
+      if (await condition()) return;
+      if (performance.now() > deadline) {
+        throw new Error(`waited ${timeoutMs / 1000} s for ${what}, in vain`);
+      }
+      await new Promise((done) => setTimeout(done, POLL_MS));
+    }
   }
 
   /** Ends every process by its id, then removes the files. Safe to call twice, and while starting. */
@@ -196,7 +209,7 @@ export class DemoMesh {
     const joinTokenFile = join(directory, 'join-token');
     writeFileSync(joinTokenFile, token, { mode: 0o600 });
     const [outbound, admin, readiness, prometheus] = await freePorts(4);
-    if (this.#stopped) throw new Error('the demo was stopped');
+    this.#signal.throwIfAborted();
     return new SidecarProcess({
       settings: {
         workload,
@@ -225,26 +238,15 @@ export class DemoMesh {
   }
 
   #spawn(name: string, args: readonly string[], env: NodeJS.ProcessEnv): Child {
+    this.#signal.throwIfAborted();
     const log = openSync(join(this.#logs, `${name}.log`), 'a');
-    const child = Child.start(process.execPath, args, { env, stdio: ['ignore', log, log] });
+    const child = Child.start(process.execPath, args, {
+      env,
+      stdio: ['ignore', log, log],
+      ownSession: true,
+    });
     closeSync(log);
     return child;
-  }
-}
-
-/** Polls until `condition` holds; rejects after `timeoutMs` naming what it waited for. */
-export async function until(
-  what: string,
-  timeoutMs: number,
-  condition: () => Promise<boolean>,
-): Promise<void> {
-  const deadline = performance.now() + timeoutMs;
-  for (;;) {
-    if (await condition()) return;
-    if (performance.now() > deadline) {
-      throw new Error(`waited ${timeoutMs / 1000} s for ${what}, in vain`);
-    }
-    await new Promise((done) => setTimeout(done, POLL_MS));
   }
 }
 

@@ -13,6 +13,7 @@ export interface MeshAnswer {
 /** An app of the demo that only calls: plain HTTP through its sidecar as HTTP proxy, on kept connections. */
 export class MeshClient {
   readonly #proxy: { host: string; port: number };
+  #isClosed = false;
   readonly #agent = new Agent({ keepAlive: true, maxSockets: 16 });
 
   constructor(outbound: string) {
@@ -25,6 +26,7 @@ export class MeshClient {
     return new Promise((resolve) => {
       const answer = (status: number, body: string, error: string) =>
         resolve({ status, body, error, elapsedMs: performance.now() - startMs });
+      if (this.#isClosed) return answer(0, '', 'closed');
       const outgoing = request(
         {
           ...this.#proxy,
@@ -51,7 +53,9 @@ export class MeshClient {
     });
   }
 
+  /** What is under way ends with an error. */
   close(): void {
+    this.#isClosed = true;
     this.#agent.destroy();
   }
 }

@@ -46,9 +46,8 @@ export class SteadyLoad {
     };
   }
 
-  async stop(): Promise<void> {
+  stop(): void {
     clearInterval(this.#timer);
-    await Promise.all(this.#underWay);
   }
 
   #send(): void {

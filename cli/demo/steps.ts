@@ -1,13 +1,11 @@
-import { connect } from 'node:net';
-import { run as apply } from '../commands/apply.ts';
-import { run as remove } from '../commands/delete.ts';
-import { splitHostPort } from '../run/sidecar-bootstrap.ts';
-import type { Terminal } from '../terminal.ts';
+import { kindByName } from '../kind-name.ts';
 import { binomialBound } from './binomial-bound.ts';
-import { type DemoMesh, until } from './demo-mesh.ts';
-import type { MeshAnswer, MeshClient } from './mesh-client.ts';
+import type { DemoMesh } from './demo-mesh.ts';
+import type { MeshClient } from './mesh-client.ts';
+import { applyFiles, runApply, runDelete } from './policy-commands.ts';
 import type { PolicyFiles } from './policy-files.ts';
 import type { SteadyLoad } from './steady-load.ts';
+import { certificateSerial, countVersions, many, plainText, showCounts } from './traffic.ts';
 
 /** What a step works with. */
 export interface Stage {
@@ -65,8 +63,8 @@ export function demoSteps(policies: PolicyFiles): readonly Step[] {
       name: 'all to v1',
       expected: '100 of 100 from reviews v1',
       run: async (stage) => {
-        await applyFiles(stage, [policies.destinationRules, policies.allV1]);
-        await settle(stage.client, REVIEWS, {}, 'v1', 20);
+        await applyFiles(stage.mesh.apiUrl, [policies.destinationRules, policies.allV1]);
+        await settle(stage, REVIEWS, {}, 'v1', 20);
         return expectCounts(countVersions(await many(stage.client, 100, REVIEWS)), { v1: 100 });
       },
     },
@@ -74,8 +72,8 @@ export function demoSteps(policies: PolicyFiles): readonly Step[] {
       name: 'canary 90/10',
       expected: `${bound.low} to ${bound.high} of ${CANARY_REQUESTS} from v2 (binomial bound), the rest from v1`,
       run: async (stage) => {
-        await applyFiles(stage, [policies.canary]);
-        await until('a request to reach v2', SETTLE_TIMEOUT_MS, async () =>
+        await applyFiles(stage.mesh.apiUrl, [policies.canary]);
+        await stage.mesh.until('a request to reach v2', SETTLE_TIMEOUT_MS, async () =>
           countVersions(await many(stage.client, 20, REVIEWS)).has('v2'),
         );
         const seen = countVersions(await many(stage.client, CANARY_REQUESTS, REVIEWS));
@@ -91,9 +89,9 @@ export function demoSteps(policies: PolicyFiles): readonly Step[] {
       name: 'end-user: jason to v2',
       expected: 'jason 50 of 50 from v2, others 50 of 50 from v1',
       run: async (stage) => {
-        await applyFiles(stage, [policies.jason]);
-        await settle(stage.client, REVIEWS, JASON, 'v2', 10);
-        await settle(stage.client, REVIEWS, {}, 'v1', 10);
+        await applyFiles(stage.mesh.apiUrl, [policies.jason]);
+        await settle(stage, REVIEWS, JASON, 'v2', 10);
+        await settle(stage, REVIEWS, {}, 'v1', 10);
         const jason = countVersions(await many(stage.client, 50, REVIEWS, JASON));
         const others = countVersions(await many(stage.client, 50, REVIEWS));
         return {
@@ -111,8 +109,8 @@ export function demoSteps(policies: PolicyFiles): readonly Step[] {
       name: `abort ${policies.abortStatus} on jason's ratings`,
       expected: `jason ${policies.abortStatus} "fault filter abort", others 200`,
       run: async (stage) => {
-        await applyFiles(stage, [policies.abort]);
-        await until('the abort to reach jason', SETTLE_TIMEOUT_MS, async () => {
+        await applyFiles(stage.mesh.apiUrl, [policies.abort]);
+        await stage.mesh.until('the abort to reach jason', SETTLE_TIMEOUT_MS, async () => {
           const answer = await Promise.race([
             stage.client.get(RATINGS, JASON),
             new Promise<null>((done) => setTimeout(done, 1000, null)),
@@ -144,8 +142,8 @@ export function demoSteps(policies: PolicyFiles): readonly Step[] {
       expected: 'the plain-text caller: closed, 0 bytes; 100 of 100 mesh requests served',
       run: async (stage) => {
         const listen = stage.mesh.sidecar('reviews-v1').settings.ports[0]!.listen;
-        await applyFiles(stage, [policies.strict]);
-        await until(
+        await applyFiles(stage.mesh.apiUrl, [policies.strict]);
+        await stage.mesh.until(
           'plain text to be refused',
           SETTLE_TIMEOUT_MS,
           async () => (await plainText(listen)) === '',
@@ -164,11 +162,16 @@ export function demoSteps(policies: PolicyFiles): readonly Step[] {
       name: 'a misspelt policy',
       expected: 'refused with file:line:column and the right name; nothing stored',
       run: async (stage) => {
-        const { code, talk } = await runApply(stage, [policies.misspelt]);
+        const before = await storedRevision(stage.mesh);
+        const { code, talk } = await runApply(stage.mesh.apiUrl, [policies.misspelt]);
+        const isStored = (await storedRevision(stage.mesh)) !== before;
         const line = talk.split('\n').find((text) => text.includes('subsett')) ?? talk.trim();
         const ok =
-          code !== 0 && /misspelt\.yaml:\d+:\d+: /.test(line) && /did you mean subset/.test(line);
-        return { observed: line.replace(/^.*\//, ''), ok };
+          code !== 0 &&
+          !isStored &&
+          /misspelt\.yaml:\d+:\d+: /.test(line) &&
+          /did you mean subset/.test(line);
+        return { observed: `${isStored ? 'STORED: ' : ''}${line.replace(/^.*\//, '')}`, ok };
       },
     },
     {
@@ -206,18 +209,20 @@ async function mutualTlsMetrics({ mesh, client }: Stage): Promise<StepResult> {
     'connection_security_policy="mutual_tls"',
   ];
   let missing: string[] = wanted;
-  await until('the metrics of reviews', SETTLE_TIMEOUT_MS, async () => {
-    for (const workload of ['reviews-v1', 'reviews-v2', 'reviews-v3']) {
-      const { prometheus } = mesh.sidecar(workload).settings;
-      const text = await (await fetch(`http://${prometheus}/stats/prometheus`)).text();
-      const series = text.split('\n').filter((line) => line.startsWith('istio_requests_total{'));
-      for (const line of series) {
-        const absent = wanted.filter((label) => !line.includes(label));
-        if (absent.length < missing.length) missing = absent;
+  await mesh
+    .until('the metrics of reviews', SETTLE_TIMEOUT_MS, async () => {
+      for (const workload of ['reviews-v1', 'reviews-v2', 'reviews-v3']) {
+        const { prometheus } = mesh.sidecar(workload).settings;
+        const text = await (await fetch(`http://${prometheus}/stats/prometheus`)).text();
+        const series = text.split('\n').filter((line) => line.startsWith('istio_requests_total{'));
+        for (const line of series) {
+          const absent = wanted.filter((label) => !line.includes(label));
+          if (absent.length < missing.length) missing = absent;
+        }
       }
-    }
-    return missing.length === 0;
-  }).catch(() => {});
+      return missing.length === 0;
+    })
+    .catch(() => {});
   return {
     observed: missing.length === 0 ? 'so counted' : `no series with ${missing.join(', ')}`,
     ok: missing.length === 0,
@@ -226,8 +231,8 @@ async function mutualTlsMetrics({ mesh, client }: Stage): Promise<StepResult> {
 
 async function delayFault(stage: Stage): Promise<StepResult> {
   const { client, policies } = stage;
-  await applyFiles(stage, [policies.delay]);
-  await until('the delay to reach jason', SETTLE_TIMEOUT_MS, async () => {
+  await applyFiles(stage.mesh.apiUrl, [policies.delay]);
+  await stage.mesh.until('the delay to reach jason', SETTLE_TIMEOUT_MS, async () => {
     const quick = await Promise.race([
       client.get(RATINGS, JASON),
       new Promise<null>((done) => setTimeout(done, 500, null)),
@@ -258,16 +263,16 @@ async function delayFault(stage: Stage): Promise<StepResult> {
 async function proxyRefusal(stage: Stage): Promise<StepResult> {
   const { mesh, load, policies } = stage;
   const mark = load.mark();
-  await applyFiles(stage, [policies.unknownOperator]);
+  await applyFiles(stage.mesh.apiUrl, [policies.unknownOperator]);
   let refusal = '';
-  await until('a proxy to refuse the routes', SETTLE_TIMEOUT_MS, async () => {
+  await mesh.until('a proxy to refuse the routes', SETTLE_TIMEOUT_MS, async () => {
     const refused = (await mesh.proxies()).flatMap(({ types }) =>
       types.filter(({ type, status }) => type === 'RDS' && status === 'ERROR'),
     );
     refusal = refused[0]?.error ?? '';
     return refusal.includes('FILTER_STATE');
   });
-  await applyFiles(stage, [policies.jason]);
+  await applyFiles(stage.mesh.apiUrl, [policies.jason]);
   await synced(mesh, 7);
   const { sent, failed } = load.since(mark);
   const named = /%?FILTER_STATE[^\s,;]*/.exec(refusal)?.[0] ?? '?';
@@ -280,8 +285,8 @@ async function proxyRefusal(stage: Stage): Promise<StepResult> {
 async function killSidecar(stage: Stage): Promise<StepResult> {
   const { mesh, client, load } = stage;
   // Without routes reviews has three endpoints, so that two are left to carry the load.
-  await runDelete(stage, ['virtualservice', 'reviews', 'ratings']);
-  await until(
+  await runDelete(stage.mesh.apiUrl, ['virtualservice', 'reviews', 'ratings']);
+  await mesh.until(
     'all versions to answer',
     SETTLE_TIMEOUT_MS,
     async () => countVersions(await many(client, 30, REVIEWS)).size === 3,
@@ -290,16 +295,16 @@ async function killSidecar(stage: Stage): Promise<StepResult> {
   const sidecar = mesh.sidecar('reviews-v2');
   const pid = sidecar.pid;
   sidecar.kill('SIGKILL');
-  await until(
+  await mesh.until(
     'the sidecar to be started again',
     SETTLE_TIMEOUT_MS,
     async () => sidecar.pid !== pid,
   );
   await sidecar.ready(SETTLE_TIMEOUT_MS);
-  await until('v2 to answer again', SETTLE_TIMEOUT_MS, async () =>
+  await mesh.until('v2 to answer again', SETTLE_TIMEOUT_MS, async () =>
     countVersions(await many(client, 15, REVIEWS)).has('v2'),
   );
-  await loadFor(load, 40);
+  await loadFor(stage, 40);
   const { sent, failed, failures } = load.since(mark);
   return {
     observed: `${failed} of ${sent} lost${failed > 0 ? ` (${failures[0]})` : ''}; v2 answers again`,
@@ -309,14 +314,14 @@ async function killSidecar(stage: Stage): Promise<StepResult> {
 
 async function killControlPlane(stage: Stage): Promise<StepResult> {
   const { mesh, load, client, policies } = stage;
-  await applyFiles(stage, [policies.jason]);
-  await settle(client, REVIEWS, JASON, 'v2', 10);
+  await applyFiles(stage.mesh.apiUrl, [policies.jason]);
+  await settle(stage, REVIEWS, JASON, 'v2', 10);
   const mark = load.mark();
   await mesh.killControlPlane();
-  await loadFor(load, 60);
+  await loadFor(stage, 60);
   await mesh.startControlPlane();
   await synced(mesh, 7);
-  await loadFor(load, 60);
+  await loadFor(stage, 60);
   const { sent, failed, failures } = load.since(mark);
   const kept = countVersions(await many(client, 20, REVIEWS, JASON)).get('v2') === 20;
   return {
@@ -328,44 +333,35 @@ async function killControlPlane(stage: Stage): Promise<StepResult> {
 async function renewals({ mesh }: Stage): Promise<StepResult> {
   const renewed = new Set<string>();
   const workloads = [...mesh.workloads];
-  await until('every certificate to be renewed', SETTLE_TIMEOUT_MS * 2, async () => {
-    for (const workload of workloads) {
-      const log = mesh.serials.get(workload);
-      const serial = await certificateSerial(mesh.sidecar(workload).settings.admin);
-      if (log !== undefined && serial !== '' && serial !== log) renewed.add(workload);
-    }
-    return renewed.size === workloads.length;
-  }).catch(() => {});
+  await mesh
+    .until('every certificate to be renewed', SETTLE_TIMEOUT_MS * 2, async () => {
+      for (const workload of workloads) {
+        const log = mesh.serials.get(workload);
+        const serial = await certificateSerial(mesh.sidecar(workload).settings.admin);
+        if (log !== undefined && serial !== '' && serial !== log) renewed.add(workload);
+      }
+      return renewed.size === workloads.length;
+    })
+    .catch(() => {});
   return {
     observed: `${renewed.size} of ${workloads.length} renewed`,
     ok: renewed.size === workloads.length,
   };
 }
 
-/** The serial number of a sidecar's own certificate, from its admin port; '' where there is none yet. */
-export async function certificateSerial(admin: string): Promise<string> {
-  try {
-    const text = await (await fetch(`http://${admin}/certs`)).text();
-    const { certificates } = JSON.parse(text) as {
-      certificates: { cert_chain?: { serial_number: string }[] }[];
-    };
-    return (
-      certificates.find(({ cert_chain: chain }) => (chain?.length ?? 0) > 0)?.cert_chain?.[0]
-        ?.serial_number ?? ''
-    );
-  } catch {
-    return '';
-  }
+/** Of the whole store: it changes with every write. */
+async function storedRevision({ api }: DemoMesh): Promise<string> {
+  return (await api.list(kindByName('virtualservice'), undefined)).metadata.resourceVersion;
 }
 
 /** Waits until the load has sent `count` more requests. */
-async function loadFor(load: SteadyLoad, count: number): Promise<void> {
+async function loadFor({ mesh, load }: Stage, count: number): Promise<void> {
   const from = load.sent;
-  await until(`${count} requests of the load`, 30_000, async () => load.sent >= from + count);
+  await mesh.until(`${count} requests of the load`, 30_000, async () => load.sent >= from + count);
 }
 
 async function synced(mesh: DemoMesh, count: number): Promise<void> {
-  await until(`${count} proxies to be SYNCED`, 2 * SETTLE_TIMEOUT_MS, async () => {
+  await mesh.until(`${count} proxies to be SYNCED`, 2 * SETTLE_TIMEOUT_MS, async () => {
     const proxies = await mesh.proxies().catch(() => []);
     return (
       proxies.length === count &&
@@ -376,43 +372,6 @@ async function synced(mesh: DemoMesh, count: number): Promise<void> {
       )
     );
   });
-}
-
-/** `count` requests, ten at a time. */
-async function many(
-  client: MeshClient,
-  count: number,
-  url: string,
-  headers: Readonly<Record<string, string>> = {},
-): Promise<MeshAnswer[]> {
-  const answers: MeshAnswer[] = [];
-  let left = count;
-  await Promise.all(
-    Array.from({ length: 10 }, async () => {
-      while (left > 0) {
-        left -= 1;
-        answers.push(await client.get(url, headers));
-      }
-    }),
-  );
-  return answers;
-}
-
-/** How many answers each version gave; what was no answer of reviews counts under its status or error. */
-function countVersions(answers: readonly MeshAnswer[]): Map<string, number> {
-  const counts = new Map<string, number>();
-  for (const { status, body, error } of answers) {
-    const version =
-      status === 200
-        ? (/"podname":"reviews-(v\d)"/.exec(body)?.[1] ?? '?')
-        : error || String(status);
-    counts.set(version, (counts.get(version) ?? 0) + 1);
-  }
-  return counts;
-}
-
-function showCounts(counts: ReadonlyMap<string, number>): string {
-  return [...counts].map(([version, count]) => `${count} from ${version}`).join(', ');
 }
 
 function expectCounts(
@@ -427,78 +386,15 @@ function expectCounts(
 
 /** A policy takes effect a moment after it was stored: waits until `count` answers in a row are of `version`. */
 async function settle(
-  client: MeshClient,
+  { mesh, client }: Stage,
   url: string,
   headers: Readonly<Record<string, string>>,
   version: string,
   count: number,
 ): Promise<void> {
-  await until(
+  await mesh.until(
     `the routes to lead to ${version}`,
     SETTLE_TIMEOUT_MS,
     async () => countVersions(await many(client, count, url, headers)).get(version) === count,
   );
-}
-
-/** Sends plain HTTP to a sidecar's inbound port: the status line, or '' where it closed without a byte. */
-function plainText(address: string): Promise<string> {
-  const { host, port } = splitHostPort(address);
-  return new Promise((resolve) => {
-    let answer = '';
-    const socket = connect({ host, port }, () => {
-      socket.write('GET /reviews/0 HTTP/1.1\r\nhost: reviews:9080\r\nconnection: close\r\n\r\n');
-    });
-    socket.setTimeout(5000, () => socket.destroy());
-    socket.on('data', (bytes: Buffer) => {
-      answer += bytes.toString('latin1');
-    });
-    socket.on('error', () => {});
-    socket.on('close', () => resolve(answer.split('\r\n')[0] ?? ''));
-  });
-}
-
-async function applyFiles(stage: Stage, files: readonly string[]): Promise<void> {
-  const { code, talk } = await runApply(stage, files);
-  if (code !== 0) throw new Error(`weft apply ended with ${code}: ${talk.trim()}`);
-}
-
-async function runApply(
-  stage: Stage,
-  files: readonly string[],
-): Promise<{ code: number; talk: string }> {
-  return recorded((terminal) =>
-    apply({
-      args: [],
-      options: { filename: files, namespace: 'default', server: stage.mesh.apiUrl },
-      terminal,
-      env: {},
-    }),
-  );
-}
-
-async function runDelete(stage: Stage, args: readonly string[]): Promise<void> {
-  const { code, talk } = await recorded((terminal) =>
-    remove({
-      args,
-      options: { namespace: 'default', server: stage.mesh.apiUrl, ignoreNotFound: true },
-      terminal,
-      env: {},
-    }),
-  );
-  if (code !== 0) throw new Error(`weft delete ended with ${code}: ${talk.trim()}`);
-}
-
-async function recorded(
-  command: (terminal: Terminal) => Promise<number>,
-): Promise<{ code: number; talk: string }> {
-  let talk = '';
-  const terminal: Terminal = {
-    out: () => {},
-    talk: (text) => {
-      talk += text;
-    },
-    colour: (_style, text) => text,
-    isTty: false,
-  };
-  return { code: await command(terminal), talk };
 }

@@ -21,9 +21,17 @@ export function readControlPlaneData(directory: string): ControlPlaneData {
       ExitCode.Data,
     );
   }
-  const { addresses, trustDomain } = JSON.parse(readFileSync(file, 'utf8')) as {
-    addresses: { xds: string; api: string };
-    trustDomain: string;
-  };
-  return { rootCertFile, xds: addresses.xds, api: addresses.api, trustDomain };
+  try {
+    const { addresses, trustDomain } = JSON.parse(readFileSync(file, 'utf8')) as {
+      addresses: { xds: string; api: string };
+      trustDomain: string;
+    };
+    return { rootCertFile, xds: addresses.xds, api: addresses.api, trustDomain };
+  } catch (error) {
+    throw new CommandError(
+      `${file} cannot be read: ${(error as Error).message}`,
+      'a control plane writes it when it starts',
+      ExitCode.Data,
+    );
+  }
 }

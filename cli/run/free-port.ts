@@ -16,15 +16,27 @@ export async function freePorts(count: number, host = '127.0.0.1'): Promise<numb
   return held.map(({ port }) => port);
 }
 
+/** Why a port cannot be listened on just now, or ''. */
+export async function listenProblem(port: number, host: string): Promise<string> {
+  const server = createServer();
+  const problem = await listen(server, port, host);
+  await new Promise((resolve) => server.close(resolve));
+  return problem === null ? '' : problem.message;
+}
+
 async function holdFreePort(host: string): Promise<{ server: Server; port: number }> {
   for (let attempt = 1; ; attempt += 1) {
     const port = randomInt(LOWEST, ABOVE_HIGHEST);
     const server = createServer();
-    const problem = await new Promise<NodeJS.ErrnoException | null>((resolve) => {
-      server.once('error', resolve);
-      server.listen(port, host, () => resolve(null));
-    });
+    const problem = await listen(server, port, host);
     if (problem === null) return { server, port };
     if (problem.code !== 'EADDRINUSE' || attempt === TRIES_MAX) throw problem;
   }
+}
+
+function listen(server: Server, port: number, host: string): Promise<NodeJS.ErrnoException | null> {
+  return new Promise((resolve) => {
+    server.once('error', resolve);
+    server.listen(port, host, () => resolve(null));
+  });
 }

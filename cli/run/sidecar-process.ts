@@ -1,6 +1,7 @@
 import { closeSync, mkdirSync, openSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { dirname, join } from 'node:path';
+import { CommandError } from '../exit-code.ts';
 import { Child } from './child-process.ts';
 import { type SidecarSettings, sidecarBootstrap, splitHostPort } from './sidecar-bootstrap.ts';
 
@@ -23,6 +24,8 @@ export class SidecarProcess {
   #child: Child;
   #stopping = false;
   #restartTimer: NodeJS.Timeout | undefined;
+  #ends = 0;
+  #lastCode = 0;
 
   constructor(options: SidecarProcessOptions) {
     this.#options = options;
@@ -38,17 +41,32 @@ export class SidecarProcess {
     return this.#child.pid;
   }
 
-  /** Resolves when `/healthz/ready` answers 200; rejects after `timeoutMs` with what it last said. */
+  /**
+   * Resolves when `/healthz/ready` answers 200. Rejects with CommandError after `timeoutMs`, saying what it last said,
+   * or once it has ended `ENDS_BEFORE_READY_MAX` times: a setting that it refuses does not get better.
+   */
   async ready(timeoutMs: number): Promise<void> {
     const deadline = performance.now() + timeoutMs;
     let last = 'it did not answer';
-    while (performance.now() < deadline) {
+    while (performance.now() < deadline && !this.#stopping) {
+      if (this.#ends >= ENDS_BEFORE_READY_MAX) {
+        throw new CommandError(
+          `the sidecar of ${this.settings.workload} ended ${this.#ends} times before it was ready, with ${this.#lastCode}`,
+          `it says why ${this.#options.logFile === '' ? 'above' : `in ${this.#options.logFile}`}`,
+        );
+      }
       const answer = await readinessOf(this.settings.readiness);
-      if (answer === '') return;
+      if (answer === '') {
+        this.#ends = 0;
+        return;
+      }
       last = answer;
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
-    throw new Error(`the sidecar of ${this.settings.workload} is not ready: ${last}`);
+    throw new CommandError(
+      `the sidecar of ${this.settings.workload} is not ready: ${last}`,
+      'is the control plane up, and does the join token fit?',
+    );
   }
 
   kill(signal: NodeJS.Signals): void {
@@ -66,12 +84,16 @@ export class SidecarProcess {
     const main = join(import.meta.dirname, '../../proxy/main.ts');
     const args = [main, '-c', this.#bootstrapFile, '--log-level', this.#options.logLevel];
     const { logFile } = this.#options;
-    if (logFile !== '') mkdirSync(dirname(logFile), { recursive: true });
-    const log = logFile === '' ? 2 : openSync(logFile, 'a');
-    const child = Child.start(process.execPath, args, { stdio: ['ignore', log, log] });
+    const log = logFile === '' ? 2 : openLog(logFile);
+    const child = Child.start(process.execPath, args, {
+      stdio: ['ignore', log, log],
+      ownSession: true,
+    });
     if (logFile !== '') closeSync(log);
     const startedMs = performance.now();
     void child.ended.then(({ code }) => {
+      this.#ends += 1;
+      this.#lastCode = code;
       if (this.#stopping) return;
       const again = performance.now() - startedMs > STABLE_MS ? 0 : failures + 1;
       const delayMs = again === 0 ? 0 : Math.min(RESTART_MS_MAX, 100 * 2 ** (again - 1));
@@ -81,6 +103,15 @@ export class SidecarProcess {
       }, delayMs);
     });
     return child;
+  }
+}
+
+function openLog(file: string): number {
+  try {
+    mkdirSync(dirname(file), { recursive: true });
+    return openSync(file, 'a');
+  } catch (error) {
+    throw new CommandError(`the sidecar's log cannot be written: ${(error as Error).message}`);
   }
 }
 
@@ -106,6 +137,7 @@ function readinessOf(address: string): Promise<string> {
 }
 
 const POLL_MS = 25;
+const ENDS_BEFORE_READY_MAX = 3;
 const DRAIN_GRACE_MS = 20_000;
 /** A sidecar that lived this long starts again at once. */
 const STABLE_MS = 10_000;
