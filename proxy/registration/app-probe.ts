@@ -1,5 +1,7 @@
-import { get } from 'node:http';
 import { connect } from 'node:net';
+
+/** Not by `import`, which would load undici too (`admin/http-endpoint.ts`). */
+const { get } = process.getBuiltinModule('node:http');
 
 /** How the app is asked whether it is well. */
 export type ProbeTarget = {
