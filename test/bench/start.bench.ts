@@ -15,7 +15,7 @@ import { Workload } from '../harness/workload.ts';
  * start fills (`cold`). Figures are medians: `node_modules/node/bin/node test/bench/start.bench.ts [runs]`.
  *
  * Two busy cores, kept sources, generated codecs → `proto/message-codec.ts`: static 353 → 269 ms, CPU 421 → 287 ms,
- * RssAnon 53 → 38 MiB; mesh 574 → 406 ms, CPU 450 → 411 ms, RssAnon 55 → 43 MiB; an empty HTTP server 56 ms, 10 MiB.
+ * RssAnon 53 → 38 MiB (35 without undici); mesh 574 → 406 ms, CPU 450 → 411 ms, RssAnon 55 → 43 MiB (40); an empty HTTP server 56 ms, 10 MiB.
  */
 
 const RUNS = Number(process.argv[2] ?? 7);
