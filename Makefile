@@ -7,7 +7,7 @@ export NODE_COMPILE_CACHE ?= $(CURDIR)/node_modules/.cache/weft
 .PHONY: help install demo check format lint types tidy test unit e2e fuzz proto
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: node_modules/.installed ## install the packages of package-lock.json, Node.js among them
 

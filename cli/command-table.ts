@@ -208,7 +208,7 @@ export const COMMANDS: readonly CommandEntry[] = [
       {
         flags: '-o, --output <format>',
         summary: 'output format',
-        choices: ['table', 'json'],
+        choices: ['table', 'json', 'yaml'],
         fallback: 'table',
       },
       ...api,
@@ -235,7 +235,7 @@ export const COMMANDS: readonly CommandEntry[] = [
       {
         flags: '-o, --output <format>',
         summary: 'output format',
-        choices: ['table', 'json'],
+        choices: ['table', 'json', 'yaml'],
         fallback: 'table',
       },
       ...api,

@@ -91,6 +91,10 @@ t.test('what a sidecar says of itself cannot move the cursor of the terminal [A7
   t.equal(await status.exited, 0);
   t.notMatch(status.stdout, /\u001b/);
   t.match(status.stdout, /refused RDS: line one\nline\\x1b\[2J two\n/);
+  const yaml = new NodeProcess([CLI, 'ps', '-o', 'yaml', '--server', `http://127.0.0.1:${port}`]);
+  t.equal(await yaml.exited, 0);
+  t.notMatch(yaml.stdout, /\u001b/);
+  t.match(yaml.stdout, /^ {4,8}status: ERROR$/m);
 });
 
 t.test('get, apply, delete and token with a control plane', async (t) => {

@@ -1,3 +1,4 @@
+import { stringify } from 'yaml';
 import { connectApi } from '../api-connection.ts';
 import type { CommandHandler } from '../command-table.ts';
 import { ExitCode } from '../exit-code.ts';
@@ -11,6 +12,10 @@ export const run: CommandHandler = async (context) => {
   const proxies = args[0] === undefined ? all : [findProxy(all, args[0])];
   if (options['output'] === 'json') {
     terminal.out(`${JSON.stringify(proxies, null, 2)}\n`);
+    return ExitCode.Ok;
+  }
+  if (options['output'] === 'yaml') {
+    terminal.out(stringify(proxies, { lineWidth: 0 }));
     return ExitCode.Ok;
   }
   if (proxies.length === 0) {
