@@ -103,6 +103,17 @@ t.test('get, apply, delete and token with a control plane', async (t) => {
   const api = ['--server', controlPlane.api];
   t.equal(weft('apply', '-f', policy('all-v1.yaml'), ...api).status, 0);
 
+  t.test('colours are for terminals, or as FORCE_COLOR and NO_COLOR say', async (t) => {
+    const diff = (env: NodeJS.ProcessEnv) =>
+      spawnSync(process.execPath, [CLI, 'diff', '-f', policy('reviews-90-10.yaml'), ...api], {
+        encoding: 'utf8',
+        env: { PATH: process.env['PATH'], ...env },
+      }).stdout;
+    t.notMatch(diff({}), /\u001b/);
+    t.match(diff({ FORCE_COLOR: '1' }), /\u001b\[32m\+ +weight: 90/);
+    t.notMatch(diff({ NO_COLOR: '1' }), /\u001b/);
+  });
+
   t.test('get takes kind/name, several kinds, -o wide and --no-headers', async (t) => {
     const { stdout } = weft('get', 'vs/reviews', 'vs/details', '--no-headers', ...api);
     t.match(stdout, /^reviews .*\ndetails .*\n$/);
