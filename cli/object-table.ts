@@ -1,6 +1,6 @@
 import { AGE, type Kind, type PrinterColumn } from '../control-plane/kinds/kind.ts';
+import { printerValue } from '../control-plane/kinds/printer-value.ts';
 import type { Resource } from '../control-plane/kinds/resource.ts';
-import { age } from './age.ts';
 import type { CommandContext } from './command-table.ts';
 import { objectName } from './kind-name.ts';
 import { columnWidths, renderTable } from './table.ts';
@@ -29,7 +29,7 @@ export function objectTable(
   const rows = items.map((item) => [
     ...(withNamespace ? [item.metadata.namespace] : []),
     prefixed ? objectName(kind, item.metadata.name) : item.metadata.name,
-    ...columns.map((column) => cellOf(item, column)),
+    ...columns.map((column) => String(printerValue(item, column, Date.now()) ?? '<none>')),
   ]);
   const widths = columnWidths(headers, rows, below);
   const text = renderTable(headers, rows, { widths });
@@ -40,15 +40,4 @@ export function objectTable(
 function columnsOf(kind: Kind, wide: boolean): PrinterColumn[] {
   const columns = kind.printerColumns.filter(({ priority }) => wide || priority === 0);
   return columns.some(({ name }) => name === AGE.name) ? columns : [...columns, AGE];
-}
-
-function cellOf(item: Resource, column: PrinterColumn): string {
-  let value: unknown = item;
-  for (const step of column.path) {
-    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, step)) return '<none>';
-    value = (value as Record<string, unknown>)[step];
-  }
-  if (value === undefined || value === null) return '<none>';
-  if (column.type === 'date') return age(String(value), Date.now());
-  return typeof value === 'object' ? JSON.stringify(value) : String(value);
 }

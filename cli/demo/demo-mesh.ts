@@ -251,7 +251,7 @@ export class DemoMesh {
 }
 
 /** Short, so that certificates are renewed while the demo runs. */
-export const CERTIFICATE_TTL_S = 30;
+const CERTIFICATE_TTL_S = 30;
 const START_TIMEOUT_MS = 30_000;
 const STOP_GRACE_MS = 8000;
 const POLL_MS = 50;

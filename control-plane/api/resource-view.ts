@@ -1,6 +1,6 @@
-import type { Kind, PrinterColumn } from '../kinds/kind.ts';
+import type { Kind } from '../kinds/kind.ts';
+import { printerValue } from '../kinds/printer-value.ts';
 import type { Resource } from '../kinds/resource.ts';
-import { humanDuration } from './human-duration.ts';
 
 /** How one request wants objects to be shown: as JSON of the version it asked for, or as rows of a `Table`. */
 export interface ResourceView {
@@ -49,7 +49,7 @@ export function tableView(
     rows: items.map((resource) => ({
       cells: [
         resource.metadata.name,
-        ...kind.printerColumns.map((column) => cell(resource, column, now())),
+        ...kind.printerColumns.map((column) => printerValue(resource, column, now()) ?? ''),
       ],
       ...rowObject(resource, apiVersion, includeObject),
     })),
@@ -73,17 +73,4 @@ function rowObject(resource: Resource, apiVersion: string, include: string | nul
   if (include === 'Object') return { object: { ...resource, apiVersion } };
   const { metadata } = resource;
   return { object: { kind: 'PartialObjectMetadata', apiVersion: 'meta.k8s.io/v1', metadata } };
-}
-
-function cell(resource: Resource, column: PrinterColumn, nowMs: number): unknown {
-  let value: unknown = resource;
-  for (const name of column.path) {
-    value =
-      typeof value === 'object' && value !== null
-        ? (value as Record<string, unknown>)[name]
-        : undefined;
-  }
-  if (value === undefined || value === null) return '';
-  if (column.type === 'date') return humanDuration(nowMs - Date.parse(String(value)));
-  return typeof value === 'object' ? JSON.stringify(value) : value;
 }
