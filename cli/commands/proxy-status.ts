@@ -1,8 +1,9 @@
 import { stringify } from 'yaml';
+import type { ProxyStatus } from '../../control-plane/xds/proxy-status.ts';
 import { connectApi } from '../api-connection.ts';
 import type { CommandHandler } from '../command-table.ts';
 import { ExitCode } from '../exit-code.ts';
-import { findProxy, listProxies, type ProxyEntry } from '../proxy-list.ts';
+import { findProxy, listProxies } from '../proxy-list.ts';
 import { printableCell, renderTable } from '../table.ts';
 
 /** `weft proxy-status [proxy]`: istioctl's columns, one a type (CL-02); NACK texts below the table. */
@@ -56,6 +57,6 @@ const STYLES = new Map<string, 'green' | 'yellow' | 'red'>([
   ['ERROR', 'red'],
 ]);
 
-function statusOf(proxy: ProxyEntry, type: string): string {
+function statusOf(proxy: ProxyStatus, type: string): string {
   return proxy.types.find((entry) => entry.type === type)?.status ?? 'NOT SENT';
 }

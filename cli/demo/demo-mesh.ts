@@ -10,8 +10,9 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import type { ProxyStatus } from '../../control-plane/xds/proxy-status.ts';
 import { ApiClient } from '../api-client.ts';
-import { listProxies, type ProxyEntry } from '../proxy-list.ts';
+import { listProxies } from '../proxy-list.ts';
 import { Child } from '../run/child-process.ts';
 import { freePorts } from '../run/free-port.ts';
 import { proxyEnvironment } from '../run/proxy-environment.ts';
@@ -119,7 +120,7 @@ export class DemoMesh {
     return this.#controlPlane?.ended ?? Promise.resolve();
   }
 
-  proxies(): Promise<readonly ProxyEntry[]> {
+  proxies(): Promise<readonly ProxyStatus[]> {
     return listProxies(this.api);
   }
 
