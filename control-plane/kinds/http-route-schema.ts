@@ -1,6 +1,7 @@
 import { RE2JS } from 're2js';
 import { DURATION, DURATION_OR_OFF } from './duration.ts';
 import { atLeastOne, exactlyOne } from './field-rules.ts';
+import { GRPC_STATUSES } from './grpc-status.ts';
 import { HEADER_VALUE, isAuthorityHeader, PLAIN_HEADER, REQUEST_HEADER } from './header-format.ts';
 import { httpMatch } from './http-match-schema.ts';
 import { AUTHORITY, DNS_LABEL, SERVICE_HOST } from './name-format.ts';
@@ -186,25 +187,6 @@ const percentage = object<{ readonly value: number }>({
   value: withDefault(decimal(0, 100), 0, '0 to 100.'),
 });
 
-const GRPC_STATUSES = [
-  'CANCELLED',
-  'UNKNOWN',
-  'INVALID_ARGUMENT',
-  'DEADLINE_EXCEEDED',
-  'NOT_FOUND',
-  'ALREADY_EXISTS',
-  'PERMISSION_DENIED',
-  'RESOURCE_EXHAUSTED',
-  'FAILED_PRECONDITION',
-  'ABORTED',
-  'OUT_OF_RANGE',
-  'UNIMPLEMENTED',
-  'INTERNAL',
-  'UNAVAILABLE',
-  'DATA_LOSS',
-  'UNAUTHENTICATED',
-];
-
 const fault = object<HTTPFaultInjection>(
   {
     delay: optional(
@@ -241,7 +223,7 @@ const fault = object<HTTPFaultInjection>(
       object<NonNullable<HTTPFaultInjection['abort']>>(
         {
           httpStatus: optional(integer(200, 599), 'Status of the answer.'),
-          grpcStatus: optional(choice(GRPC_STATUSES), 'gRPC status of the answer.'),
+          grpcStatus: optional(choice(GRPC_STATUSES.slice(1)), 'gRPC status of the answer.'),
           percentage: withDefault(
             percentage,
             { value: 0 },

@@ -8,6 +8,7 @@ import {
 import type { Any } from '../../proto/gen/google/protobuf/any.ts';
 import { TYPE_FAULT } from '../../proto/type-urls.ts';
 import { parseDurationMs } from '../kinds/duration.ts';
+import { GRPC_STATUSES } from '../kinds/grpc-status.ts';
 import type { HTTPFaultInjection } from '../kinds/virtual-service.ts';
 
 /** Name under which the filter stands in the listener and its settings in a route. */
@@ -46,24 +47,3 @@ function percentage(percent: number): FractionalPercent {
     denominator: FractionalPercent_DenominatorType.MILLION,
   };
 }
-
-/** By number, google/rpc/code.proto. */
-const GRPC_STATUSES: readonly string[] = [
-  'OK',
-  'CANCELLED',
-  'UNKNOWN',
-  'INVALID_ARGUMENT',
-  'DEADLINE_EXCEEDED',
-  'NOT_FOUND',
-  'ALREADY_EXISTS',
-  'PERMISSION_DENIED',
-  'RESOURCE_EXHAUSTED',
-  'FAILED_PRECONDITION',
-  'ABORTED',
-  'OUT_OF_RANGE',
-  'UNIMPLEMENTED',
-  'INTERNAL',
-  'UNAVAILABLE',
-  'DATA_LOSS',
-  'UNAUTHENTICATED',
-];
