@@ -6,9 +6,10 @@ import { expect, test } from 'vitest';
 /** Checks the shape of the code that neither compiler nor linter sees: import direction, names, leftovers. */
 
 const root = join(import.meta.dirname, '..');
-const sources = globSync(['{proto,proxy,control-plane,cli,examples,test}/**/*.ts', '*.ts'], {
-  cwd: root,
-}).filter((file) => !file.startsWith('proto/gen/'));
+const sources = globSync(
+  ['{proto,proxy,control-plane,redirect,cli,deploy,examples,test}/**/*.ts', '*.ts'],
+  { cwd: root },
+).filter((file) => !file.startsWith('proto/gen/'));
 
 const text = (file: string) => readFileSync(join(root, file), 'utf8');
 
@@ -40,7 +41,7 @@ const production = imports.filter(({ from }) => !isTest(from));
 const PROXY_LAYERS = [
   ['main.ts'],
   ['sidecar.ts'],
-  ['xds', 'admin', 'identity', 'registration'],
+  ['xds', 'admin', 'identity', 'registration', 'dns', 'status'],
   ['listener'],
   ['connection-manager'],
   // A filter reads the route that was chosen and its matchers.
@@ -59,10 +60,12 @@ function proxyLayer(file: string): number {
 test('proxy and control-plane never import each other, and proto imports nothing of ours', () => {
   const wrong = production.filter(
     ({ from, to }) =>
-      (from.startsWith('proxy/') && /^(control-plane|cli|test|examples)\//.test(to)) ||
-      (from.startsWith('control-plane/') && /^(proxy|cli|test|examples)\//.test(to)) ||
-      (from.startsWith('proto/') && /^(proxy|control-plane|cli|test|examples)\//.test(to)) ||
-      (from.startsWith('examples/') && /^(proxy|control-plane|cli|test|proto)\//.test(to)),
+      (from.startsWith('proxy/') && /^(control-plane|redirect|cli|test|examples)\//.test(to)) ||
+      (from.startsWith('control-plane/') && /^(proxy|redirect|cli|test|examples)\//.test(to)) ||
+      (from.startsWith('redirect/') && /^(proxy|control-plane|cli|test|examples)\//.test(to)) ||
+      (from.startsWith('proto/') &&
+        /^(proxy|control-plane|redirect|cli|test|examples)\//.test(to)) ||
+      (from.startsWith('examples/') && /^(proxy|control-plane|redirect|cli|test|proto)\//.test(to)),
   );
   expect(wrong).toEqual([]);
 });
@@ -125,7 +128,7 @@ test('node:http, node:http2 and undici stay out of the request path', () => {
 test('only main.ts files read the environment and the command line', () => {
   const wrong = sources.filter(
     (file) =>
-      /^(proxy|control-plane)\//.test(file) &&
+      /^(proxy|control-plane|redirect)\//.test(file) &&
       !isTest(file) &&
       !/(^|\/)main\.ts$/.test(file) &&
       /process\.(env|argv)\b/.test(readFileSync(join(root, file), 'utf8')),
@@ -159,7 +162,7 @@ test('no focused test is left behind', () => {
 test('every source file is imported by something or is an entry', () => {
   const reached = new Set(imports.map(({ to }) => to));
   const entry =
-    /(^|\/)main\.ts$|\.test\.ts$|\.tap\.ts$|\.bench\.ts$|^test\/run\.ts$|^proto\/generate\.ts$|^[^/]+\.ts$|^examples\//;
+    /(^|\/)main\.ts$|\.test\.ts$|\.tap\.ts$|\.bench\.ts$|^test\/run\.ts$|^proto\/generate\.ts$|^[^/]+\.ts$|^examples\/|^deploy\//;
   // A program that a test starts is named in it as a text.
   const started = (file: string) =>
     file.startsWith('test/') &&
