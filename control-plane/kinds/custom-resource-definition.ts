@@ -6,7 +6,7 @@ import { openApiSchema } from './open-api-schema.ts';
  * which people have fit. Structural; fields that it does not name are kept, so that the validating webhook can refuse
  * them with the words of `weft apply` where the API server would have dropped them in silence.
  */
-export function customResourceDefinition(kind: Kind): object {
+export function customResourceDefinition(kind: Kind) {
   const { group, plural, singular, shortNames, versions } = kind;
   return {
     apiVersion: 'apiextensions.k8s.io/v1',
