@@ -59,6 +59,18 @@ const filename: OptionEntry = {
 };
 const recursive: OptionEntry = { flags: '-R, --recursive', summary: 'directories with all below' };
 const api = [server, tokenFile] as const;
+const installOptions: readonly OptionEntry[] = [
+  {
+    flags: '-n, --namespace <name>',
+    summary: 'namespace of the control plane (default: weft-system)',
+  },
+  { flags: '--values <file>', summary: 'values, as for the chart; may be repeated', many: true },
+  {
+    flags: '--set <path=value>',
+    summary: 'one value: controlPlane.replicas=3; may be repeated',
+    many: true,
+  },
+];
 
 export const COMMANDS: readonly CommandEntry[] = [
   {
@@ -274,6 +286,29 @@ export const COMMANDS: readonly CommandEntry[] = [
     options: [],
     passThrough: true,
     load: () => import('./commands/control-plane.ts'),
+  },
+  {
+    name: 'install',
+    aliases: [],
+    args: '',
+    summary: 'print what an installation in a cluster consists of, for kubectl apply -f -',
+    options: [
+      ...installOptions,
+      { flags: '--skip-crds', summary: 'leave out the policy kinds' },
+      { flags: '--crds', summary: 'print the policy kinds alone' },
+    ],
+    load: () => import('./commands/install.ts'),
+  },
+  {
+    name: 'uninstall',
+    aliases: [],
+    args: '',
+    summary: 'print what an installation consists of, for kubectl delete -f -',
+    options: [
+      ...installOptions,
+      { flags: '--crds', summary: 'the policy kinds too, and so every policy' },
+    ],
+    load: () => import('./commands/uninstall.ts'),
   },
   {
     name: 'demo',
