@@ -13,6 +13,8 @@ export type Applied =
       /** `unchanged`: nothing was written. `repaired`: something else of ours was there. */
       readonly change: 'unchanged' | 'written' | 'repaired' | 'removed';
       readonly notes: readonly string[];
+      /** As read back. */
+      readonly tables: readonly SavedTable[];
     }
   | { readonly ok: false; readonly message: string };
 
@@ -32,7 +34,7 @@ export async function applyRules(
     const { state, differences } = compareRules(wanted, tables);
     const right = wanted.length === 0 ? isClean(tables) : state === 'equal';
     if (right && !(force && change === 'unchanged')) {
-      return { ok: true, change, notes: [...notes, ...foreignNotes(tables)] };
+      return { ok: true, change, notes: [...notes, ...foreignNotes(tables)], tables };
     }
     if (change === 'unchanged' && wanted.length > 0 && state === 'different') {
       notes.push(...differences.slice(0, 20).map((line) => `repairing ${line}`));

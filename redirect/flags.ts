@@ -154,7 +154,7 @@ export function parseFlags(args: readonly string[]): ParsedFlags {
   } else if (mode !== 'REDIRECT' && mode !== 'NONE') {
     problems.push(`--mode: "${mode}" is not one of REDIRECT, NONE`);
   }
-  const uids = text('proxy-uid', '1337');
+  const proxyUids = readIds(text('proxy-uid', '1337'), say('proxy-uid'));
   const inboundList = text('inbound-ports', '*').trim();
   const outboundList = text('outbound-cidrs', '*').trim();
   const excludedList = text('exclude-outbound-cidrs', '').trim();
@@ -186,8 +186,10 @@ export function parseFlags(args: readonly string[]): ParsedFlags {
     outboundPort,
     inboundPort,
     tunnelPort: port('tunnel-port', 15008),
-    proxyUids: readIds(uids, say('proxy-uid')),
-    proxyGids: readGids(text('proxy-gid', uids), say('proxy-gid')),
+    proxyUids,
+    proxyGids: strings.has('proxy-gid')
+      ? readGids(text('proxy-gid', ''), say('proxy-gid'))
+      : proxyUids,
     inboundPorts: inboundList === '*' ? '*' : ports('inbound-ports'),
     inboundPortsExcluded: [...new Set([...SIDECAR_PORTS, ...excludedInbound])],
     outboundPorts: ports('outbound-ports'),

@@ -4,7 +4,7 @@ import type { CommandLine } from './flags.ts';
 import { findIptables, type Iptables } from './iptables.ts';
 import { addPassthroughSource, hasIpv6, removePassthroughSource } from './ipv6-source.ts';
 import { parseNameservers } from './nameservers.ts';
-import { restoreText } from './restore-text.ts';
+import { ownRules, restoreText } from './restore-text.ts';
 import { ruleSet } from './rule-set.ts';
 import { FAMILIES, type Family, type RedirectSettings } from './settings.ts';
 import { takeTurn } from './turn.ts';
@@ -37,7 +37,7 @@ export async function redirect(
     return true;
   }
   if (commandLine.action === 'verify-only') {
-    return verifyRedirection(settings, commandLine, [], context);
+    return verifyRedirection(settings, commandLine, null, context);
   }
   const turn = await takeTurn(TURN_WAIT_MS);
   let families: readonly Iptables[] | null;
@@ -92,7 +92,7 @@ async function writeRules(
       const problem = await removePassthroughSource(context.path);
       if (problem !== '') context.log(problem);
     }
-    if (!cleanup) context.log(restoreText(ruleSet(settings, family), []).trimEnd());
+    if (!cleanup) context.log(`${name}: now loaded\n${ownRules(done.tables).trimEnd()}`);
     written.push(found);
   }
   return written;

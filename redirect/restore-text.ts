@@ -50,3 +50,19 @@ function tableText(
   }
   return `${[...lines, 'COMMIT'].join('\n')}\n`;
 }
+
+/** What of ours is loaded, in the words of `iptables-save`, for people. */
+export function ownRules(saved: readonly SavedTable[]): string {
+  return tableNames([], saved)
+    .map((name) => {
+      const own = ownPart(saved.find((table) => table.name === name));
+      return [
+        `*${name}`,
+        ...own.chains.map((chain) => `:${chain} - [0:0]`),
+        ...[...own.jumps, ...own.rules].map(({ chain, text }) => `-A ${chain} ${text}`),
+        'COMMIT',
+        '',
+      ].join('\n');
+    })
+    .join('');
+}
