@@ -11,7 +11,7 @@ import { takeTurn } from './turn.ts';
 import { verifyRedirection } from './verify.ts';
 
 /** Longer than one run takes, shorter than a kubelet's patience. */
-const TURN_WAIT_MS = 15_000;
+const TURN_WAIT_MS = 10_000;
 
 /** Where `weft redirect` speaks, and what it takes from its process. */
 export interface RedirectContext {
