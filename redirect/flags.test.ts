@@ -131,6 +131,7 @@ test.each([
   ['--ipv6 yes', '--ipv6: "yes" is not one of auto, require, off'],
   ['--ipv6 auto --no-ipv6', '--no-ipv6 and --ipv6: give one'],
   ['--dns-port 53', '--dns-port means nothing without --dns'],
+  ['--dns --dns-port 15006', '--dns-port: 15006 is the port of'],
   ['--dns=maybe', '--dns: "maybe" is not true or false'],
   ['--cleanup --dry-run', '--dry-run and --cleanup: give one'],
   ['--cleanup --verify', '--verify needs the rules'],

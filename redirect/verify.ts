@@ -67,7 +67,7 @@ export async function verifyRedirection(
   }
   if (failed > 0) return false;
   if (proven > 0) return true;
-  fail('verify: nothing could be proven: no connection of this machine would be redirected');
+  fail('verify: nothing could be proven: no test could be made here');
   return false;
 }
 

@@ -13,6 +13,8 @@ import {
 /** `weft redirect` against real kernels: rules, connections and faults in network namespaces of its own. */
 
 t.setTimeout(200_000);
+// The kernel takes its time over each change of rules, and every test has namespaces of its own.
+t.jobs = 4;
 
 const skip = namespacesMissing();
 const APP = 1000;
@@ -29,7 +31,7 @@ function inNamespaces(
   name: string,
   body: (t: Test, net: RedirectNamespaces) => Promise<void>,
 ): void {
-  t.test(name, { skip }, async (t) => {
+  t.test(name, { skip, buffered: true }, async (t) => {
     const net = new RedirectNamespaces();
     t.teardown(() => net.close());
     await body(t, net);
@@ -555,3 +557,40 @@ inNamespaces(
     t.equal(await net.saved('v4', 'legacy'), before);
   },
 );
+
+inNamespaces(
+  '[KI-02] a table that iptables cannot show is refused before anything is written',
+  async (t, net) => {
+    const nft = inPath('nft')
+      ? await net.run(net.app, 'nft', ['-f', '-'], FOREIGN_NFT)
+      : { code: 1 };
+    if (nft.code !== 0) {
+      t.pass('no nft here');
+      return;
+    }
+    const before = await net.run(net.app, 'nft', ['list', 'ruleset']);
+    const { code, stderr } = await net.redirect('--no-ipv6');
+    t.equal(code, 1);
+    t.match(stderr, /table nat holds rules made with nft that .*iptables-nft-save cannot show/);
+    t.equal((await net.run(net.app, 'nft', ['list', 'ruleset'])).stdout, before.stdout);
+  },
+);
+
+const FOREIGN_NFT = `table ip nat {
+  chain PREROUTING {
+    type nat hook prerouting priority -100; policy accept;
+    tcp dport 9999 dnat to numgen random mod 2 map { 0 : 10.0.0.1, 1 : 10.0.0.2 }
+  }
+}
+`;
+
+inNamespaces('[KI-02] killed at any moment, the next run makes it right', async (t, net) => {
+  const main = `${ROOT}/redirect/main.ts`;
+  for (let at = 0; at < 6; at++) {
+    const words = at % 2 === 0 ? ['--capture-all-dns', '--drop-invalid'] : ['-o', '22'];
+    const seconds = (0.15 + at * 0.06).toFixed(2);
+    await net.run(net.app, 'timeout', ['-s', 'KILL', seconds, process.execPath, main, ...words]);
+  }
+  t.equal((await net.redirect('--quiet', '--verify', ...WITH_DNS)).code, 0);
+  t.match((await net.redirect(...WITH_DNS)).stderr, /IPv4: nothing to do/);
+});
