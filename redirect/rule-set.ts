@@ -49,17 +49,15 @@ export interface Jump {
   readonly place: 'first' | 'last';
 }
 
-/** Every chain name that is ours; those of TPROXY, which we do not write, are Istio's and cleaned up with the rest. */
-export const OWN_CHAINS: readonly string[] = [
-  'ISTIO_INBOUND',
-  'ISTIO_REDIRECT',
-  'ISTIO_IN_REDIRECT',
-  'ISTIO_OUTPUT',
-  'ISTIO_OUTPUT_DNS',
-  'ISTIO_DROP',
-  'ISTIO_DIVERT',
-  'ISTIO_TPROXY',
-];
+/** Every chain that we may make, by table: what else is there, under whatever name, is not ours. */
+export const OWN_CHAINS: ReadonlyMap<string, readonly string[]> = new Map<TableName, string[]>([
+  [
+    'nat',
+    ['ISTIO_INBOUND', 'ISTIO_REDIRECT', 'ISTIO_IN_REDIRECT', 'ISTIO_OUTPUT', 'ISTIO_OUTPUT_DNS'],
+  ],
+  ['raw', ['ISTIO_OUTPUT_DNS', 'ISTIO_INBOUND']],
+  ['mangle', ['ISTIO_DROP']],
+]);
 
 interface DnsRules {
   readonly port: number;

@@ -194,7 +194,7 @@ async function arrives(
       const state = connection.state();
       const why =
         typeof state === 'object'
-          ? state.failed
+          ? `${state.failed}${state.failed === 'ENETUNREACH' ? ': is lo up?' : ''}`
           : state === 'open'
             ? 'somebody else took it'
             : `no answer within ${timeoutMs} ms`;

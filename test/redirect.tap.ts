@@ -86,7 +86,7 @@ inNamespaces(
       ['-t', 'nat', '-I', 'ISTIO_OUTPUT', '-j', 'RETURN'],
       ['-t', 'nat', '-D', 'ISTIO_INBOUND', '1'],
       ['-t', 'raw', '-F', 'ISTIO_INBOUND'],
-      ['-t', 'nat', '-N', 'ISTIO_TPROXY'],
+      ['-t', 'mangle', '-N', 'ISTIO_DROP'],
       ['-t', 'nat', '-R', 'ISTIO_REDIRECT', '1', '-p', 'tcp', '-j', 'REDIRECT', '--to-ports', '9'],
       ['-t', 'nat', '-F'],
     ];
