@@ -78,7 +78,8 @@ inNamespaces(
   '[KI-02] half-written, doubled and foreign-made rules of ours are repaired, and said',
   async (t, net) => {
     await net.redirect('--quiet', ...WITH_DNS);
-    const right = await net.saved('v4');
+    const loaded = async () => ownLines(await net.saved('v4')).join('\n');
+    const right = await loaded();
     const damages: readonly (readonly string[])[] = [
       ['-t', 'nat', '-D', 'OUTPUT', '-j', 'ISTIO_OUTPUT'],
       ['-t', 'nat', '-A', 'OUTPUT', '-p', 'tcp', '-j', 'ISTIO_OUTPUT'],
@@ -92,11 +93,11 @@ inNamespaces(
     ];
     for (const damage of damages) {
       await net.iptables('v4', ...damage);
-      t.not(await net.saved('v4'), right, damage.join(' '));
+      t.not(await loaded(), right, damage.join(' '));
       const { code, stderr } = await net.redirect(...WITH_DNS);
       t.equal(code, 0, damage.join(' '));
       t.match(stderr, /IPv4: repairing /);
-      t.equal(await net.saved('v4'), right, damage.join(' '));
+      t.equal(await loaded(), right, damage.join(' '));
     }
   },
 );
