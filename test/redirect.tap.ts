@@ -309,9 +309,9 @@ inNamespaces('[KI-02] --verify proves both families, and says why it cannot', as
     t.match(good.stderr, new RegExp(`verify: IPv6 ${proof}: .* arrives at port`));
   }
 
-  const only = ['--verify', '--skip-rule-apply', '--probe-timeout', '300ms'];
+  const only = ['--verify', '--skip-rule-apply', '--probe-timeout', '1s'];
   await net.iptables('v4', '-t', 'nat', '-D', 'OUTPUT', '-j', 'ISTIO_OUTPUT');
-  const removed = await net.redirect(...only);
+  const removed = await net.redirect(...only, ...WITH_DNS);
   t.equal(removed.code, 1);
   t.match(
     removed.stderr,
@@ -322,10 +322,17 @@ inNamespaces('[KI-02] --verify proves both families, and says why it cannot', as
     /IPv4 inbound: a connection to 127\.0\.0\.6:15002 did not arrive at port 15006/,
   );
   t.match(removed.stderr, /IPv6 outbound: .* arrives/);
+  t.match(removed.stderr, /IPv4 rules: nat: OUTPUT has no jump and should have "-j ISTIO_OUTPUT"/);
+
+  await net.redirect('--quiet');
+  await net.iptables('v6', '-t', 'nat', '-D', 'PREROUTING', '-p', 'tcp', '-j', 'ISTIO_INBOUND');
+  const outside = await net.redirect(...only);
+  t.equal(outside.code, 1, 'no connection from here would show it');
+  t.match(outside.stderr, /IPv6 rules: nat: PREROUTING has no jump/);
 
   await net.redirect('--quiet');
   await net.iptables('v4', '-t', 'nat', '-I', 'OUTPUT', '-p', 'tcp', '-j', 'ACCEPT');
-  const ahead = await net.redirect('--verify', '--probe-timeout', '300ms');
+  const ahead = await net.redirect('--verify', '--probe-timeout', '1s');
   t.equal(ahead.code, 1);
   t.match(
     ahead.stderr,
@@ -376,6 +383,7 @@ inNamespaces(
     const user = ['--reuid=1337', '--regid=1337', '--clear-groups', process.execPath, main];
     const asSidecar = await net.run(net.app, 'setpriv', [...user, '--verify', '--skip-rule-apply']);
     t.equal(asSidecar.code, 0, asSidecar.stderr);
+    t.match(asSidecar.stderr, /IPv4 rules: they cannot be read: .*ermission.* \(not tried\)/);
     t.match(asSidecar.stderr, /outbound: this process has the UID of the sidecar/);
     t.match(asSidecar.stderr, /IPv4 inbound: .* arrives at port 15006/);
   },
