@@ -118,6 +118,7 @@ export class Sidecar {
   #probe: AppProbe | null = null;
   /** Why the proxy is not ready yet; '' once it is. */
   #waitingFor = 'the static configuration is being applied';
+  #rootFilePem = '';
   #draining = false;
   #healthCheckPassing = true;
 
@@ -217,9 +218,9 @@ export class Sidecar {
   /**
    * Not ready, `connection: close` on everything, still accepting (OP-05). Shortly before `drainMs` the ports close, so
    * that the last requests taken can end before `close` cuts what is left. Resolves early when no connection has been
-   * open for a second.
+   * open for a second, but not before `minimumMs`.
    */
-  async drain(drainMs: number): Promise<void> {
+  async drain(drainMs: number, minimumMs = 0): Promise<void> {
     this.#draining = true;
     this.#probe?.close();
     // The control plane takes the workload out of everybody's endpoints while it still answers.
@@ -229,6 +230,7 @@ export class Sidecar {
     this.listeners.drain();
     const endMs = performance.now() + drainMs;
     const lastRequestsMs = Math.min(LAST_REQUESTS_MS, drainMs / 2);
+    await waitMs(Math.min(minimumMs, drainMs - lastRequestsMs));
     if (await this.#noConnections(endMs - lastRequestsMs, DRAINED_AFTER_MS)) return;
     await this.#quietTurn();
     this.listeners.stopAccepting();
@@ -375,9 +377,8 @@ export class Sidecar {
 
   /** The roots of the bootstrap, and those that the mesh has said since: a root may be rotated (SC-06). */
   #rootCertsPem({ rootCertsPem, validationSecret }: ControlPlaneAddress): string {
-    const { rootCertFile } = this.bootstrap.settings;
     return [
-      rootCertFile === '' ? '' : readFileSync(rootCertFile, 'utf8'),
+      this.#readRootCertFile(),
       rootCertsPem,
       validationSecret === ''
         ? ''
@@ -386,6 +387,18 @@ export class Sidecar {
     ]
       .filter((pem) => pem !== '')
       .join('\n');
+  }
+
+  /** A mounted file is replaced while it is read: what was read last holds until the new one can be (SC-06). */
+  #readRootCertFile(): string {
+    const { rootCertFile } = this.bootstrap.settings;
+    if (rootCertFile === '') return '';
+    try {
+      this.#rootFilePem = readFileSync(rootCertFile, 'utf8');
+    } catch (error) {
+      if (this.#rootFilePem === '') throw error;
+    }
+    return this.#rootFilePem;
   }
 
   async #startProbe(session: ControlPlaneSession): Promise<void> {
@@ -511,6 +524,11 @@ export class Sidecar {
       if (bound !== null) yield { name, address: bound.address, port: bound.port };
     }
   }
+}
+
+/** Keeps the process alive meanwhile. */
+function waitMs(ms: number): Promise<void> {
+  return ms <= 0 ? Promise.resolve() : new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 /** Waits for `promise`, at most `ms`. */
