@@ -6,12 +6,14 @@ import { parseArgs } from 'node:util';
 import type { FieldPath } from '../proto/json.ts';
 import type { Logger, Loggers, LogLevel } from './observe/logger.ts';
 import type { Sidecar } from './sidecar.ts';
+import type { AppEndpoints } from './status/status-environment.ts';
 import type { BootstrapOverrides } from './xds/bootstrap/bootstrap.ts';
 import type { DrainTimes } from './xds/bootstrap/drain-environment.ts';
 
 /** Command line and environment → Bootstrap → Sidecar. Envoy's flags, as far as they mean something here. */
 
 const USAGE = `Usage: weft proxy [-c FILE] [options]
+       weft proxy wait|drain|healthcheck [--timeout 60s] [--address HOST:PORT]
 
 Without -c and --config-yaml the sidecar is configured by its environment: WEFT_CONTROL_PLANE=host:port and
 what docs/sidecar-container.md lists.
@@ -134,9 +136,21 @@ function keepCompiledSources(): void {
   enableCompileCache(join(import.meta.dirname, '../node_modules/.cache/weft'));
 }
 
+/** `weft proxy wait`, `drain`, `healthcheck`: a hook of a container waits for them, so they load nothing else. */
+async function statusCommand(args: readonly string[]): Promise<number> {
+  const { runStatusCommand } = await import('./status/status-command.ts');
+  const { code, message } = await runStatusCommand(args, process.env);
+  if (message !== '') {
+    const text = code === 0 ? `${message}\n` : `weft proxy ${args[0]}: ${message}\n`;
+    (code === 0 ? process.stdout : process.stderr).write(text);
+  }
+  return code;
+}
+
 /** Runs until stopped; resolves with the exit code. */
 export async function main(args: readonly string[]): Promise<number> {
   keepCompiledSources();
+  if (['wait', 'drain', 'healthcheck'].includes(args[0] ?? '')) return statusCommand(args);
   let commandLine: CommandLine | 'help';
   try {
     commandLine = await readCommandLine(args);
@@ -153,11 +167,14 @@ export async function main(args: readonly string[]): Promise<number> {
   const environment = (name: string): string | undefined => process.env[name];
   const text = commandLine.text ?? (await readEnvironment());
   const drain = await readDrainTimes(commandLine.drainTimeMs);
+  const { appEndpointsFromEnvironment } = await import('./status/status-environment.ts');
+  const app = appEndpointsFromEnvironment(process.env);
   const problems = [
     ...(typeof text === 'string' ? [] : text),
     ...('problems' in drain ? drain.problems : []),
+    ...(app.ok ? [] : app.problems),
   ];
-  if (typeof text !== 'string' || 'problems' in drain) {
+  if (typeof text !== 'string' || 'problems' in drain || !app.ok) {
     const lines = [...new Set(problems)].map((problem) => `  ${problem}\n`);
     process.stderr.write(
       `weft proxy: the sidecar cannot be configured by its environment:\n${lines.join('')}`,
@@ -175,7 +192,8 @@ export async function main(args: readonly string[]): Promise<number> {
   }
   const { Loggers } = await import('./observe/logger.ts');
   const loggers = new Loggers({ level: logLevel });
-  return serve({ text, fileName, overrides, drain, environment, loggers });
+  const appEndpoints = app.endpoints;
+  return serve({ text, fileName, overrides, drain, appEndpoints, environment, loggers });
 }
 
 /** The bootstrap's text, or every problem. */
@@ -241,6 +259,7 @@ interface ServeOptions {
   readonly fileName: string;
   readonly overrides: BootstrapOverrides;
   readonly drain: DrainTimes;
+  readonly appEndpoints: AppEndpoints;
   readonly environment: (name: string) => string | undefined;
   readonly loggers: Loggers;
 }
@@ -255,12 +274,14 @@ async function serve(options: ServeOptions): Promise<number> {
   });
   const { StartError, startSidecar } = await import('./sidecar.ts');
   let sidecar: Sidecar;
+  let onStop = (_reason: string): void => stop(0);
   try {
     sidecar = await startSidecar({
       ...options,
       wallClockMs: () => Date.now(),
       random: () => Math.random(),
       onQuit: () => stop(0),
+      onStop: () => onStop('POST /quitquitquit'),
     });
   } catch (error) {
     // A start that fails says why in plain lines: a field at its place, a port in use, …
@@ -270,16 +291,9 @@ async function serve(options: ServeOptions): Promise<number> {
     return 1;
   }
   flushCompileCache(); // a later kill -9 would lose it
-  let signals = 0;
-  const onSignal = (signal: NodeJS.Signals): void => {
-    signals++;
-    if (signals > 1) {
-      log.warn({ signal }, 'stopping at once');
-      stop(EXIT_SIGTERM_TWICE);
-      return;
-    }
+  onStop = (reason) => {
     const { drainMs, minimumMs } = options.drain;
-    log.info({ signal, drainMs }, 'draining');
+    log.info({ reason, drainMs }, 'draining');
     sidecar.drain(drainMs, minimumMs).then(
       () => stop(0),
       (error: unknown) => {
@@ -287,6 +301,16 @@ async function serve(options: ServeOptions): Promise<number> {
         stop(1);
       },
     );
+  };
+  let signals = 0;
+  const onSignal = (signal: NodeJS.Signals): void => {
+    signals++;
+    if (signals === 1) {
+      onStop(signal);
+      return;
+    }
+    log.warn({ signal }, 'stopping at once');
+    stop(EXIT_SIGTERM_TWICE);
   };
   process.on('SIGTERM', onSignal);
   process.on('SIGINT', onSignal);
