@@ -28,7 +28,13 @@ export interface InjectionContext {
 }
 
 export type InjectionResult =
-  | { readonly kind: 'injected'; readonly pod: Pod; readonly warnings: readonly string[] }
+  | {
+      readonly kind: 'injected';
+      readonly pod: Pod;
+      /** What asked for it. */
+      readonly reason: string;
+      readonly warnings: readonly string[];
+    }
   /** The pod stays as it is; `reason` says why in a few words. */
   | { readonly kind: 'skipped'; readonly reason: string; readonly warnings: readonly string[] }
   /** The pod must not run as it is: it would behave otherwise than its author believes. */
@@ -72,7 +78,7 @@ export function injectPod(
   if (wrong.length > 0) return { kind: 'refused', problems: wrong };
 
   const assembly = new Assembly(pod, values, context, settings);
-  return assembly.run(own, [...decision.warnings, ...warnings]);
+  return assembly.run(own, reason, [...decision.warnings, ...warnings]);
 }
 
 /** A copy of the pod without what an earlier injection put in. */
@@ -119,7 +125,7 @@ class Assembly {
     this.#options = podOptions(values, settings);
   }
 
-  run(own: OwnContainer | undefined, warnings: readonly string[]): InjectionResult {
+  run(own: OwnContainer | undefined, reason: string, warnings: readonly string[]): InjectionResult {
     const { spec } = this.#pod;
     const options = this.#options;
     const workload = this.#context.workload ?? workloadOf(this.#pod);
@@ -178,6 +184,7 @@ class Assembly {
     return {
       kind: 'injected',
       pod: this.#pod,
+      reason,
       warnings: [
         ...warnings,
         ...(merge?.warnings ?? []),

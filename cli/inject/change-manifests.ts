@@ -1,0 +1,69 @@
+import { writeFileSync } from 'node:fs';
+import { SOURCE_CHARS_MAX } from '../../control-plane/kinds/source-text.ts';
+import type { CommandContext } from '../command-table.ts';
+import { CommandError, ExitCode } from '../exit-code.ts';
+import { type ManifestFile, readManifestFiles } from '../manifest-files.ts';
+import { showProblems } from '../manifests.ts';
+import type { ManifestResult, ObjectReport } from './manifest-injection.ts';
+
+/**
+ * Reads the files of `-f`, changes each, reports on standard error what became of every object, and writes them as one
+ * stream, or nothing where there is a problem: half of it in `kubectl apply` would be worse.
+ */
+export async function changeManifests(
+  context: CommandContext,
+  change: (file: ManifestFile) => ManifestResult,
+): Promise<number> {
+  const { options, terminal } = context;
+  const names = (options['filename'] as readonly string[] | undefined) ?? [];
+  const files = await readManifestFiles(names, options['recursive'] === true);
+  const texts: string[] = [];
+  let problems = 0;
+  for (const file of files) {
+    if (file.text.length > SOURCE_CHARS_MAX) {
+      const message = `${file.file} has ${file.text.length} characters; at most ${SOURCE_CHARS_MAX} are allowed`;
+      throw new CommandError(message, 'split it', ExitCode.Data);
+    }
+    const result = change(file);
+    for (const report of result.reports) showReport(context, report);
+    showProblems(context, result.problems);
+    problems += result.problems.length;
+    texts.push(result.text);
+  }
+  if (problems > 0) {
+    terminal.talk(`${problems} problem${problems === 1 ? '' : 's'} found; nothing was written\n`);
+    return ExitCode.Data;
+  }
+  const text = joinStreams(texts);
+  const output = options['output'];
+  if (typeof output === 'string' && output !== '-') write(output, text);
+  else terminal.out(text);
+  return ExitCode.Ok;
+}
+
+/** One file stays as it is; between two stands `---`. */
+function joinStreams(texts: readonly string[]): string {
+  return texts.reduce((joined, text) => {
+    if (joined === '') return text;
+    const separator = /^\ufeff?(---|%)/.test(text) ? '' : '---\n';
+    const end = /^\ufeff?%/.test(text) ? '...\n' : '';
+    return `${joined}${joined.endsWith('\n') ? '' : '\n'}${end}${separator}${text}`;
+  }, '');
+}
+
+function showReport({ terminal, options }: CommandContext, report: ObjectReport): void {
+  const { kind, name, outcome, reason, warnings, details } = report;
+  const why = reason === '' ? '' : `: ${reason}`;
+  terminal.talk(`${kind.toLowerCase()} "${name}" ${outcome}${why}\n`);
+  for (const warning of warnings) terminal.talk(`  ‼ ${warning}\n`);
+  if (options['verbose'] !== true) return;
+  for (const detail of details) terminal.talk(`  √ ${detail}\n`);
+}
+
+function write(file: string, text: string): void {
+  try {
+    writeFileSync(file, text);
+  } catch (error) {
+    throw new CommandError(`${file} cannot be written: ${(error as Error).message}`);
+  }
+}
