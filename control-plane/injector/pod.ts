@@ -72,7 +72,8 @@ export function readPod(value: unknown): { pod: Pod } | { problems: PodProblem[]
   shape.metadata(value['metadata']);
   if (shape.map(value['spec'], ['spec'])) shape.spec(value['spec']);
   if (shape.problems.length > 0) return { problems: shape.problems };
-  const pod = structuredClone(value) as Pod;
+  // By way of JSON: a structured clone would keep two places that share an object sharing it.
+  const pod = JSON.parse(JSON.stringify(value)) as Pod;
   for (const part of [pod, pod.metadata ?? {}, pod.spec]) {
     for (const name of NULLABLE) if (part[name] === null) delete part[name];
   }
