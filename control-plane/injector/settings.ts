@@ -107,3 +107,6 @@ const injectionSettings = z.strictObject({
   /** Annotations, by Istio's name, that pods may not use here (threat A8.8), such as sidecar.istio.io/proxyImage. */
   lockedAnnotations: z.array(z.string()).default([]),
 });
+
+/** Names of all settings, for the documentation's sake. */
+export const SETTING_NAMES: readonly string[] = Object.keys(injectionSettings.shape);
