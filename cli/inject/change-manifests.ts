@@ -1,4 +1,5 @@
 import { writeFileSync } from 'node:fs';
+import { printable } from '../../control-plane/kinds/problem.ts';
 import { SOURCE_CHARS_MAX } from '../../control-plane/kinds/source-text.ts';
 import type { CommandContext } from '../command-table.ts';
 import { CommandError, ExitCode } from '../exit-code.ts';
@@ -41,6 +42,8 @@ export async function changeManifests(
   return ExitCode.Ok;
 }
 
+const LINE_CHARS_MAX = 2000;
+
 /** One file stays as it is; between two stands `---`. */
 function joinStreams(texts: readonly string[]): string {
   return texts.reduce((joined, text) => {
@@ -53,11 +56,13 @@ function joinStreams(texts: readonly string[]): string {
 
 function showReport({ terminal, options }: CommandContext, report: ObjectReport): void {
   const { kind, name, outcome, reason, warnings, details } = report;
+  // What stands in a file cannot move the cursor of the terminal.
+  const talk = (line: string) => terminal.talk(`${printable(line, LINE_CHARS_MAX)}\n`);
   const why = reason === '' ? '' : `: ${reason}`;
-  terminal.talk(`${kind.toLowerCase()} "${name}" ${outcome}${why}\n`);
-  for (const warning of warnings) terminal.talk(`  ‼ ${warning}\n`);
+  talk(`${kind.toLowerCase()} "${name}" ${outcome}${why}`);
+  for (const warning of warnings) talk(`  ‼ ${warning}`);
   if (options['verbose'] !== true) return;
-  for (const detail of details) terminal.talk(`  √ ${detail}\n`);
+  for (const detail of details) talk(`  √ ${detail}`);
 }
 
 function write(file: string, text: string): void {

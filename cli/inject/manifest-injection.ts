@@ -4,7 +4,7 @@ import { readStatus, STATUS_ANNOTATION } from '../../control-plane/injector/inje
 import { isMap, type Pod, type PodProblem } from '../../control-plane/injector/pod.ts';
 import type { InjectionSettings } from '../../control-plane/injector/settings.ts';
 import { uninjectPod } from '../../control-plane/injector/uninject.ts';
-import { formatPath, type Problem } from '../../control-plane/kinds/problem.ts';
+import { formatPath, type Problem, printable } from '../../control-plane/kinds/problem.ts';
 import type { FieldPath, Fields } from '../../control-plane/kinds/schema.ts';
 import type { SourceDocument } from '../../control-plane/kinds/source-document.ts';
 import {
@@ -262,7 +262,7 @@ class Manifest {
 
   #podProblem({ read }: Slice, { pod }: WorkloadPlace, { path, message }: PodProblem): void {
     const whole = [...pod, ...path];
-    this.#problem(read.locate(whole, 'value'), whole, message);
+    this.#problem(read.locate(whole, 'value'), whole, printable(message, 1000));
   }
 
   #problem(

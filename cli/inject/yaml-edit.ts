@@ -307,16 +307,22 @@ function startOf(node: unknown): number {
   return isNode(node) ? (node.range?.[0] ?? 0) : 0;
 }
 
+const dashes = new WeakMap<YAMLSeq, readonly number[]>();
+
 /** Offset of the dash of an item, or of the item itself inside of `[]`. */
 function dashOf(node: YAMLSeq, index: number): number {
-  const token = node.srcToken;
-  if (token?.type === 'block-seq') {
-    // Comments before an item make tokens of their own.
-    const items = token.items.filter(({ start }) =>
-      start.some(({ type }) => type === 'seq-item-ind'),
-    );
-    const dash = items[index]?.start.find(({ type }) => type === 'seq-item-ind');
-    if (dash !== undefined) return dash.offset;
+  let offsets = dashes.get(node);
+  if (offsets === undefined) {
+    offsets = dashOffsets(node);
+    dashes.set(node, offsets);
   }
-  return startOf(node.items[index]);
+  return offsets[index] ?? startOf(node.items[index]);
+}
+
+function dashOffsets({ srcToken: token }: YAMLSeq): number[] {
+  if (token?.type !== 'block-seq') return [];
+  // Comments before an item make tokens of their own.
+  return token.items.flatMap(({ start }) =>
+    start.filter(({ type }) => type === 'seq-item-ind').map(({ offset }) => offset),
+  );
 }

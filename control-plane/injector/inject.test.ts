@@ -334,7 +334,7 @@ describe('probes', () => {
     );
     expect(after.spec.containers[0]!.livenessProbe).toMatchObject({ httpGet: { port: 16_000 } });
     expect(after.metadata?.annotations).toMatchObject({ 'prometheus.io/port': '16000' });
-    expect(variable(after, 'WEFT_STATUS')).toBe('0.0.0.0:16000');
+    expect(variable(after, 'WEFT_STATUS')).toBe('[::]:16000');
     expect(redirect(after)).toContain('-d 15090,15021,16000');
   });
 });
@@ -412,6 +412,19 @@ describe('metrics', () => {
   });
 });
 
+test('[KI-05] what stands in a probe is not taken for a variable of Kubernetes', () => {
+  const container = { livenessProbe: { httpGet: { path: '/$(HOST_IP)/$$/$1', port: 80 } } };
+  const text = String(variable(injected(pod({ container })).pod, 'ISTIO_KUBE_APP_PROBERS'));
+  expect(text).toContain('/$$(HOST_IP)/$$$$/$$1');
+});
+
+test('[KI-06] without a status port there is no hook that asks it', () => {
+  const annotations = { 'status.sidecar.istio.io/port': '0' };
+  const { pod: after } = injected(pod({ annotations }));
+  expect(variable(after, 'WEFT_STATUS')).toBe('none');
+  expect(proxyOf(after).lifecycle).toBeUndefined();
+});
+
 describe('redirection', () => {
   test("[KI-02] flags from the annotations, ours before Istio's", () => {
     const { pod: after } = injected(
@@ -452,7 +465,6 @@ describe('redirection', () => {
     const { pod: after } = injected(pod({ annotations }));
     expect(names(after.spec.initContainers)).toEqual(['weft-proxy']);
     expect(variable(after, 'ISTIO_META_INTERCEPTION_MODE')).toBe('NONE');
-    expect(variable(after, 'WEFT_MODE')).toBe('explicit');
   });
 });
 
@@ -476,7 +488,23 @@ describe('annotations', () => {
       '{"a": {}}',
       /must be volume mounts, each with a mountPath/,
     ],
-    ['status.sidecar.istio.io/port', '65536', /must be a whole number from 0 to 65535/],
+    [
+      'sidecar.istio.io/userVolume',
+      '{"weft-token": {}}',
+      /names the volume "weft-token" that injection adds/,
+    ],
+    [
+      'proxy.istio.io/config',
+      'proxyMetadata: {WEFT_CONTROL_PLANE: "evil:1"}',
+      /in the field proxyMetadata/,
+    ],
+    ['proxy.istio.io/config', 'a: &a [1]\nb: *a', /must be YAML without aliases/],
+    [
+      'status.sidecar.istio.io/port',
+      '15021',
+      /must be a port from 1 to 65535 that the sidecar does not have/,
+    ],
+    ['status.sidecar.istio.io/port', '65536', /must be a port from 1 to 65535/],
     ['readiness.status.sidecar.istio.io/periodSeconds', '0', /from 1 to/],
     ['proxy.istio.io/config', 'a: [', /must be YAML/],
     ['proxy.istio.io/config', 'concurrency: 2', /must be a map of .*; Weft has no concurrency/],
@@ -567,7 +595,7 @@ describe("the author's own container for the sidecar", () => {
         resources: { limits: { cpu: '1' } },
         env: [
           { name: 'MINE', value: 'x' },
-          { name: 'POD_NAME', value: 'y' },
+          { name: 'ISTIO_META_MESH_ID', value: 'y' },
         ],
         volumeMounts: [{ name: 'v', mountPath: '/v' }],
         terminationGracePeriodSeconds: 3,
@@ -583,7 +611,7 @@ describe("the author's own container for the sidecar", () => {
         resources: { requests: { cpu: '100m' }, limits: { cpu: '1', memory: '1024Mi' } },
       });
       expect(proxy.env).toContainEqual({ name: 'MINE', value: 'x' });
-      expect(proxy.env).toContainEqual({ name: 'POD_NAME', value: 'y' });
+      expect(proxy.env).toContainEqual({ name: 'ISTIO_META_MESH_ID', value: 'y' });
       expect(proxy.volumeMounts).toContainEqual({ name: 'v', mountPath: '/v' });
       expect(proxy.volumeMounts).toContainEqual({ name: 'weft-state', mountPath: '/var/lib/weft' });
       const all = [...names(after.spec.containers)!, ...names(after.spec.initContainers)!];
@@ -597,6 +625,7 @@ describe("the author's own container for the sidecar", () => {
     ['command', { command: ['sh'] }],
     ['runAsUser', { securityContext: { runAsUser: 0 } }],
     ['privileged', { securityContext: { privileged: true } }],
+    ['name', { env: [{ name: 'NODE_OPTIONS', value: '--inspect' }] }],
     ['add', { securityContext: { capabilities: { add: ['SYS_ADMIN'] } } }],
   ])('[KI-07] it may not change %s [A8.8]', (field, fields) => {
     const [problem] = refusals(own(fields));
@@ -620,6 +649,20 @@ describe('pods that a sidecar cannot live in', () => {
       'its user',
       { container: { securityContext: { runAsUser: 1337 } } },
       /^spec\/containers\/0\/securityContext\/runAsUser: .*go around the mesh/,
+    ],
+    ['its group', { container: { securityContext: { runAsGroup: 1337 } } }, /as group 1337/],
+    [
+      'its DNS port',
+      { container: { ports: [{ containerPort: 15_053, protocol: 'UDP' }] } },
+      /15053.*DNS/,
+    ],
+    [
+      'the status port that it chose',
+      {
+        annotations: { 'status.sidecar.istio.io/port': '99' },
+        container: { ports: [{ containerPort: 99 }] },
+      },
+      /listens on 99/,
     ],
     ['its user for the whole pod', { spec: { securityContext: { runAsUser: 1337 } } }, /1337/],
     [
@@ -651,6 +694,28 @@ describe('pods that a sidecar cannot live in', () => {
     const user = { securityContext: { runAsUser: 1000 } };
     const spec = { securityContext: { runAsUser: 1337 }, initContainers: [{ name: 'setup' }] };
     expect(inject(pod({ container: user, spec })).kind).toBe('injected');
+  });
+
+  test('[KI-01] UDP on a port of which the sidecar has TCP only is right', () => {
+    const container = { ports: [{ containerPort: 15_001, protocol: 'UDP' }] };
+    expect(inject(pod({ container })).kind).toBe('injected');
+  });
+
+  test('[KI-03] a Job with the older form is warned of: its sidecar does not end by itself', () => {
+    const workload = { apiVersion: 'batch/v1', kind: 'Job', name: 'j' };
+    const older = inject(pod(), legacy, { workload });
+    expect(older).toMatchObject({ warnings: [expect.stringContaining('POST /quitquitquit')] });
+    expect(inject(pod(), {}, { workload })).toMatchObject({ warnings: [] });
+  });
+
+  test('deep nesting and __proto__ are refused without a stack that overflows [A8.4]', () => {
+    const deep = JSON.parse(
+      `{"spec": {"containers": ${'['.repeat(100_000)}${']'.repeat(100_000)}}}`,
+    );
+    expect(refusals(deep)).toEqual([': is nested more than 64 deep']);
+    const proto = JSON.parse('{"spec": {"containers": [{"name": "a", "__proto__": {"x": 1}}]}}');
+    expect(refusals(proto)).toEqual([': the key "__proto__" is not allowed']);
+    expect({}).not.toHaveProperty('x');
   });
 
   test.each<[string, unknown]>([

@@ -14,7 +14,7 @@ import { mergePrometheus } from './prometheus-merge.ts';
 import type { InjectionSettings } from './settings.ts';
 import { sidecarContainer } from './sidecar-container.ts';
 import { uninjectPod } from './uninject.ts';
-import { sidecarVolumes, VOLUME_NAMES } from './volumes.ts';
+import { sidecarVolumes } from './volumes.ts';
 import { type Workload, workloadOf } from './workload.ts';
 
 /** What of the pod's surroundings decides how it is injected. */
@@ -66,8 +66,9 @@ export function injectPod(
     settings.lockedAnnotations,
   );
   const added = sidecarVolumes(values);
-  const names = [...VOLUME_NAMES, ...added.map(({ name }) => name)];
-  const wrong = [...problems, ...findConflicts(pod, names)];
+  const names = added.map(({ name }) => name);
+  const { statusPort } = podOptions(values, settings);
+  const wrong = [...problems, ...findConflicts(pod, names, statusPort)];
   const own = takeOwnContainer(pod);
   if (own !== undefined) {
     wrong.push(...overrideProblems(own.container, ['spec', own.list, own.index]));
@@ -189,7 +190,7 @@ class Assembly {
         ...warnings,
         ...(merge?.warnings ?? []),
         ...(probes?.warnings ?? []),
-        ...this.#cautions(),
+        ...this.#cautions(workload),
       ],
     };
   }
@@ -230,15 +231,27 @@ class Assembly {
     ];
   }
 
-  #cautions(): string[] {
+  #cautions({ kind }: Workload): string[] {
     const { dnsPolicy } = this.#pod.spec;
-    if (dnsPolicy === undefined || dnsPolicy === 'ClusterFirst') return [];
-    return [`dnsPolicy is ${dnsPolicy}: the sidecar may not find the control plane by its name`];
+    const cautions: string[] = [];
+    if (dnsPolicy !== undefined && dnsPolicy !== 'ClusterFirst') {
+      cautions.push(
+        `dnsPolicy is ${dnsPolicy}: the sidecar may not find the control plane by its name`,
+      );
+    }
+    if (!this.#options.native && (kind === 'Job' || kind === 'CronJob')) {
+      cautions.push(
+        'without a native sidecar the Job ends only if the app sends POST /quitquitquit to 127.0.0.1:15020',
+      );
+    }
+    return cautions;
   }
 }
 
-function addVariable(sidecar: Container, name: string, value: string): void {
-  if (value !== '') sidecar.env = [...(sidecar.env ?? []), { name, value }];
+/** Kubernetes puts other variables in the place of `$(NAME)`, and takes `$$` for `$`. */
+function addVariable(sidecar: Container, name: string, text: string): void {
+  if (text === '') return;
+  sidecar.env = [...(sidecar.env ?? []), { name, value: text.replaceAll('$', '$$$$') }];
 }
 
 function append(spec: Fields, list: 'volumes' | 'imagePullSecrets', items: readonly Named[]): void {
