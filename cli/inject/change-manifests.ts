@@ -1,6 +1,5 @@
 import { writeFileSync } from 'node:fs';
 import { printable } from '../../control-plane/kinds/problem.ts';
-import { SOURCE_CHARS_MAX } from '../../control-plane/kinds/source-text.ts';
 import type { CommandContext } from '../command-table.ts';
 import { CommandError, ExitCode } from '../exit-code.ts';
 import { type ManifestFile, readManifestFiles } from '../manifest-files.ts';
@@ -21,11 +20,9 @@ export async function changeManifests(
   const texts: string[] = [];
   let problems = 0;
   for (const file of files) {
-    if (file.text.length > SOURCE_CHARS_MAX) {
-      const message = `${file.file} has ${file.text.length} characters; at most ${SOURCE_CHARS_MAX} are allowed`;
-      throw new CommandError(message, 'split it', ExitCode.Data);
-    }
+    checkLength(file.file, file.text);
     const result = change(file);
+    checkLength(`${file.file}, injected,`, result.text);
     for (const report of result.reports) showReport(context, report);
     showProblems(context, result.problems);
     problems += result.problems.length;
@@ -43,6 +40,14 @@ export async function changeManifests(
 }
 
 const LINE_CHARS_MAX = 2000;
+/** Of one file: some thousand pods, injected; memory is a hundred times this. */
+const MANIFEST_CHARS_MAX = 16 * 1024 * 1024;
+
+function checkLength(name: string, { length }: string): void {
+  if (length <= MANIFEST_CHARS_MAX) return;
+  const message = `${name} has ${length} characters; at most ${MANIFEST_CHARS_MAX} are allowed`;
+  throw new CommandError(message, 'split it', ExitCode.Data);
+}
 
 /** One file stays as it is; between two stands `---`. */
 function joinStreams(texts: readonly string[]): string {

@@ -580,3 +580,64 @@ test('[KI-01] fuzz: manifests in many layouts come back byte for byte, and mean 
   fc.assert(property, { numRuns: runs });
   expect(injected).toBeGreaterThan(runs / 10);
 });
+
+test('[KI-01] fuzz: texts that were mangled end in a result or a problem with its place, never in a throw', () => {
+  const whole = [
+    `${head}spec:\n  template:\n    metadata:\n      annotations: {a: &x b, c: *x}\n    spec:\n      containers:\n      - name: a\n        ${probe}\n`,
+    inject(
+      `${head}spec:\n  template:\n    spec:\n      containers:\n      - name: a\n        ${probe}\n`,
+    ).text,
+    JSON.stringify({ apiVersion: 'v1', kind: 'Pod', spec: { containers: [{ name: 'a' }] } }),
+  ];
+  const pieces = [
+    '\n',
+    ' ',
+    '  ',
+    '- ',
+    ': ',
+    '{',
+    '}',
+    '[',
+    ']',
+    '"',
+    "'",
+    '#',
+    '&a ',
+    '*a',
+    '|\n',
+    '\t',
+    '---\n',
+    '? ',
+    '!x ',
+    'null',
+    '<<: ',
+    '\r',
+  ];
+  const cut = fc.tuple(fc.nat(6000), fc.nat(40), fc.constantFrom(...pieces, ''));
+  const property = fc.property(
+    fc.constantFrom(...whole),
+    fc.array(cut, { minLength: 1, maxLength: 3 }),
+    (text, cuts) => {
+      let mangled = text;
+      for (const [at, length, piece] of cuts) {
+        const from = at % (mangled.length + 1);
+        mangled = mangled.slice(0, from) + piece + mangled.slice(from + (length % 7));
+      }
+      for (const result of [inject(mangled), uninject(mangled)]) {
+        for (const { line, column, message } of result.problems) {
+          expect(line * column).toBeGreaterThan(0);
+          expect(message).not.toBe('');
+        }
+        if (result.problems.length > 0) continue;
+        const { text: again, problems } = inject(result.text);
+        if (problems.length === 0 && result.reports.some(({ outcome }) => outcome === 'injected')) {
+          expect(again).toBe(result.text);
+        }
+      }
+      const { text: after, problems } = inject(mangled);
+      const plain = !mangled.includes('sidecar.weft.dev');
+      if (plain && problems.length === 0) expect(uninject(after).text).toBe(mangled);
+    },
+  );
+  fc.assert(property, { numRuns: runs * 4 });
+});

@@ -1,4 +1,4 @@
-import type { Document, Node } from 'yaml';
+import { type Document, isAlias, isMap as isMapNode, isSeq, type Node } from 'yaml';
 import { injectPod } from '../../control-plane/injector/inject.ts';
 import { readStatus, STATUS_ANNOTATION } from '../../control-plane/injector/injection-status.ts';
 import { isMap, type Pod, type PodProblem } from '../../control-plane/injector/pod.ts';
@@ -6,7 +6,7 @@ import type { InjectionSettings } from '../../control-plane/injector/settings.ts
 import { uninjectPod } from '../../control-plane/injector/uninject.ts';
 import { formatPath, type Problem, printable } from '../../control-plane/kinds/problem.ts';
 import type { FieldPath, Fields } from '../../control-plane/kinds/schema.ts';
-import type { SourceDocument } from '../../control-plane/kinds/source-document.ts';
+import { type SourceDocument, VALUES_MAX } from '../../control-plane/kinds/source-document.ts';
 import {
   DOCUMENTS_MAX,
   parseYaml,
@@ -87,12 +87,14 @@ class Manifest {
     }
     const parts: string[] = [];
     let at = 0;
-    for (const { range } of documents) {
-      const [start, , end] = range ?? [at, at, at];
+    for (const document of documents) {
+      const [start, , end] = document.range ?? [at, at, at];
       this.#offset = start;
       parts.push(text.slice(at, start));
-      const slice = sliceOf(text.slice(start, end));
       at = end;
+      const others = document.errors.length > 0 ? undefined : objectsWithoutPods(document);
+      const slice = others === undefined ? sliceOf(text.slice(start, end)) : undefined;
+      for (const { kind, name } of others ?? []) this.#report(kind, name, 'unchanged');
       parts.push(slice === undefined ? text.slice(start, end) : changeDocument(slice));
     }
     parts.push(text.slice(at));
@@ -113,6 +115,10 @@ class Manifest {
     );
     const first = objects.find((_, index) => outcomes[index]?.outcome === 'injected')?.workload;
     let text = before;
+    if (first !== undefined && countValues(value) > VALUES_MAX) {
+      this.#problem(rootOf(slice), [], `injected, holds more than ${VALUES_MAX} values: split it`);
+      return slice.text;
+    }
     if (first !== undefined) {
       setAnnotation(value, first.object, SOURCE_PREFIX);
       text = this.#write(original, value, first);
@@ -135,7 +141,7 @@ class Manifest {
     for (const { kind, name, workload } of objects) {
       const was = workload !== undefined && isInjected(slice, workload);
       const outcome = was ? 'uninjected' : 'unchanged';
-      this.#reports.push({ kind, name, outcome, reason: '', warnings: [], details: [] });
+      this.#report(kind, name, outcome);
     }
     return text;
   }
@@ -252,12 +258,14 @@ class Manifest {
     return rewriteWhole(slice, value).text;
   }
 
-  #isReadable({ read, document }: Slice): boolean {
+  #isReadable({ read }: Slice): boolean {
     if (read.problems.length === 0) return true;
-    // Tags, merge keys and the like are other people's business, unless a pod may be among them.
-    if (document.errors.length === 0 && !mayHoldPods(document)) return false;
     for (const { offset, message } of read.problems) this.#problem(offset, [], message, 'syntax');
     return false;
+  }
+
+  #report(kind: string, name: string, outcome: ObjectReport['outcome']): void {
+    this.#reports.push({ kind, name, outcome, reason: '', warnings: [], details: [] });
   }
 
   #podProblem({ read }: Slice, { pod }: WorkloadPlace, { path, message }: PodProblem): void {
@@ -321,12 +329,43 @@ function rewriteWhole(slice: Slice, value: unknown) {
   return applyEdits(slice.text, [{ offset: start, removed: end - start, inserted }])!;
 }
 
-function mayHoldPods(document: Document<Node>): boolean {
-  const text = (key: string) => String(document.get(key) ?? '');
-  const kind = text('kind');
-  if (kind === 'List') return true;
-  const objects = objectsOf({ kind, apiVersion: text('apiVersion') });
-  return objects.some(({ workload }) => workload !== undefined);
+/**
+ * The objects of a document in which no pod can be, by a first look at its nodes: it is not read any closer, and tags,
+ * merge keys and the like in it are other people's business. Undefined where there may be one.
+ */
+function objectsWithoutPods(document: Document<Node>): ManifestObject[] | undefined {
+  const root = document.contents;
+  if (!isMapNode(root)) return isAlias(root) ? undefined : [];
+  const items = root.get('kind') === 'List' ? root.get('items') : undefined;
+  const nodes = isSeq(items) ? items.items : [root];
+  const objects: ManifestObject[] = [];
+  for (const node of nodes) {
+    if (isAlias(node) || (isMapNode(node) && node.has('<<') && !node.has('kind'))) return undefined;
+    if (!isMapNode(node)) continue;
+    const metadata = node.get('metadata');
+    const found = objectsOf({
+      apiVersion: node.get('apiVersion'),
+      kind: node.get('kind'),
+      metadata: isMapNode(metadata)
+        ? { name: metadata.get('name'), generateName: metadata.get('generateName') }
+        : undefined,
+    });
+    if (found.some(({ workload }) => workload !== undefined)) return undefined;
+    objects.push(...found);
+  }
+  return objects;
+}
+
+/** Of a tree; stops counting where it is too large in any case. */
+function countValues(value: unknown): number {
+  const open = [value];
+  let count = 0;
+  while (open.length > 0 && count <= VALUES_MAX) {
+    const at = open.pop();
+    count++;
+    if (typeof at === 'object' && at !== null) open.push(...Object.values(at));
+  }
+  return count;
 }
 
 function annotationsAt(value: unknown, path: FieldPath): unknown {
