@@ -319,6 +319,16 @@ test.each([
   ],
   ['tags', 'kind: Pod\napiVersion: v1\nspec: !x {}\n', 'Unresolved tag: !x'],
   [
+    'a syntax error behind the document',
+    'kind: Pod\napiVersion: v1\nspec:\n  containers:\n  - name: a\n    b] {c: {d: 1}}\n',
+    'Unexpected flow-map-end token in YAML stream: "}"',
+  ],
+  [
+    'metadata that is text',
+    'kind: Job\napiVersion: batch/v1\nmetadata: x\nspec: {template: {spec: {containers: [{name: a}]}}}\n',
+    'must be a map',
+  ],
+  [
     'no containers',
     'kind: Pod\napiVersion: v1\nspec: {containers: []}\n',
     'is required: a pod has one container at least',

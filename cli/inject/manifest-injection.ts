@@ -89,10 +89,17 @@ class Manifest {
     let at = 0;
     for (const document of documents) {
       const [start, , end] = document.range ?? [at, at, at];
-      this.#offset = start;
       parts.push(text.slice(at, start));
       at = end;
-      const others = document.errors.length > 0 ? undefined : objectsWithoutPods(document);
+      if (document.errors.length > 0) {
+        // Some stand behind the document: its own text would not show them.
+        this.#offset = 0;
+        this.#isReadable(readYamlDocument(document));
+        parts.push(text.slice(start, end));
+        continue;
+      }
+      this.#offset = start;
+      const others = objectsWithoutPods(document);
       const slice = others === undefined ? sliceOf(text.slice(start, end)) : undefined;
       for (const { kind, name } of others ?? []) this.#report(kind, name, 'unchanged');
       parts.push(slice === undefined ? text.slice(start, end) : changeDocument(slice));
@@ -102,7 +109,7 @@ class Manifest {
   }
 
   inject(slice: Slice, namespace: string, settings: InjectionSettings): string {
-    if (!this.#isReadable(slice)) return slice.text;
+    if (!this.#isReadable(slice.read)) return slice.text;
     const objects = objectsOf(slice.read.value);
     const before = this.#original(slice, objects);
     if (before === undefined) return slice.text;
@@ -134,7 +141,7 @@ class Manifest {
   }
 
   uninject(slice: Slice): string {
-    if (!this.#isReadable(slice)) return slice.text;
+    if (!this.#isReadable(slice.read)) return slice.text;
     const objects = objectsOf(slice.read.value);
     const text = this.#original(slice, objects);
     if (text === undefined) return slice.text;
@@ -160,6 +167,14 @@ class Manifest {
       details: readonly string[] = [],
     ) => ({ kind, name, outcome, reason, warnings, details }) as const;
     if (workload === undefined) return report('unchanged');
+    // The record of the way back goes there.
+    for (const part of [['metadata'], ['metadata', 'annotations']]) {
+      const map = valueAt(value, [...workload.object, ...part]);
+      if (map === undefined || map === null || isMap(map)) continue;
+      const whole = [...workload.object, ...part];
+      this.#problem(slice.read.locate(whole, 'value'), whole, 'must be a map');
+      return undefined;
+    }
     const pod = valueAt(value, workload.pod);
     const isPod = kind === 'Pod';
     const context = {
@@ -258,7 +273,7 @@ class Manifest {
     return rewriteWhole(slice, value).text;
   }
 
-  #isReadable({ read }: Slice): boolean {
+  #isReadable(read: SourceDocument): boolean {
     if (read.problems.length === 0) return true;
     for (const { offset, message } of read.problems) this.#problem(offset, [], message, 'syntax');
     return false;
