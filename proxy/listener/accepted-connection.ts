@@ -66,7 +66,7 @@ export class AcceptedConnection implements TransportReceiver, HandshakeListener,
 
   start(): void {
     const compiled = this.#compiled;
-    if (!compiled.inspects) {
+    if (!compiled.inspects || !compiled.matcher.asksPeer(this.#localHost, this.#localPort)) {
       this.#pickChain(PLAIN);
       return;
     }

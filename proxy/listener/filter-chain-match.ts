@@ -26,6 +26,20 @@ export class FilterChainMatcher {
     this.#fallback = fallback;
   }
 
+  /**
+   * Whether what the peer says decides anything for a connection to there: a chain that is left wants TLS, a server
+   * name or a protocol. If none does, waiting for the first bytes would only hold up a server that speaks first (PR-03).
+   */
+  asksPeer(destinationAddress: string, destinationPort: number): boolean {
+    const destination = ipBytes(destinationAddress);
+    let left = mostSpecific(this.#chains, ({ match }) =>
+      exact(match.destinationPort === 0, match.destinationPort === destinationPort),
+    );
+    left = mostSpecific(left, ({ destinations }) => prefixScore(destinations, destination));
+    if (left.length === 0) return this.#fallback !== null && asksPeer(this.#fallback);
+    return left.some(({ chain }) => asksPeer(chain));
+  }
+
   /** Null: nothing matches and there is no default chain (flag NR). */
   match(criteria: ChainCriteria): FilterChainConfig | null {
     const destination = ipBytes(criteria.destinationAddress);
@@ -56,6 +70,17 @@ export class FilterChainMatcher {
     left = mostSpecific(left, ({ sources }) => prefixScore(sources, source));
     return left[0]?.chain ?? this.#fallback;
   }
+}
+
+/** An HTTP chain does too: its codec is told what was seen. */
+function asksPeer({ match, tls, filter }: FilterChainConfig): boolean {
+  return (
+    tls !== null ||
+    filter.kind === 'httpConnectionManager' ||
+    match.transportProtocol !== '' ||
+    match.serverNames.length > 0 ||
+    match.applicationProtocols.length > 0
+  );
 }
 
 interface CompiledChain {

@@ -25,7 +25,7 @@ export class TunnelConnection implements PendingStream, TransportReceiver {
         port: endpoint.port,
         tls: endpoint.tls,
         connectTimeoutMs: config.connectTimeoutMs,
-        bindAddress: config.bindAddress,
+        bindAddresses: config.bindAddresses,
         tcpKeepaliveMs: config.tcpKeepaliveMs,
       },
       {

@@ -22,7 +22,8 @@ export async function applyPolicy(controlPlane: ControlPlane, text: string): Pro
     const created = await send(controlPlane, 'POST', collection(controlPlane, policy.kind), policy);
     if (created.status === 201) continue;
     const path = `${collection(controlPlane, policy.kind)}/${policy.metadata.name}`;
-    const replaced = created.status === 409 ? await send(controlPlane, 'PUT', path, policy) : created;
+    const replaced =
+      created.status === 409 ? await send(controlPlane, 'PUT', path, policy) : created;
     if (!replaced.ok) throw new Error(`${path}: ${replaced.status} ${await replaced.text()}`);
   }
 }

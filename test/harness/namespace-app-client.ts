@@ -1,4 +1,3 @@
-import type { ChildProcess } from 'node:child_process';
 import { join } from 'node:path';
 import type { Calls } from './namespace-app.ts';
 import { APP_USER, type HostNamespace, type User } from './network-namespace.ts';
