@@ -533,8 +533,8 @@ export class Sidecar {
   }
 
   *#listenerStatuses() {
-    for (const { name, bound } of this.listeners.listeners.values()) {
-      if (bound !== null) yield { name, address: bound.address, port: bound.port };
+    for (const { name, allBound } of this.listeners.listeners.values()) {
+      for (const { address, port } of allBound) yield { name, address, port };
     }
   }
 }

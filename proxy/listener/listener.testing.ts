@@ -250,8 +250,8 @@ export class Client extends Waitable {
     });
   }
 
-  static to(port: number): Client {
-    return new Client(connect({ port, host: '127.0.0.1', allowHalfOpen: true }));
+  static to(port: number, host = '127.0.0.1'): Client {
+    return new Client(connect({ port, host, allowHalfOpen: true }));
   }
 }
 

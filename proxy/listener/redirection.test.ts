@@ -2,6 +2,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import {
   bind,
   Client,
+  downstreamTls,
   httpChain,
   listenerConfig,
   listenerManager,
@@ -144,6 +145,26 @@ test('a listener of redirected connections is refused where the kernel cannot be
   expect(await manager.set(virtual())).toEqual(expected);
   expect(manager.loadRedirection()).toBe(detail);
   expect((await manager.set(listenerConfig([httpChain('http')]))).kind).toBe('listening');
+});
+
+test('[SC-02] plain text to a STRICT port is told as such beside ports that take it', async () => {
+  const { manager, going, logged } = redirected();
+  const tls = downstreamTls();
+  const port = await bind(
+    manager,
+    listenerConfig(
+      [
+        httpChain('trap', { match: { destinationPort: 15_006 } }),
+        httpChain('strict', { tls, match: { destinationPort: 80, transportProtocol: 'tls' } }),
+      ],
+      { direction: 'INBOUND', useOriginalDst: true, inspectTls: true },
+    ),
+  );
+  going('10.0.0.1', 80);
+  const plain = clientTo(port);
+  plain.socket.write('GET / HTTP/1.1\r\n');
+  await plain.until(() => plain.closed);
+  expect(logged).toEqual(['connection refused: plain text to a port that takes TLS only']);
 });
 
 test('[PR-03] a port whose chains ask nothing of the peer is not inspected because another one is', async () => {

@@ -18,7 +18,7 @@ export interface ControlPlanePlace {
 /** A control plane as a process, with a data directory of its own; can be killed and started again on the same ports. */
 export class ControlPlane {
   readonly directory = mkdtempSync(join(tmpdir(), 'weft-cp-'));
-  readonly flags: readonly string[];
+  flags: readonly string[];
   readonly #place: ControlPlanePlace;
   process!: NodeProcess;
 
@@ -69,7 +69,9 @@ export class ControlPlane {
     return this.process.output;
   }
 
-  async restart(): Promise<void> {
+  /** With other flags, where `flags` are given. */
+  async restart(...flags: string[]): Promise<void> {
+    if (flags.length > 0) this.flags = flags;
     const { xds, api, monitoring } = this.#place.addresses;
     const args = [
       join(ROOT, 'control-plane/main.ts'),

@@ -27,6 +27,8 @@ export interface TransparentOptions {
   readonly registered?: 'v4' | 'v6';
   readonly probe?: string;
   readonly keepState?: boolean;
+  /** Of `weft redirect`, after the usual ones. */
+  readonly redirectFlags?: readonly string[];
 }
 
 /**
@@ -115,7 +117,7 @@ export class TransparentWorkload {
   ): Promise<TransparentWorkload> {
     const { service = '', version = 'v1', ports = [], ipv6 = true } = options;
     const host = mesh.namespaces.add(name, { ipv6 });
-    redirect(host, ipv6);
+    redirect(host, options.redirectFlags ?? []);
     const app = await namespaceApp(host);
     const directory = mkdtempSync(join(tmpdir(), 'weft-transparent-'));
     chmodSync(directory, 0o755);
@@ -172,8 +174,6 @@ export class TransparentWorkload {
   }
 
   async untilReady(timeoutMs = 30_000): Promise<void> {
-    const { exited } = this.sidecar;
-    void exited;
     await until(
       `${this.name} to be ready`,
       async () => {
@@ -252,38 +252,9 @@ async function fetchThere(app: NamespaceApp, url: string, init: RequestInit = {}
   return new Response(empty ? null : body, { status, headers });
 }
 
-function redirect(host: HostNamespace, ipv6: boolean): void {
-  for (const family of ipv6 ? ['v4', 'v6'] : ['v4']) {
-    const [one, source, program] =
-      family === 'v4'
-        ? ['127.0.0.1/32', '127.0.0.6/32', 'iptables-restore']
-        : ['::1/128', '::6/128', 'ip6tables-restore'];
-    const owner = (kind: string) => [
-      `-A ISTIO_OUTPUT -o lo ! -d ${one} -p tcp -m owner --${kind}-owner 1337 -j ISTIO_IN_REDIRECT`,
-      `-A ISTIO_OUTPUT -o lo -m owner ! --${kind}-owner 1337 -j RETURN`,
-      `-A ISTIO_OUTPUT -m owner --${kind}-owner 1337 -j RETURN`,
-    ];
-    const input = [
-      '*nat',
-      ':ISTIO_INBOUND - [0:0]',
-      ':ISTIO_IN_REDIRECT - [0:0]',
-      ':ISTIO_OUTPUT - [0:0]',
-      ':ISTIO_REDIRECT - [0:0]',
-      '-A PREROUTING -p tcp -j ISTIO_INBOUND',
-      '-A OUTPUT -p tcp -j ISTIO_OUTPUT',
-      '-A ISTIO_INBOUND -p tcp -m multiport --dports 15008,15090,15021,15020 -j RETURN',
-      '-A ISTIO_INBOUND -p tcp -j ISTIO_IN_REDIRECT',
-      '-A ISTIO_IN_REDIRECT -p tcp -j REDIRECT --to-ports 15006',
-      '-A ISTIO_REDIRECT -p tcp -j REDIRECT --to-ports 15001',
-      `-A ISTIO_OUTPUT -o lo -s ${source} -j RETURN`,
-      ...owner('uid'),
-      ...owner('gid'),
-      `-A ISTIO_OUTPUT -d ${one} -j RETURN`,
-      '-A ISTIO_OUTPUT -j ISTIO_REDIRECT',
-      'COMMIT',
-      '',
-    ].join('\n');
-    host.run([program!, '--noflush'], { input });
-  }
-  if (ipv6) host.run(['ip', 'addr', 'add', '::6/128', 'dev', 'lo', 'nodad']);
+/** As the init container would: before the sidecar, with the right to change the network. */
+function redirect(host: HostNamespace, flags: readonly string[]): void {
+  const excluded = '15090,15021,15020';
+  const program = [process.execPath, join(ROOT, 'redirect/main.ts'), '--quiet'];
+  host.run([...program, '--exclude-inbound-ports', excluded, ...flags]);
 }
