@@ -1,4 +1,5 @@
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import { StatsRegistry } from '../observe/stats.ts';
 import { formatAddress, type HostPort } from '../tcp/socket-address.ts';
 import { AcceptedConnection } from './accepted-connection.ts';
 import type { CompiledListener, ListenerDeps } from './compiled-listener.ts';
@@ -29,6 +30,11 @@ export type ListenResult =
   | { readonly kind: 'unbound' }
   | { readonly kind: 'problem'; readonly detail: string };
 
+/**
+ * Connections are counted by the listener that accepts them. The others, which may be thousands (an address each),
+ * share what nobody reads: no page has to show rows of zeros.
+ */
+const NOT_COUNTED = new ListenerStats(new StatsRegistry(), '', '', () => 0);
 /** Connections that the kernel holds until they are accepted. */
 const BACKLOG = 1_024;
 /** Lines a second of refused connections in the operational log; the counters have them all. */
@@ -55,7 +61,9 @@ export class LiveListener {
     this.compiled = compiled;
     this.#redirection = redirection;
     const address = formatAddress(config.address, config.port);
-    this.stats = new ListenerStats(deps.stats, config.name, address, () => this.connections.size);
+    this.stats = config.bindToPort
+      ? new ListenerStats(deps.stats, config.name, address, () => this.connections.size)
+      : NOT_COUNTED;
   }
 
   get config(): ListenerConfig {
@@ -131,7 +139,12 @@ export class LiveListener {
   destroy(): void {
     this.stopAccepting();
     for (const connection of [...this.connections]) connection.destroy();
-    this.stats.close();
+    this.closeStats();
+  }
+
+  /** Its series end; what is under way is counted no longer. */
+  closeStats(): void {
+    if (this.stats !== NOT_COUNTED) this.stats.close();
   }
 
   /** For `AcceptedConnection` only. */
