@@ -1,6 +1,6 @@
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { StatsRegistry } from '../observe/stats.ts';
-import { formatAddress, type HostPort } from '../tcp/socket-address.ts';
+import { formatAddress, type HostPort, unmapped } from '../tcp/socket-address.ts';
 import { AcceptedConnection } from './accepted-connection.ts';
 import type { CompiledListener, ListenerDeps } from './compiled-listener.ts';
 import type { ListenerConfig } from './listener-config.ts';
@@ -154,13 +154,17 @@ export class LiveListener {
 
   /** For `AcceptedConnection` only. */
   logRefusal(level: 'info' | 'warn', remote: string, port: number, reason: string): void {
+    if (!this.#mayLog()) return;
+    this.deps.log[level]({ listener: this.name, remote, port, reason }, 'connection refused');
+  }
+
+  #mayLog(): boolean {
     const nowMs = this.deps.timers.clock.nowMs();
     if (nowMs - this.#logWindowMs >= 1_000) {
       this.#logWindowMs = nowMs;
       this.#loggedInWindow = 0;
     }
-    if (++this.#loggedInWindow > REFUSALS_LOGGED_PER_S) return;
-    this.deps.log[level]({ listener: this.name, remote, port, reason }, 'connection refused');
+    return ++this.#loggedInWindow <= REFUSALS_LOGGED_PER_S;
   }
 
   #onSocket(socket: Socket): void {
@@ -177,6 +181,10 @@ export class LiveListener {
     }
     const { useOriginalDst, direction } = this.config;
     const destination = useOriginalDst ? this.#redirection.originalDestination(socket) : null;
+    if (useOriginalDst && destination === null && this.#mayLog()) {
+      const remote = formatAddress(unmapped(socket.remoteAddress ?? ''), socket.remotePort ?? 0);
+      this.deps.log.info({ listener: this.name, remote }, 'a connection was not redirected here');
+    }
     // An inbound listener only wants to know the port; the owners are outbound listeners.
     const owner =
       destination === null || direction === 'INBOUND' ? null : this.#redirection.owner(destination);
