@@ -342,7 +342,10 @@ spec:
   t.test(
     '[SC-02] STRICT ends plain text with no byte to the app; a port may be DISABLE',
     async (t) => {
-      await applyPolicy(controlPlane, peerAuthentication('STRICT', '{"7000": {mode: DISABLE}, "7300": {mode: DISABLE}}'));
+      await applyPolicy(
+        controlPlane,
+        peerAuthentication('STRICT', '{"7000": {mode: DISABLE}, "7300": {mode: DISABLE}}'),
+      );
       await until('STRICT in force', async () => {
         const answer = await outside.app.exchange({
           host: v1.host.v4,
