@@ -1,5 +1,6 @@
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
-import { formatAddress } from '../tcp/socket-address.ts';
+import { StatsRegistry } from '../observe/stats.ts';
+import { formatAddress, type HostPort, unmapped } from '../tcp/socket-address.ts';
 import { AcceptedConnection } from './accepted-connection.ts';
 import type { CompiledListener, ListenerDeps } from './compiled-listener.ts';
 import type { ListenerConfig } from './listener-config.ts';
@@ -19,12 +20,21 @@ export interface BoundAddress {
   readonly port: number;
 }
 
+interface BoundSocket extends BoundAddress {
+  readonly server: Server;
+}
+
 export type ListenResult =
   | ({ readonly kind: 'listening' } & BoundAddress)
   /** `bindToPort` is false: connections come from other listeners. */
   | { readonly kind: 'unbound' }
   | { readonly kind: 'problem'; readonly detail: string };
 
+/**
+ * Connections are counted by the listener that accepts them. The others, which may be thousands (an address each),
+ * share what nobody reads: no page has to show rows of zeros.
+ */
+const NOT_COUNTED = new ListenerStats(new StatsRegistry(), '', '', () => 0);
 /** Connections that the kernel holds until they are accepted. */
 const BACKLOG = 1_024;
 /** Lines a second of refused connections in the operational log; the counters have them all. */
@@ -39,8 +49,7 @@ export class LiveListener {
   compiled: CompiledListener;
   readonly connections = new Set<AcceptedConnection>();
   readonly #redirection: Redirection;
-  #server: Server | null = null;
-  #bound: BoundAddress | null = null;
+  #sockets: readonly BoundSocket[] = [];
   #draining = false;
   #logWindowMs = 0;
   #loggedInWindow = 0;
@@ -52,7 +61,9 @@ export class LiveListener {
     this.compiled = compiled;
     this.#redirection = redirection;
     const address = formatAddress(config.address, config.port);
-    this.stats = new ListenerStats(deps.stats, config.name, address, () => this.connections.size);
+    this.stats = config.bindToPort
+      ? new ListenerStats(deps.stats, config.name, address, () => this.connections.size)
+      : NOT_COUNTED;
   }
 
   get config(): ListenerConfig {
@@ -61,38 +72,49 @@ export class LiveListener {
 
   /** What is bound: the configured port, or the one that the kernel chose for 0. Null when not bound. */
   get bound(): BoundAddress | null {
-    return this.#bound;
+    return this.#sockets[0] ?? null;
   }
 
-  listen(): Promise<ListenResult> {
+  /** All that is bound: the first address and the additional ones. */
+  get allBound(): readonly BoundAddress[] {
+    return this.#sockets;
+  }
+
+  /** Binds every address; where one cannot be had, none is. */
+  async listen(): Promise<ListenResult> {
     const { config } = this;
-    if (!config.bindToPort) return Promise.resolve({ kind: 'unbound' });
+    if (!config.bindToPort) return { kind: 'unbound' };
+    const first = { host: config.address, port: config.port };
+    for (const address of [first, ...config.additionalAddresses]) {
+      const bound = await this.#bind(address);
+      if (typeof bound === 'string') {
+        this.stopAccepting();
+        return { kind: 'problem', detail: bound };
+      }
+      this.#sockets = [...this.#sockets, bound];
+    }
+    const { address, port } = this.#sockets[0]!;
+    return { kind: 'listening', address, port };
+  }
+
+  #bind({ host, port }: HostPort): Promise<BoundSocket | string> {
     const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true });
     server.on('connection', (socket) => this.#onSocket(socket));
     return new Promise((resolve) => {
       const onListenError = (error: NodeJS.ErrnoException) => {
-        resolve({ kind: 'problem', detail: this.#listenProblem(error) });
+        resolve(this.#listenProblem(host, port, error));
       };
       server.once('error', onListenError);
-      server.listen(
-        {
-          host: config.address,
-          port: config.port,
-          backlog: BACKLOG,
-          ipv6Only: config.address.includes(':'),
-        },
-        () => {
-          server.removeListener('error', onListenError);
-          server.on('error', (error) => {
-            this.deps.log.error({ listener: this.name, err: error }, 'listener socket failed');
-          });
-          this.#server = server;
-          // Kept: asking the socket is a system call, and the loop check asks once a request.
-          const { address, port } = server.address() as AddressInfo;
-          this.#bound = { address, port };
-          resolve({ kind: 'listening', address, port });
-        },
-      );
+      // The families have a socket each, so that no address is ever an IPv4-mapped one.
+      server.listen({ host, port, backlog: BACKLOG, ipv6Only: host.includes(':') }, () => {
+        server.removeListener('error', onListenError);
+        server.on('error', (error) => {
+          this.deps.log.error({ listener: this.name, err: error }, 'listener socket failed');
+        });
+        // Kept: asking the socket is a system call, and the loop check asks once a request.
+        const bound = server.address() as AddressInfo;
+        resolve({ server, address: bound.address, port: bound.port });
+      });
     });
   }
 
@@ -109,16 +131,20 @@ export class LiveListener {
   }
 
   stopAccepting(): void {
-    this.#server?.close();
-    this.#server = null;
-    this.#bound = null;
+    for (const { server } of this.#sockets) server.close();
+    this.#sockets = [];
   }
 
   /** Ends everything now. */
   destroy(): void {
     this.stopAccepting();
     for (const connection of [...this.connections]) connection.destroy();
-    this.stats.close();
+    this.closeStats();
+  }
+
+  /** Its series end; what is under way is counted no longer. */
+  closeStats(): void {
+    if (this.stats !== NOT_COUNTED) this.stats.close();
   }
 
   /** For `AcceptedConnection` only. */
@@ -128,13 +154,17 @@ export class LiveListener {
 
   /** For `AcceptedConnection` only. */
   logRefusal(level: 'info' | 'warn', remote: string, port: number, reason: string): void {
+    if (!this.#mayLog()) return;
+    this.deps.log[level]({ listener: this.name, remote, port, reason }, 'connection refused');
+  }
+
+  #mayLog(): boolean {
     const nowMs = this.deps.timers.clock.nowMs();
     if (nowMs - this.#logWindowMs >= 1_000) {
       this.#logWindowMs = nowMs;
       this.#loggedInWindow = 0;
     }
-    if (++this.#loggedInWindow > REFUSALS_LOGGED_PER_S) return;
-    this.deps.log[level]({ listener: this.name, remote, port, reason }, 'connection refused');
+    return ++this.#loggedInWindow <= REFUSALS_LOGGED_PER_S;
   }
 
   #onSocket(socket: Socket): void {
@@ -151,6 +181,10 @@ export class LiveListener {
     }
     const { useOriginalDst, direction } = this.config;
     const destination = useOriginalDst ? this.#redirection.originalDestination(socket) : null;
+    if (useOriginalDst && destination === null && this.#mayLog()) {
+      const remote = formatAddress(unmapped(socket.remoteAddress ?? ''), socket.remotePort ?? 0);
+      this.deps.log.info({ listener: this.name, remote }, 'a connection was not redirected here');
+    }
     // An inbound listener only wants to know the port; the owners are outbound listeners.
     const owner =
       destination === null || direction === 'INBOUND' ? null : this.#redirection.owner(destination);
@@ -166,8 +200,8 @@ export class LiveListener {
     }
   }
 
-  #listenProblem(error: NodeJS.ErrnoException): string {
-    const where = formatAddress(this.config.address, this.config.port);
+  #listenProblem(host: string, port: number, error: NodeJS.ErrnoException): string {
+    const where = formatAddress(host, port);
     const why =
       error.code === 'EADDRINUSE'
         ? 'another process has the port (EADDRINUSE)'
@@ -175,7 +209,9 @@ export class LiveListener {
           ? 'the port needs a privilege that this process does not have (EACCES)'
           : error.code === 'EADDRNOTAVAIL'
             ? 'the address is not one of this host (EADDRNOTAVAIL)'
-            : error.message;
+            : error.code === 'EAFNOSUPPORT'
+              ? 'this host has no addresses of that family (EAFNOSUPPORT)'
+              : error.message;
     return `listener '${this.name}' cannot listen on ${where}: ${why}`;
   }
 }
