@@ -69,15 +69,15 @@ function synced() {
   test.receive({ typeUrl: TYPE_ENDPOINT, resourceNamesSubscribe: ['a'] });
   test.receive({ typeUrl: TYPE_LISTENER });
   test.receive({ typeUrl: TYPE_ROUTE, resourceNamesSubscribe: ['r'] });
-  for (const typeUrl of PUSH_ORDER) test.ack(typeUrl);
+  for (const typeUrl of [TYPE_CLUSTER, TYPE_ENDPOINT, TYPE_LISTENER, TYPE_ROUTE]) test.ack(typeUrl);
   test.said();
   test.settled.length = 0;
   return test;
 }
 
-test('[xDS 13] the order is clusters, endpoints, listeners, routes', () => {
-  expect(PUSH_ORDER.map(shortTypeName)).toEqual(['CDS', 'EDS', 'LDS', 'RDS']);
-  expect(pushRank('type.googleapis.com/other')).toBe(4);
+test('[xDS 13] the order is clusters, endpoints, listeners, routes, names', () => {
+  expect(PUSH_ORDER.map(shortTypeName)).toEqual(['CDS', 'EDS', 'LDS', 'RDS', 'NDS']);
+  expect(pushRank('type.googleapis.com/other')).toBe(5);
 });
 
 test('[xDS 13] requests in any order are answered in push order, each step acknowledged', () => {
