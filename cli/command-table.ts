@@ -276,6 +276,15 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import('./commands/control-plane.ts'),
   },
   {
+    name: 'redirect',
+    aliases: [],
+    args: '',
+    summary: "iptables rules that send an app's traffic through its sidecar (needs NET_ADMIN)",
+    options: [],
+    passThrough: true,
+    load: () => import('./commands/redirect.ts'),
+  },
+  {
     name: 'demo',
     aliases: [],
     args: '',

@@ -48,6 +48,8 @@ export interface WeftSettings {
   readonly dns: HostPort | null;
   /** `WEFT_DNS_UPSTREAM`: name servers, `address[:port]`; empty = those of /etc/resolv.conf. */
   readonly dnsUpstreams: readonly HostPort[];
+  /** `WEFT_MODE: redirect`, or Istio's `INTERCEPTION_MODE: REDIRECT`: rules bring the connections here. */
+  readonly redirected: boolean;
 }
 
 const KNOWN: ReadonlySet<string> = new Set([
@@ -105,6 +107,8 @@ export function readSettings(
     ports,
     dns: readDns(reader, dynamic),
     dnsUpstreams: readDnsUpstreams(reader),
+    redirected:
+      (reader.text('WEFT_MODE') || reader.text('INTERCEPTION_MODE').toLowerCase()) === 'redirect',
   };
 }
 
