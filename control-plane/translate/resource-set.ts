@@ -107,8 +107,8 @@ function listeners(snapshot: MeshSnapshot, proxy: ProxyView): ResourceMap {
     case 'explicit':
       return named(TYPE_LISTENER, explicitListeners(snapshot, proxy));
     case 'redirect': {
-      const outbound = shared(snapshot, `listeners ${proxy.namespace}`, () =>
-        redirectPortListeners(snapshot, proxy.namespace),
+      const outbound = shared(snapshot, `listeners ${proxy.namespace} ${proxy.answersNames}`, () =>
+        redirectPortListeners(snapshot, proxy.namespace, proxy.answersNames),
       );
       return joined(outbound, TYPE_LISTENER, [
         redirectOutboundListener(snapshot, proxy),
