@@ -30,6 +30,13 @@ export async function applyRules(
   for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt++) {
     const saved = await save(iptables);
     if (!saved.ok) return saved;
+    const hidden = hiddenTable(saved.output);
+    if (hidden !== '') {
+      return {
+        ok: false,
+        message: `table ${hidden} holds rules made with nft that ${iptables.savePath} cannot show (nft list ruleset does); ours cannot be kept in order beside them: remove them, or move them to a table of their own`,
+      };
+    }
     const tables = parseSavedRules(saved.output);
     const { state, differences } = compareRules(wanted, tables);
     const right = wanted.length === 0 ? isClean(tables) : state === 'equal';
@@ -49,6 +56,11 @@ export async function applyRules(
     ok: false,
     message: `the rules are not as they should be after ${ATTEMPTS_MAX} attempts: ${problem}`,
   };
+}
+
+/** A table that `iptables-nft-save` passes over in silence but for a comment; what is written there is not seen again. */
+function hiddenTable(output: string): string {
+  return /^# Table [`'"]?(nat|raw|mangle)['"]? is incompatible/m.exec(output)?.[1] ?? '';
 }
 
 /** Nothing of ours but chains that others lead to, which are empty. */

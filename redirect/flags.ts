@@ -180,6 +180,12 @@ export function parseFlags(args: readonly string[]): ParsedFlags {
   if (outboundPort === inboundPort) {
     problems.push(`--outbound-port and --inbound-port: both are ${outboundPort}`);
   }
+  if (
+    (on.has('dns') || on.has('capture-all-dns')) &&
+    [outboundPort, inboundPort].includes(dnsPort)
+  ) {
+    problems.push(`--dns-port: ${dnsPort} is the port of --outbound-port or --inbound-port`);
+  }
   const excludedInbound = ports('exclude-inbound-ports');
   const settings: RedirectSettings = {
     mode: mode === 'NONE' ? 'NONE' : 'REDIRECT',

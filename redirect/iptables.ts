@@ -21,7 +21,13 @@ export interface Iptables {
 export type Backend = 'nft' | 'default' | 'legacy';
 
 export type Found =
-  | { readonly kind: 'found'; readonly iptables: Iptables; readonly notes: readonly string[] }
+  | {
+      readonly kind: 'found';
+      readonly iptables: Iptables;
+      /** The other backend, where it holds rules of this namespace too. Ours from an earlier run can be among them. */
+      readonly other: Iptables | null;
+      readonly notes: readonly string[];
+    }
   /** No such program in PATH. */
   | { readonly kind: 'missing'; readonly message: string }
   /** The kernel refuses for want of CAP_NET_ADMIN. */
@@ -57,7 +63,8 @@ export async function findIptables(family: Family, path: string): Promise<Found>
   }
   const notes: string[] = [];
   const legacy = there.find(({ backend }) => backend === 'legacy');
-  if (legacy !== undefined && (await legacyHoldsRules(legacy))) {
+  const legacyHolds = legacy !== undefined && (await legacyHoldsRules(legacy));
+  if (legacyHolds) {
     notes.push(`${prefix}: the nat table here is kept by iptables-legacy, so it is used too`);
     there.sort((a, b) => Number(b === legacy) - Number(a === legacy));
   }
@@ -67,7 +74,8 @@ export async function findIptables(family: Family, path: string): Promise<Found>
     if (tried.ok) {
       if (refusals.length > 0)
         notes.push(`${iptables.restorePath} is used: ${refusals.join('; ')}`);
-      return { kind: 'found', iptables, notes };
+      const other = legacyHolds ? (there.find(({ backend }) => backend === 'nft') ?? null) : null;
+      return { kind: 'found', iptables, other: iptables === legacy ? other : null, notes };
     }
     if (isForbidden(tried.message)) {
       return {

@@ -70,10 +70,9 @@ async function ownConnection(
   };
 }
 
-/** Prints its local port, then what came of the connection; ends with its standard input. */
+/** For `node -e`. Prints its local port, then what came of the connection; ends with its standard input. */
 const CHILD = `
-const [host, port, from] = process.argv.slice(1);
-const socket = require('node:net').connect({ host, port: Number(port), localAddress: from, autoSelectFamily: false });
+const socket = require('node:net').connect(OPTIONS);
 socket.on('connect', () => process.stdout.write('open\\n'));
 socket.on('error', (error) => process.stdout.write(error.code + '\\n'));
 setImmediate(() => {
@@ -90,10 +89,16 @@ function connectionAs(
   { uid, gid }: ProbeOwner,
 ): Promise<ProbeConnection | { readonly refused: string }> {
   return new Promise((resolve) => {
+    const options = JSON.stringify({
+      host: address,
+      port,
+      localAddress: from,
+      autoSelectFamily: false,
+    });
     let said = '';
     let child: ReturnType<typeof spawn>;
     try {
-      child = spawn(process.execPath, ['-e', CHILD, address, String(port), from], {
+      child = spawn(process.execPath, ['-e', CHILD.replace('OPTIONS', options)], {
         cwd: '/',
         env: {},
         stdio: ['pipe', 'pipe', 'ignore'],

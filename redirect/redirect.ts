@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { applyRules } from './apply.ts';
 import type { CommandLine } from './flags.ts';
-import { findIptables, type Iptables } from './iptables.ts';
+import { type Found, findIptables, type Iptables } from './iptables.ts';
 import { addPassthroughSource, hasIpv6, removePassthroughSource } from './ipv6-source.ts';
 import { parseNameservers } from './nameservers.ts';
 import { ownRules, restoreText } from './restore-text.ts';
@@ -11,7 +11,7 @@ import { takeTurn } from './turn.ts';
 import { verifyRedirection } from './verify.ts';
 
 /** Longer than one run takes, shorter than a kubelet's patience. */
-const TURN_WAIT_MS = 15_000;
+const TURN_WAIT_MS = 10_000;
 
 /** Where `weft redirect` speaks, and what it takes from its process. */
 export interface RedirectContext {
@@ -64,38 +64,67 @@ async function writeRules(
     context.log('mode NONE: no rules are written');
     return [];
   }
-  const written: Iptables[] = [];
-  for (const family of FAMILIES) {
-    const found = await programs(family, commandLine, context);
-    if (found === 'failed') return null;
-    if (found === 'left out') continue;
-    const name = family === 'v4' ? 'IPv4' : 'IPv6';
-    if (family === 'v6' && !cleanup) {
-      const problem = await addPassthroughSource(context.path);
-      if (problem !== '') {
-        context.fail(problem);
-        return null;
-      }
+  // At the same time, since the kernel takes long over each change; said one after the other.
+  const done = await Promise.all(
+    FAMILIES.map(async (family) => {
+      const lines: (() => void)[] = [];
+      const later: RedirectContext = {
+        ...context,
+        log: (line) => void lines.push(() => context.log(line)),
+        fail: (line) => void lines.push(() => context.fail(line)),
+      };
+      return { lines, written: await writeFamily(family, settings, commandLine, later) };
+    }),
+  );
+  for (const { lines } of done) for (const line of lines) line();
+  if (done.some(({ written }) => written === 'failed')) return null;
+  return done.flatMap(({ written }) => (typeof written === 'string' ? [] : [written]));
+}
+
+async function writeFamily(
+  family: Family,
+  settings: RedirectSettings,
+  commandLine: CommandLine,
+  context: RedirectContext,
+): Promise<Iptables | 'left out' | 'failed'> {
+  const cleanup = commandLine.action === 'cleanup';
+  const found = await programs(family, commandLine, context);
+  if (typeof found === 'string') return found;
+  const { iptables, other } = found;
+  const name = family === 'v4' ? 'IPv4' : 'IPv6';
+  if (family === 'v6' && !cleanup) {
+    const problem = await addPassthroughSource(context.path);
+    if (problem !== '') {
+      context.fail(problem);
+      return 'failed';
     }
-    const done = await applyRules(
-      found,
-      cleanup ? [] : ruleSet(settings, family),
-      commandLine.force,
-    );
+  }
+  const steps = [
+    {
+      programs: iptables,
+      rules: cleanup ? [] : ruleSet(settings, family),
+      force: commandLine.force,
+    },
+    ...(other === null ? [] : [{ programs: other, rules: [], force: false }]),
+  ];
+  for (const { programs, rules, force } of steps) {
+    const done = await applyRules(programs, rules, force);
     if (!done.ok) {
       context.fail(`${name}: ${done.message}`);
-      return null;
+      return 'failed';
     }
     for (const note of done.notes) context.log(`${name}: ${note}`);
-    context.log(`${name}: ${CHANGES[done.change]} (${found.restorePath})`);
-    if (family === 'v6' && cleanup) {
-      const problem = await removePassthroughSource(context.path);
-      if (problem !== '') context.log(problem);
+    if (programs === other && done.change === 'unchanged') continue;
+    context.log(`${name}: ${CHANGES[done.change]} (${programs.restorePath})`);
+    if (rules.length > 0) {
+      context.log(`${name}: now loaded\n${ownRules(done.tables).trimEnd()}`);
     }
-    if (!cleanup) context.log(`${name}: now loaded\n${ownRules(done.tables).trimEnd()}`);
-    written.push(found);
   }
-  return written;
+  if (family === 'v6' && cleanup) {
+    const problem = await removePassthroughSource(context.path);
+    if (problem !== '') context.log(problem);
+  }
+  return iptables;
 }
 
 const CHANGES = {
@@ -109,7 +138,7 @@ async function programs(
   family: Family,
   { ipv6, action }: CommandLine,
   { path, log, fail }: RedirectContext,
-): Promise<Iptables | 'left out' | 'failed'> {
+): Promise<Extract<Found, { kind: 'found' }> | 'left out' | 'failed'> {
   if (family === 'v6' && ipv6 === 'off') return 'left out';
   if (family === 'v6' && !hasIpv6()) {
     if (ipv6 === 'require') {
@@ -124,10 +153,14 @@ async function programs(
   const found = await findIptables(family, path);
   if (found.kind === 'found') {
     for (const note of found.notes) log(note);
-    return found.iptables;
+    return found;
   }
   if (family === 'v6' && found.kind === 'unsupported' && ipv6 === 'auto') {
     log(`this kernel has no IPv6 nat table: rules for IPv4 alone (${found.message})`);
+    return 'left out';
+  }
+  if (family === 'v6' && found.kind === 'missing' && action === 'cleanup') {
+    log(`rules for IPv6 are not looked for: ${found.message}`);
     return 'left out';
   }
   fail(found.message);

@@ -51,7 +51,8 @@ export function ownPart(table: SavedTable | undefined): OwnPart {
   if (table === undefined) {
     return { chains: [], rules: [], jumps: [], foreignJumps: [], kernelRules: [] };
   }
-  const isOwn = (chain: string) => OWN_CHAINS.includes(chain);
+  const names = OWN_CHAINS.get(table.name) ?? [];
+  const isOwn = (chain: string) => names.includes(chain);
   const isKernel = (chain: string) => (table.chains.get(chain) ?? '-') !== '-';
   const into = table.rules.filter(({ chain, target }) => !isOwn(chain) && isOwn(target));
   return {

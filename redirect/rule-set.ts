@@ -49,27 +49,30 @@ export interface Jump {
   readonly place: 'first' | 'last';
 }
 
-/** Every chain name that is ours; those of TPROXY, which we do not write, are Istio's and cleaned up with the rest. */
-export const OWN_CHAINS: readonly string[] = [
-  'ISTIO_INBOUND',
-  'ISTIO_REDIRECT',
-  'ISTIO_IN_REDIRECT',
-  'ISTIO_OUTPUT',
-  'ISTIO_OUTPUT_DNS',
-  'ISTIO_DROP',
-  'ISTIO_DIVERT',
-  'ISTIO_TPROXY',
-];
+/** Every chain that we may make, by table: what else is there, under whatever name, is not ours. */
+export const OWN_CHAINS: ReadonlyMap<string, readonly string[]> = new Map<TableName, string[]>([
+  [
+    'nat',
+    ['ISTIO_INBOUND', 'ISTIO_REDIRECT', 'ISTIO_IN_REDIRECT', 'ISTIO_OUTPUT', 'ISTIO_OUTPUT_DNS'],
+  ],
+  ['raw', ['ISTIO_OUTPUT_DNS', 'ISTIO_INBOUND']],
+  ['mangle', ['ISTIO_DROP']],
+]);
 
 interface DnsRules {
   readonly port: number;
   /** `-d` clauses, one for each server; one empty for all. None: no capture in this family. */
   readonly targets: readonly { readonly destination: string; readonly source: string }[];
+  /** `-d` clause of this machine, where a server can be on it. */
+  readonly loopback: readonly string[];
 }
 
 function dnsOf(dns: DnsCapture, family: Family): DnsRules {
-  if (dns.kind === 'off') return { port: 0, targets: [] };
-  if (dns.kind === 'all') return { port: dns.port, targets: [{ destination: '', source: '' }] };
+  const loopback = family === 'v4' ? '-d 127.0.0.0/8 ' : '-d ::1/128 ';
+  if (dns.kind === 'off') return { port: 0, targets: [], loopback: [] };
+  if (dns.kind === 'all') {
+    return { port: dns.port, targets: [{ destination: '', source: '' }], loopback: [loopback] };
+  }
   const bits = family === 'v4' ? 32 : 128;
   return {
     port: dns.port,
@@ -77,6 +80,7 @@ function dnsOf(dns: DnsCapture, family: Family): DnsRules {
       destination: `-d ${address}/${bits} `,
       source: `-s ${address}/${bits} `,
     })),
+    loopback: dns[family].some((address) => /^(127\.|::1$)/.test(address)) ? [loopback] : [],
   };
 }
 
@@ -199,6 +203,8 @@ function dnsRules({ port: to, targets }: DnsRules): readonly string[] {
 /**
  * Two conversations with one address and port, app with sidecar and sidecar with resolver, which connection tracking
  * must not take for one when both use the same source port: zone 1 sidecar and resolver, zone 2 app and sidecar.
+ * A resolver on this machine stays in zone 0 with the sidecar: Docker's answers from another port than 53, which only
+ * the zone of the question knows how to turn back (Istio has no such rule, and its sidecar gets no answer there).
  */
 function rawTable(settings: RedirectSettings, dns: DnsRules): TableRules {
   const owners = [
@@ -214,6 +220,9 @@ function rawTable(settings: RedirectSettings, dns: DnsRules): TableRules {
         rules: [
           ...skipped.map((name) => `-o ${name} -j RETURN`),
           ...owners.flatMap((owner) => [
+            ...dns.loopback.map(
+              (to) => `${to}-p udp -m udp --dport 53 -m owner ${owner} -j RETURN`,
+            ),
             `-p udp -m udp --dport 53 -m owner ${owner} -j CT --zone 1`,
             `-p udp -m udp --sport ${dns.port} -m owner ${owner} -j CT --zone 2`,
           ]),
