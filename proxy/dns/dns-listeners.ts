@@ -1,6 +1,6 @@
 import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { createServer, isIPv6, type Server, type Socket } from 'node:net';
-import { MessageFrames } from './message-frames.ts';
+import { DnsConnection, type Reply } from './dns-connection.ts';
 import type { SocketAddress } from './name-servers.ts';
 
 export interface DnsListenersOptions {
@@ -12,18 +12,8 @@ export interface DnsListenersOptions {
   readonly onTrouble: (error: Error) => void;
 }
 
-export type Reply = (bytes: Buffer | null) => void;
-
-/** Connections at a time on one address; the next one is closed. */
+/** Connections at a time. */
 const CONNECTIONS_MAX = 128;
-/** Milliseconds in which a client has to send a whole question, the first and each further one. */
-const QUESTION_MS = 10_000;
-/** Questions of one connection that wait for their answers; further ones are not read meanwhile. */
-const WAITING_MAX = 32;
-/** Bytes of a question; the name has 255, and the rest is options. */
-const QUESTION_BYTES_MAX = 4_096;
-/** Bytes of answers that a client does not take; then it is cut off. */
-const UNREAD_BYTES_MAX = 1024 * 1024;
 /** Times that a port is looked for that is free for both UDP and TCP. */
 const PORT_ATTEMPTS = 16;
 
@@ -32,7 +22,7 @@ export class DnsListeners {
   readonly #options: DnsListenersOptions;
   readonly #servers: Server[] = [];
   readonly #sockets: UdpSocket[] = [];
-  readonly #connections = new Set<Socket>();
+  readonly #connections = new Set<DnsConnection>();
 
   constructor(options: DnsListenersOptions) {
     this.#options = options;
@@ -54,7 +44,7 @@ export class DnsListeners {
   }
 
   async close(): Promise<void> {
-    for (const socket of this.#connections) socket.destroy();
+    for (const connection of this.#connections) connection.destroy();
     const closing = [
       ...this.#servers.map((server) => new Promise<void>((done) => server.close(() => done()))),
       ...this.#sockets.map((socket) => new Promise<void>((done) => socket.close(() => done()))),
@@ -117,59 +107,25 @@ export class DnsListeners {
     });
   }
 
+  /** One too many takes the place of the one that has been idle longest: slow clients keep nobody out. */
   #accept(socket: Socket): void {
+    if (this.#connections.size >= CONNECTIONS_MAX) {
+      for (const connection of this.#connections) {
+        if (!connection.isIdle) continue;
+        this.#connections.delete(connection);
+        connection.destroy();
+        break;
+      }
+    }
     if (this.#connections.size >= CONNECTIONS_MAX) {
       socket.destroy();
       return;
     }
-    this.#connections.add(socket);
-    const frames = new MessageFrames(QUESTION_BYTES_MAX);
-    let waiting = 0;
-    let hasEnded = false;
-    let cancelDeadline = (): void => {};
-    // Runs while a question is awaited, from its beginning: a client that trickles bytes does not move it.
-    const expectQuestion = (): void => {
-      cancelDeadline();
-      cancelDeadline = this.#options.after(QUESTION_MS, () => {
-        if (waiting > 0) expectQuestion();
-        else socket.destroy();
-      });
-    };
-    const answer: Reply = (bytes) => {
-      waiting--;
-      if (socket.destroyed) return;
-      if (waiting < WAITING_MAX) socket.resume();
-      if (bytes !== null) {
-        const length = Buffer.alloc(2);
-        length.writeUInt16BE(bytes.length);
-        socket.write(Buffer.concat([length, bytes]));
-      }
-      if (socket.writableLength > UNREAD_BYTES_MAX) socket.destroy();
-      else if (hasEnded && waiting === 0) socket.end();
-    };
-    socket.on('data', (chunk: Buffer) => {
-      const messages = frames.add(chunk);
-      if (frames.isTooLong) {
-        socket.destroy();
-        return;
-      }
-      if (messages.length > 0) expectQuestion();
-      for (const message of messages) {
-        waiting++;
-        this.#options.onTcp(message, answer);
-      }
-      if (waiting >= WAITING_MAX) socket.pause();
+    const connection = new DnsConnection(socket, {
+      after: this.#options.after,
+      onMessage: this.#options.onTcp,
+      onClose: (closed) => this.#connections.delete(closed),
     });
-    socket.on('end', () => {
-      // It asks no more, and still reads.
-      hasEnded = true;
-      if (waiting === 0) socket.end();
-    });
-    socket.on('error', () => {});
-    socket.on('close', () => {
-      cancelDeadline();
-      this.#connections.delete(socket);
-    });
-    expectQuestion();
+    this.#connections.add(connection);
   }
 }

@@ -208,9 +208,9 @@ class Exchange {
     socket.on('error', over);
     socket.on('close', over);
     socket.on('data', (chunk: Buffer) => {
-      for (const message of frames.add(chunk)) {
-        if (this.#answers(message)) this.finish(message);
-      }
+      // One question, one answer: whoever says anything else first is not asked any further.
+      const [message] = frames.add(chunk);
+      if (message !== undefined) this.finish(this.#answers(message) ? message : this.#fallback);
     });
     const length = Buffer.alloc(2);
     length.writeUInt16BE(this.#bytes.length);
