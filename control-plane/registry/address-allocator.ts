@@ -44,6 +44,11 @@ export class AddressAllocator {
   #writing: Promise<void> | null = null;
   #cancelRetry: (() => void) | null = null;
   #isClosed = false;
+  #planned: {
+    readonly serviceEntries: unknown;
+    readonly registered: unknown;
+    readonly plan: AllocationPlan;
+  } | null = null;
   /** What `registered` was made of, and what came of it. */
   #contents: {
     readonly from: RegistryContents;
@@ -63,6 +68,7 @@ export class AddressAllocator {
   /** Slots of a former run; whoever still wants one keeps it. */
   restore(slots: ReadonlyMap<string, number>): void {
     this.#slots = slots;
+    this.#planned = null;
   }
 
   /** The registered services with their addresses. */
@@ -98,11 +104,19 @@ export class AddressAllocator {
     this.#cancelRetry?.();
   }
 
+  /** The same one until something changes. */
   #plan(): AllocationPlan {
     const serviceEntries = this.#options.serviceEntries();
     const registered = this.#options.registered();
+    if (
+      this.#planned?.serviceEntries === serviceEntries &&
+      this.#planned.registered === registered
+    ) {
+      return this.#planned.plan;
+    }
     const { services: declared } = registered;
     const plan = planAddresses({ serviceEntries, declared, remembered: this.#slots });
+    this.#planned = { serviceEntries, registered, plan };
     this.#tell(plan.problems);
     if (!sameSlots(this.#slots, plan.declared)) {
       this.#slots = plan.declared;

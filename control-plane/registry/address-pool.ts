@@ -30,8 +30,12 @@ export function isPoolAddress(address: string): boolean {
 
 /** The one way to write an address; anything else as it is. */
 export function canonicalAddress(address: string): string {
+  if (OWN_SPELLING.test(address)) return address;
   return isIPv6(address) ? new SocketAddress({ address, family: 'ipv6' }).address : address;
 }
+
+/** IPv4, and what is allocated here: nearly all there is. */
+const OWN_SPELLING = /^(?:[\d.]+|2001:2::[1-9a-f][\da-f]{0,3})$/;
 
 /** Slots to try for `key`, its own first: every replica, and every run, begins at the same one. */
 export function* slotsFor(key: string): Generator<number> {
