@@ -230,6 +230,42 @@ t.test('[DS-05] an app in a redirected namespace', { skip: namespacesMissing() }
     t.end();
   });
 
+  t.test('a name server at an IPv6 address', async (t) => {
+    const program = join(ROOT, 'test/harness/name-server.ts');
+    outside.spawn([process.execPath, program, outside.v6, '53'], { stdio: 'ignore' });
+    const other = await mesh.workload('client6', {
+      metadata: { DNS_CAPTURE: 'true' },
+      redirectFlags: ['--redirect-dns'],
+      resolvConf: `nameserver ${outside.v6}\n`,
+    });
+    await other.untilReady();
+    const [command, ...args] = other.host.command(['getent', 'ahostsv4'], APP_USER);
+    const found = (name: string) =>
+      spawnSync(command, [...args, name], { encoding: 'utf8', timeout: 30_000 }).stdout;
+    t.ok(found('reviews').startsWith(vip));
+    await until('the name server', () => found('www.outside.example').startsWith('198.51.100.9'));
+  });
+
+  t.test(
+    'a sidecar whose own questions are redirected to it says so, and does not go round',
+    { skip: noDig },
+    async (t) => {
+      const wrong = await mesh.workload('wrong', {
+        metadata: { DNS_CAPTURE: 'true' },
+        redirectFlags: ['--redirect-dns', '-u', '4242', '-g', '4242', '-i', ''],
+        resolvConf: `nameserver ${outside.v4}\n`,
+      });
+      await wrong.untilReady();
+      const dig = ['dig', '+tcp', '+tries=1', `@${outside.v4}`, 'www.outside.example'];
+      const [command, ...args] = wrong.host.command(dig, APP_USER);
+      const { stdout } = spawnSync(command, args, { encoding: 'utf8', timeout: 30_000 });
+      t.match(stdout, /status: SERVFAIL/);
+      await until('the warning', () => wrong.sidecar.output.includes('came back to it'));
+      // dig's own, and the one that came back, once or, where the one server is asked again, twice.
+      t.match(await wrong.admin('/stats/prometheus'), /^istio_agent_dns_requests_total [23]$/m);
+    },
+  );
+
   t.test('[DS-06] a connection to the address reaches the service, over mutual TLS', async (t) => {
     const tcp = await client.app.exchange({ host: vip, port: 7000, send: 'x', enough: 'x' });
     t.match(tcp.text, /^220 ready/);
