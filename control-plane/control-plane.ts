@@ -27,6 +27,7 @@ import { PolicyWatch } from './mesh/policy-watch.ts';
 import { buildSnapshot, changeBetween, type MeshSnapshot } from './mesh/snapshot.ts';
 import { ControlPlaneMetrics } from './monitoring/metrics.ts';
 import { createMonitoringServer } from './monitoring/monitoring-server.ts';
+import { AddressAllocator } from './registry/address-allocator.ts';
 import { RegistrationFile } from './registry/registration-file.ts';
 import { WorkloadRegistrations } from './registry/workload-registrations.ts';
 import { openSqliteStore } from './store/sqlite-store.ts';
@@ -147,11 +148,11 @@ export async function startControlPlane(
     });
     const registrationFile = new RegistrationFile(
       file('registrations.json'),
-      () => registrations.export(),
+      () => ({ registrations: registrations.export(), slots: allocator.slots }),
       (error) => log.error({ err: error }, 'registrations could not be written down'),
     );
     const known = registrationFile.read();
-    if (!('problem' in known)) registrations.restore(known, RESTART_LEASE_MS);
+    if (!('problem' in known)) registrations.restore(known.registrations, RESTART_LEASE_MS);
     closers.push(async () => {
       registrations.close();
       await registrationFile.flush();
@@ -170,7 +171,7 @@ export async function startControlPlane(
 
     let snapshot: MeshSnapshot | undefined;
     const rebuild = (): void => {
-      const inputs = { ...policies.read(), registries: [registrations.read()] };
+      const inputs = { ...policies.read(), registries: [allocator.registered()] };
       const next = buildSnapshot(inputs, options.mesh, snapshot);
       const change = snapshot === undefined ? null : changeBetween(snapshot, next);
       if (change?.kind === 'none') return;
@@ -202,12 +203,30 @@ export async function startControlPlane(
     };
     const policies = new PolicyWatch({
       store,
-      onChange: changed,
+      onChange: () => {
+        allocator.changed();
+        changed();
+      },
       onProblem: (fields, message) => log.error(fields, message),
       schedule: clock.schedule,
     });
     closers.push(() => policies.close());
+    const allocator = new AddressAllocator({
+      store,
+      serviceEntries: () => policies.read().serviceEntries,
+      registered: () => registrations.read(),
+      mayWrite: () => true,
+      onSlots: () => registrationFile.changed(),
+      onProblem: (fields, message) => log.error(fields, message),
+      schedule: clock.schedule,
+    });
+    if (!('problem' in known)) allocator.restore(known.slots);
+    closers.push(() => {
+      allocator.close();
+      return allocator.settled();
+    });
     await policies.start();
+    allocator.changed();
     registrations.onChange(() => {
       registrationFile.changed();
       changed();

@@ -89,6 +89,8 @@ export interface DeclaredService {
   /** `namespace/account` of every workload that serves it, and of those that went not long ago. */
   readonly serviceAccounts: readonly string[];
   readonly creationTimestamp: string;
+  /** Virtual addresses; absent where there are none yet. */
+  readonly addresses?: readonly string[];
 }
 
 /** All that a source knows at one moment. */

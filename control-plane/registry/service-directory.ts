@@ -1,6 +1,7 @@
 import type { Resource } from '../kinds/resource.ts';
 import type { ServiceEntrySpec } from '../kinds/service-entry.ts';
 import type { WorkloadEntrySpec } from '../kinds/workload-entry.ts';
+import { addressesInForce } from './address-allocation.ts';
 import { byAge, compare } from './age.ts';
 import { clusterLocalName, HostIndex } from './host-name.ts';
 import type { Endpoint, RegistryContents, RegistryProblem, Service, Workload } from './registry.ts';
@@ -107,8 +108,9 @@ export function buildDirectory(
   const drafts = new Map<string, { service: EntryService; endpoints: Endpoint[] }>();
   const accounts = new Map<string, Set<string>>();
 
+  const allocated = addressesInForce(inputs.serviceEntries);
   for (const entry of [...inputs.serviceEntries].sort(byAge)) {
-    for (const service of servicesOfEntry(entry)) {
+    for (const service of servicesOfEntry(entry, allocated.get(entry))) {
       const key = serviceKey(service);
       const there = drafts.get(key);
       if (there !== undefined) {
@@ -142,7 +144,7 @@ export function buildDirectory(
         host: declared.host,
         namespace: declared.namespace,
         ports: declared.ports,
-        addresses: [],
+        addresses: declared.addresses ?? [],
         resolution: 'STATIC',
         location: 'MESH_INTERNAL',
         exportTo: ['*'],
