@@ -147,6 +147,22 @@ test('[DS-01] a virtual address has a listener of its own', async () => {
   );
 });
 
+test('several pods of a headless TCP service do not take the port of everybody else', async () => {
+  const api = await cluster();
+  const plane = await controlPlane(api);
+  const ports = [{ name: 'tcp', port: 6379 }];
+  api.put(service('redis', { clusterIP: 'None', clusterIPs: ['None'], ports }));
+  const one = { ip: '10.0.0.1' };
+  const client = sidecar(plane, { app: 'client' });
+  const ofPort = () => client.listeners().filter((name) => name.endsWith('_6379'));
+  const sliceOf = (endpoints: { ip: string }[]) =>
+    api.put(slice('redis-a', 'redis', endpoints, { ports: [{ name: 'tcp', port: 6379 }] }));
+  sliceOf([one]);
+  await until('the listener of the one', () => ofPort().join().endsWith('10.0.0.1_6379'));
+  sliceOf([one, { ip: '10.0.0.2' }]);
+  await until('no listener', () => ofPort().length === 0);
+});
+
 test('[DS-01] 1000 endpoints that change one by one are a few pushes of endpoints, none of clusters', async () => {
   const api = await cluster();
   for (let s = 0; s < 10; s++) api.put(service(`s${s}`));
