@@ -8,7 +8,9 @@ import { injectManifest, type ManifestResult, uninjectManifest } from './manifes
 import { SOURCE_ANNOTATION } from './undo-record.ts';
 import { objectsOf, valueAt } from './workload-kind.ts';
 
-const runs = Number(process.env['WEFT_FUZZ_RUNS'] ?? 40);
+/** Each run is a dozen injections of several documents. */
+const runs = Math.max(40, Number(process.env['WEFT_FUZZ_RUNS'] ?? 0) / 100);
+const FUZZ_MS = 200_000;
 const settings = defaultInjectionSettings();
 const legacy = { ...settings, nativeSidecar: false };
 const inject = (text: string, of = settings) => injectManifest(text, 'f.yaml', 'default', of);
@@ -567,7 +569,9 @@ function write(value: unknown, style: Layout): string {
   return written;
 }
 
-test('[KI-01] fuzz: manifests in many layouts come back byte for byte, and mean what the pure function says', () => {
+test('[KI-01] fuzz: manifests in many layouts come back byte for byte, and mean what the pure function says', {
+  timeout: FUZZ_MS,
+}, () => {
   let injected = 0;
   const property = fc.property(
     fc.array(document, { minLength: 1, maxLength: 3 }),
@@ -591,7 +595,9 @@ test('[KI-01] fuzz: manifests in many layouts come back byte for byte, and mean 
   expect(injected).toBeGreaterThan(runs / 10);
 });
 
-test('[KI-01] fuzz: texts that were mangled end in a result or a problem with its place, never in a throw', () => {
+test('[KI-01] fuzz: texts that were mangled end in a result or a problem with its place, never in a throw', {
+  timeout: FUZZ_MS,
+}, () => {
   const whole = [
     `${head}spec:\n  template:\n    metadata:\n      annotations: {a: &x b, c: *x}\n    spec:\n      containers:\n      - name: a\n        ${probe}\n`,
     inject(
