@@ -71,7 +71,11 @@ export function injectPod(
   const wrong = [...problems, ...findConflicts(pod, names, statusPort)];
   const own = takeOwnContainer(pod);
   if (own !== undefined) {
-    wrong.push(...overrideProblems(own.container, ['spec', own.list, own.index]));
+    const path = ['spec', own.list, own.index];
+    wrong.push(...overrideProblems(own.container, path));
+    if (takeOwnContainer(pod) !== undefined) {
+      wrong.push({ path, message: 'stands twice: one container says what the sidecar shall be' });
+    }
   }
   if (pod.spec.containers.length === 0) {
     wrong.push({ path: ['spec', 'containers'], message: 'holds no container but the sidecar' });
@@ -147,6 +151,9 @@ class Assembly {
       this.#context.namespace,
     );
     const sidecar = own === undefined ? template : mergeContainer(template, own.container);
+    // Which list it stands in decides that.
+    if (options.native) sidecar.restartPolicy = 'Always';
+    else delete sidecar.restartPolicy;
     const volumes = sidecarVolumes(this.#values);
     const secrets = this.#newSecrets();
     const merge = options.mergePrometheus

@@ -24,7 +24,6 @@ export function sidecarContainer(
     name: PROXY_CONTAINER,
     image: options.image,
     ...(options.imagePullPolicy && { imagePullPolicy: options.imagePullPolicy }),
-    ...(options.native && { restartPolicy: 'Always' }),
     args: [
       'proxy',
       '--log-level',
