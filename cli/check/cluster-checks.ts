@@ -79,13 +79,13 @@ function kubernetesApi({ cluster, installation }: ClusterCheckOptions): CheckCat
         hint: 'native-sidecars',
         warning: true,
         run: async () => {
-          if (!installation.values.injection.nativeSidecars) {
-            return { kind: 'skipped', reason: 'injection.nativeSidecars is false' };
+          if (!installation.values.injection.nativeSidecar) {
+            return { kind: 'skipped', reason: 'injection.nativeSidecar is false' };
           }
           const { text, minor } = await cluster.version();
           return minor >= MINOR_NATIVE_SIDECARS
             ? OK
-            : failed(`${text} has none by default: set injection.nativeSidecars=false`);
+            : failed(`${text} has none by default: set injection.nativeSidecar=false`);
         },
       },
     ],

@@ -9,7 +9,7 @@ import { SOURCE_ANNOTATION } from './undo-record.ts';
 import { objectsOf, valueAt } from './workload-kind.ts';
 
 /** Each run is a dozen injections of several documents. */
-const runs = Math.max(25, Number(process.env['WEFT_FUZZ_RUNS'] ?? 0) / 100);
+const runs = Math.max(10, Number(process.env['WEFT_FUZZ_RUNS'] ?? 0) / 100);
 const FUZZ_MS = 200_000;
 const settings = defaultInjectionSettings();
 const legacy = { ...settings, nativeSidecar: false };

@@ -51,17 +51,13 @@ function injectionSettings(installation: Installation): Manifest {
 }
 
 /** InjectionSettings of `control-plane/injector/`. */
-function settings({ values, namespace }: Installation): object {
-  const { injection, mesh } = values;
+export function settings({ values, namespace }: Installation): object {
   return {
+    ...values.injection,
     image: imageName(values.image),
     imagePullPolicy: values.image.pullPolicy,
     controlPlane: `${CONTROL_PLANE}.${namespace}.svc:${PORT_XDS}`,
-    trustDomain: mesh.trustDomain,
-    nativeSidecars: injection.nativeSidecars,
-    holdApplicationUntilProxyStarts: injection.holdApplicationUntilProxyStarts,
-    dnsCapture: injection.dnsCapture,
-    resources: injection.proxyResources,
+    trustDomain: values.mesh.trustDomain,
   };
 }
 

@@ -3,6 +3,11 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { parseAllDocuments } from 'yaml';
+import {
+  defaultInjectionSettings,
+  readInjectionSettings,
+  SETTING_NAMES,
+} from '../../control-plane/injector/settings.ts';
 import { findHelm } from '../../test/harness/helm.ts';
 import { schemaProblem } from '../../test/harness/kubernetes-schema.ts';
 import { generatedFiles } from './generated-files.ts';
@@ -33,7 +38,12 @@ const SETTINGS: readonly (readonly string[])[] = [
     'mesh.accessLog=/dev/stdout',
     'mesh.accessLogEncoding=JSON',
     `image.tag=@sha256:${'0'.repeat(64)}`,
-    'injection.nativeSidecars=false',
+    'injection.nativeSidecar=false',
+    'injection.injectByDefault=true',
+    'injection.revision=blue',
+    'injection.revisionTags={stable,canary}',
+    'injection.env.NOTE=x',
+    'injection.excludeOutboundPorts=5432,6379',
   ],
   [
     'webhooks.injection.enabled=false',
@@ -63,6 +73,32 @@ test.each(SETTINGS.map((settings) => [settings.join(' ') || 'defaults', settings
     }
   },
 );
+
+test.each(SETTINGS.map((each) => [each.join(' ') || 'defaults', each] as const))(
+  'the injector takes the settings of the ConfigMap: %s',
+  (_, settings) => {
+    const map = installed(settings).find(({ metadata }) => metadata.name === 'weft-injection')!;
+    const { 'settings.json': text } = map['data'] as { 'settings.json': string };
+    expect(readInjectionSettings(JSON.parse(text))).toMatchObject({ settings: {} });
+  },
+);
+
+test('every setting of injection can be given as a value, with the default that it has without', () => {
+  /** What follows from other values, and what an installation in one cluster has no use for. */
+  const derived = [
+    'image',
+    'imagePullPolicy',
+    'controlPlane',
+    'trustDomain',
+    'clusterId',
+    'meshId',
+    'network',
+  ];
+  const { injection } = readValues([], version);
+  const given = [...Object.keys(injection), ...derived].sort();
+  expect(given).toEqual([...SETTING_NAMES].sort());
+  expect(defaultInjectionSettings()).toMatchObject(JSON.parse(JSON.stringify(injection)));
+});
 
 test('the check of types sees a wrong one', async () => {
   const service = installed([]).find(({ kind }) => kind === 'Service')!;
@@ -346,10 +382,10 @@ describe.skipIf(helm === '')(
   'the chart (skipped where there is no helm: $WEFT_HELM or on PATH)',
   () => {
     const template = (settings: readonly string[], namespace: string) => {
-      const flags = settings.flatMap((each) => ['--set-string', each]);
-      const typed = flags.map((flag, at) =>
-        flag === '--set-string' && /=(true|false|\d+)$/.test(flags[at + 1]!) ? '--set' : flag,
-      );
+      const typed = settings.flatMap((setting) => {
+        if (/=(true|false|\d+|\{.*\})$/.test(setting)) return ['--set', setting];
+        return ['--set-string', setting.replaceAll(',', '\\,')];
+      });
       return execFileSync(
         helm,
         [

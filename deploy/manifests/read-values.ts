@@ -114,8 +114,10 @@ function readText(text: string, node: SchemaNode): unknown {
     case 'integer':
     case 'number':
       return text !== '' && Number.isFinite(Number(text)) ? Number(text) : text;
-    case 'list':
-      return text === '' ? [] : text.split(',').map((item) => readText(item, node.items));
+    case 'list': {
+      const items = text.replace(/^\{(.*)\}$/s, '$1'); // Helm's way of writing it
+      return items === '' ? [] : items.split(',').map((item) => readText(item, node.items));
+    }
     default:
       return text;
   }

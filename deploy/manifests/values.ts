@@ -8,6 +8,7 @@ import {
   map,
   object,
   optional,
+  required,
   type Schema,
   type TextFormat,
   text,
@@ -85,11 +86,45 @@ export interface WebhookSwitch {
   readonly timeoutSeconds: number;
 }
 
+/** InjectionSettings of `control-plane/injector/settings.ts`, but for what follows from the rest of the installation. */
 export interface InjectionValues {
-  readonly nativeSidecars: boolean;
+  readonly nativeSidecar: boolean;
   readonly holdApplicationUntilProxyStarts: boolean;
   readonly dnsCapture: boolean;
-  readonly proxyResources: ResourceValues;
+  readonly injectByDefault: boolean;
+  readonly revision: string;
+  readonly revisionTags: readonly string[];
+  readonly neverInjectSelector: readonly LabelSelector[];
+  readonly alwaysInjectSelector: readonly LabelSelector[];
+  readonly interceptionMode: 'REDIRECT' | 'NONE';
+  readonly rewriteAppProbes: boolean;
+  readonly mergePrometheus: boolean;
+  readonly includeInboundPorts: string;
+  readonly excludeInboundPorts: string;
+  readonly includeOutboundPorts: string;
+  readonly excludeOutboundPorts: string;
+  readonly includeOutboundIpRanges: string;
+  readonly excludeOutboundIpRanges: string;
+  readonly logLevel: string;
+  readonly terminationDrainSeconds: number;
+  readonly statusPort: number;
+  readonly readinessInitialDelaySeconds: number;
+  readonly readinessPeriodSeconds: number;
+  readonly readinessFailureThreshold: number;
+  readonly resources: ResourceValues;
+  readonly env: StringMap;
+  readonly lockedAnnotations: readonly string[];
+  /** Names of Secrets of each namespace. */
+  readonly imagePullSecrets: readonly string[];
+}
+
+export interface LabelSelector {
+  readonly matchLabels?: StringMap;
+  readonly matchExpressions?: readonly {
+    readonly key: string;
+    readonly operator: 'In' | 'NotIn' | 'Exists' | 'DoesNotExist';
+    readonly values?: readonly string[];
+  }[];
 }
 
 export interface MonitoringValues {
@@ -167,9 +202,33 @@ const CONTROL_PLANE_RESOURCES: ResourceValues = {
 };
 /** An idle sidecar holds 40 MiB; limits as Istio's (KI-07). */
 const PROXY_RESOURCES: ResourceValues = {
-  requests: { cpu: '100m', memory: '128Mi' },
-  limits: { cpu: '2', memory: '1Gi' },
+  requests: { cpu: '100m', memory: '64Mi' },
+  limits: { cpu: '2000m', memory: '1024Mi' },
 };
+
+const VARIABLE: TextFormat = {
+  name: 'variable',
+  check: (name) =>
+    /^[A-Za-z_][A-Za-z0-9_]*$/.test(name) ? undefined : 'must be the name of a variable',
+};
+
+const labelSelectors = list(
+  object<LabelSelector>({
+    matchLabels: optional(labels, 'Labels that a pod must have, all of them.'),
+    matchExpressions: optional(
+      list(
+        object<NonNullable<LabelSelector['matchExpressions']>[number]>({
+          key: required(text({ format: LABEL_KEY }), 'Label.'),
+          operator: required(choice(['In', 'NotIn', 'Exists', 'DoesNotExist']), 'Comparison.'),
+          values: optional(list(text({ mayBeEmpty: true })), 'With In and NotIn.'),
+        }),
+        { itemsMax: 32 },
+      ),
+      'Further requirements.',
+    ),
+  }),
+  { itemsMax: 32 },
+);
 
 const toleration = object<Toleration>({
   key: optional(text({ format: LABEL_KEY }), 'Taint; absent with Exists = every taint.'),
@@ -311,18 +370,97 @@ export function valuesSchema(version: string): Schema<InstallValues> {
     ),
     injection: section(
       object<InjectionValues>({
-        nativeSidecars: withDefault(
+        nativeSidecar: withDefault(
           flag(),
           true,
           'The proxy as an init container with restartPolicy Always (KI-03); false for Kubernetes before 1.29.',
         ),
         holdApplicationUntilProxyStarts: withDefault(
           flag(),
-          false,
+          true,
           'Without native sidecars: apps wait for the proxy (KI-04).',
         ),
         dnsCapture: withDefault(flag(), false, 'Sidecars answer DNS for mesh names (DS-05).'),
-        proxyResources: section(resources(PROXY_RESOURCES), 'Of each sidecar (KI-07).'),
+        injectByDefault: withDefault(flag(), false, 'Pods of namespaces without a label, too.'),
+        revision: withDefault(
+          text({ format: DNS_LABEL }),
+          'default',
+          'Value of istio.io/rev labels that asks for our sidecars.',
+        ),
+        revisionTags: withDefault(
+          list(text({ format: DNS_LABEL }), { itemsMax: 16, distinct: true }),
+          [],
+          'Other names of the revision.',
+        ),
+        neverInjectSelector: withDefault(labelSelectors, [], 'Pods that never get a sidecar.'),
+        alwaysInjectSelector: withDefault(
+          labelSelectors,
+          [],
+          'Pods that get one though they do not say so.',
+        ),
+        interceptionMode: withDefault(
+          choice(['REDIRECT', 'NONE']),
+          'REDIRECT',
+          'Whether traffic is redirected (KI-02).',
+        ),
+        rewriteAppProbes: withDefault(flag(), true, 'Probes go through the sidecar (KI-05).'),
+        mergePrometheus: withDefault(flag(), true, 'One page for sidecar and app (OB-05).'),
+        includeInboundPorts: withDefault(
+          text({ mayBeEmpty: true }),
+          '*',
+          'Ports that are redirected: * or 80,443.',
+        ),
+        excludeInboundPorts: withDefault(text({ mayBeEmpty: true }), '', 'Ports that are not.'),
+        includeOutboundPorts: withDefault(
+          text({ mayBeEmpty: true }),
+          '',
+          'Ports redirected to whatever address, beside the ranges.',
+        ),
+        excludeOutboundPorts: withDefault(text({ mayBeEmpty: true }), '', 'Ports that are not.'),
+        includeOutboundIpRanges: withDefault(
+          text({ mayBeEmpty: true }),
+          '*',
+          'Ranges that are redirected: * or 10.0.0.0/8.',
+        ),
+        excludeOutboundIpRanges: withDefault(
+          text({ mayBeEmpty: true }),
+          '',
+          'Ranges that are not.',
+        ),
+        logLevel: withDefault(
+          choice(['trace', 'debug', 'info', 'warning', 'error', 'critical', 'off']),
+          'warning',
+          'Of the sidecars.',
+        ),
+        terminationDrainSeconds: withDefault(
+          integer(0, 86_400),
+          5,
+          'Seconds that a stopping sidecar waits for requests under way.',
+        ),
+        statusPort: withDefault(
+          integer(0, 65_535),
+          15_020,
+          'Health, merged metrics, probes; 0 = none.',
+        ),
+        readinessInitialDelaySeconds: withDefault(integer(0, 86_400), 0, 'Of the sidecar (KI-06).'),
+        readinessPeriodSeconds: withDefault(integer(1, 86_400), 15, 'Of the sidecar (KI-06).'),
+        readinessFailureThreshold: withDefault(integer(1, 1000), 4, 'Of the sidecar (KI-06).'),
+        resources: section(resources(PROXY_RESOURCES), 'Of each sidecar (KI-07).'),
+        env: withDefault(
+          map(VARIABLE, text({ mayBeEmpty: true })),
+          {},
+          'Further variables of the sidecars.',
+        ),
+        lockedAnnotations: withDefault(
+          list(text(), { itemsMax: 64, distinct: true }),
+          [],
+          'Annotations, by the name that Istio gives them, that pods may not use.',
+        ),
+        imagePullSecrets: withDefault(
+          list(text({ format: DNS_LABEL }), { itemsMax: 16, distinct: true }),
+          [],
+          'Secrets of each namespace to pull the sidecar with.',
+        ),
       }),
       'What injected sidecars look like.',
     ),

@@ -15,7 +15,6 @@ const NEVER = ['kube-system', 'kube-public', 'kube-node-lease', 'local-path-stor
 const NAMESPACE_LABELS = ['weft.dev/injection', 'istio-injection'] as const;
 const POD_LABELS = ['sidecar.weft.dev/inject', 'sidecar.istio.io/inject'] as const;
 const REVISION_LABELS = ['weft.dev/rev', 'istio.io/rev'] as const;
-const REVISION = 'default';
 
 type Requirement = {
   readonly key: string;
@@ -36,7 +35,9 @@ export function webhookManifests(installation: Installation): Manifest[] {
  * is left out: the control plane writes it, and again when the root changes.
  */
 function injectionWebhooks(installation: Installation): Manifest {
-  const { failurePolicy, timeoutSeconds } = installation.values.webhooks.injection;
+  const { webhooks, injection } = installation.values;
+  const { failurePolicy, timeoutSeconds } = webhooks.injection;
+  const revisions = [injection.revision, ...injection.revisionTags];
   const webhook = (name: string, namespaces: Requirement[], pods: Requirement[]) => ({
     name: `${name}.injection.weft.dev`,
     clientConfig: clientConfig(installation, '/inject'),
@@ -75,22 +76,25 @@ function injectionWebhooks(installation: Installation): Manifest {
       webhook('namespace.istio', [absent(ours), is(istios, 'enabled')], notRefused),
       webhook(
         'rev.namespace',
-        [absent(ours), absent(istios), is(ourRevision, REVISION)],
+        [absent(ours), absent(istios), is(ourRevision, ...revisions)],
         notRefused,
       ),
       webhook(
         'rev.namespace.istio',
-        [absent(ours), absent(istios), absent(ourRevision), is(istiosRevision, REVISION)],
+        [absent(ours), absent(istios), absent(ourRevision), is(istiosRevision, ...revisions)],
         notRefused,
       ),
       webhook('object', silent, [is(ourPod, 'true')]),
       webhook('object.istio', silent, [absent(ourPod), is(istiosPod, 'true')]),
-      webhook('rev.object', silent, [...POD_LABELS.map(absent), is(ourRevision, REVISION)]),
+      webhook('rev.object', silent, [...POD_LABELS.map(absent), is(ourRevision, ...revisions)]),
       webhook('rev.object.istio', silent, [
         ...POD_LABELS.map(absent),
         absent(ourRevision),
-        is(istiosRevision, REVISION),
+        is(istiosRevision, ...revisions),
       ]),
+      ...(injection.injectByDefault
+        ? [webhook('auto', silent, [...POD_LABELS, ...REVISION_LABELS].map(absent))]
+        : []),
     ],
   };
 }
@@ -135,8 +139,8 @@ function notOurs({ namespace }: Installation): Requirement {
   return { key: 'kubernetes.io/metadata.name', operator: 'NotIn', values: [...NEVER, namespace] };
 }
 
-function is(key: string, value: string): Requirement {
-  return { key, operator: 'In', values: [value] };
+function is(key: string, ...values: readonly string[]): Requirement {
+  return { key, operator: 'In', values };
 }
 
 function not(key: string, value: string): Requirement {

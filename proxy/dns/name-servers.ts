@@ -75,7 +75,8 @@ export class NameServers {
     readFile(path, 'utf8')
       .then(
         (text) => {
-          this.#file = parseResolvConf(text);
+          // Empty: somebody is about to write it.
+          if (text.trim() !== '') this.#file = parseResolvConf(text);
         },
         () => {},
       )
