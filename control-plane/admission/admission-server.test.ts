@@ -45,7 +45,7 @@ beforeEach(async () => {
     listen: { host: '127.0.0.1', port: 0 },
     followKeyPair: (listener) => certificate.follow(listener),
     inject: injectionWebhook(
-      (pod) => {
+      async (pod) => {
         if (pod === 'bug') throw new Error('a bug');
         injected++;
         return { kind: 'injected', patch: [{ op: 'add' }], warnings: [] };
@@ -234,7 +234,7 @@ test('[A6.8] slow callers and half requests keep nobody waiting', async () => {
 });
 
 test('[A6.8] large reviews in parallel leave room for small ones, and one address cannot fill the memory', async () => {
-  const keys = Array.from({ length: 100_000 }, (_, at) => `"k${at}":1`).join(',');
+  const keys = Array.from({ length: 60_000 }, (_, at) => `"k${at}":1`).join(',');
   const large = JSON.stringify(POD).replace('"name":"a"', keys);
   const floods = Array.from({ length: 40 }, () =>
     call('/inject', large, { agent: new Agent() }).then(
@@ -257,7 +257,7 @@ test('a port that is taken is an error with its code', async () => {
     createAdmissionServer({
       listen: server.address,
       followKeyPair: (listener) => certificate.follow(listener),
-      inject: () => ({ kind: 'allowed', patch: [], warnings: [], audit: {} }),
+      inject: async () => ({ kind: 'allowed', patch: [], warnings: [], audit: {} }),
       validate: validatePolicy,
       notReady: () => undefined,
       counts: { validation: () => undefined, webhookHttpError: () => undefined },

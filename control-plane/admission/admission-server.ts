@@ -20,7 +20,7 @@ export interface AdmissionServerOptions {
   readonly listen: ListenAddress;
   /** Calls back with the key pair to show, before it returns, and with each one that follows it. */
   readonly followKeyPair: (listener: (keyPair: KeyPair) => void) => () => void;
-  readonly inject: (request: AdmissionRequest, path: InjectionPath) => AdmissionAnswer;
+  readonly inject: (request: AdmissionRequest, path: InjectionPath) => Promise<AdmissionAnswer>;
   readonly validate: (request: AdmissionRequest) => AdmissionAnswer;
   /** Undefined = ready, else what is missing: until then `/readyz` and reviews get 503. */
   readonly notReady: () => string | undefined;
@@ -109,6 +109,8 @@ export async function createAdmissionServer(
 /** Milliseconds that a stop waits for a caller that is in the middle of its request. */
 const CLOSE_MS_MAX = 2000;
 
+type Decide = (request: AdmissionRequest) => Promise<AdmissionAnswer>;
+
 interface Reply {
   readonly status: number;
   readonly type: 'application/json' | 'text/plain; charset=utf-8';
@@ -170,23 +172,23 @@ class AdmissionHandler {
     try {
       const body = await readBody(request, share);
       if (typeof body !== 'string') return body;
-      const answer = (): Reply | undefined => {
+      const answer = async (): Promise<Reply | undefined> => {
         if (request.socket.destroyed) return undefined;
         const read = readAdmissionReview(body);
         return read.kind === 'bad' ? text(400, read.problem) : this.#review(read.request, review);
       };
-      return body.length < LARGE_CHARS ? answer() : await this.#large.run(answer);
+      return await (body.length < LARGE_CHARS ? answer() : this.#large.run(answer));
     } finally {
       share.release();
     }
   }
 
-  #route(target: string): 'ready' | ((request: AdmissionRequest) => AdmissionAnswer) | undefined {
+  #route(target: string): 'ready' | Decide | undefined {
     const segments = segmentsOf(target);
     if (segments === undefined) return undefined;
     if (segments.length === 1 && segments[0] === 'readyz') return 'ready';
     if (segments.length === 1 && segments[0] === 'validate') {
-      return (request) => {
+      return async (request) => {
         const answer = this.#options.validate(request);
         const outcome = answer.kind === 'refused' ? 'failed' : 'passed';
         this.#options.counts.validation(outcome, request.kind);
@@ -201,12 +203,9 @@ class AdmissionHandler {
     return this.isClosing ? 'stopping' : this.#options.notReady();
   }
 
-  #review(
-    request: AdmissionRequest,
-    decide: (request: AdmissionRequest) => AdmissionAnswer,
-  ): Reply {
+  async #review(request: AdmissionRequest, decide: Decide): Promise<Reply> {
     const startMs = this.#options.nowMs();
-    const answer = decide(request);
+    const answer = await decide(request);
     const body = JSON.stringify(admissionResponse(request.uid, answer));
     const fields = {
       uid: printable(request.uid),

@@ -1,15 +1,20 @@
 import { expect, test } from 'vitest';
 import { admissionReview } from './admission.testing.ts';
 import { admissionResponse, readAdmissionReview } from './admission-review.ts';
-import { injectionWebhook, type PodContext, parseInjectionPath } from './injection-webhook.ts';
+import {
+  injectionWebhook,
+  type PodContext,
+  type PodInjection,
+  parseInjectionPath,
+} from './injection-webhook.ts';
 
 const POD = { apiVersion: 'v1', kind: 'Pod', metadata: { generateName: 'a-' }, spec: {} };
 const PATCH = [{ op: 'add', path: '/spec/initContainers', value: [] }];
 
-function review(given: object, seen: PodContext[] = []) {
+async function review(given: object, seen: PodContext[] = []) {
   const counts: string[] = [];
   const webhook = injectionWebhook(
-    (_pod, context) => {
+    async (_pod, context) => {
       seen.push(context);
       return { kind: 'injected', patch: PATCH, warnings: ['careful'] };
     },
@@ -17,13 +22,13 @@ function review(given: object, seen: PodContext[] = []) {
   );
   const read = readAdmissionReview(JSON.stringify(given));
   if (read.kind === 'bad') throw new Error(read.problem);
-  const answer = webhook(read.request, { clusterId: 'east', network: '' });
+  const answer = await webhook(read.request, { clusterId: 'east', network: '' });
   return { answer, counts, response: admissionResponse(read.request.uid, answer) };
 }
 
-test('[KI-01] a pod being created gets the patch, base64, with the uid of the request', () => {
+test('[KI-01] a pod being created gets the patch, base64, with the uid of the request', async () => {
   const seen: PodContext[] = [];
-  const { response, counts } = review(admissionReview({ object: POD, uid: 'abc' }), seen);
+  const { response, counts } = await review(admissionReview({ object: POD, uid: 'abc' }), seen);
   expect(response).toMatchObject({
     apiVersion: 'admission.k8s.io/v1',
     kind: 'AdmissionReview',
@@ -41,13 +46,13 @@ test('[KI-01] a pod being created gets the patch, base64, with the uid of the re
   expect(counts).toEqual(['request', 'success']);
 });
 
-test('[KI-01] the namespace is that of the request, and of the pod where the request has none', () => {
+test('[KI-01] the namespace is that of the request, and of the pod where the request has none', async () => {
   const seen: PodContext[] = [];
   const inShop = { ...POD, metadata: { namespace: 'shop' } };
-  review(admissionReview({ object: POD, namespace: 'web' }), seen);
-  review(admissionReview({ object: inShop, namespace: '' }), seen);
+  await review(admissionReview({ object: POD, namespace: 'web' }), seen);
+  await review(admissionReview({ object: inShop, namespace: '' }), seen);
   expect(seen.map(({ namespace }) => namespace)).toEqual(['web', 'shop']);
-  const { answer, counts } = review(admissionReview({ object: POD, namespace: '' }));
+  const { answer, counts } = await review(admissionReview({ object: POD, namespace: '' }));
   expect(answer).toMatchObject({ kind: 'refused', status: { code: 400 } });
   expect(counts).toEqual(['request', 'failure']);
 });
@@ -58,14 +63,14 @@ test.each([
   ['exec', { operation: 'CONNECT', subResource: 'exec', kind: 'PodExecOptions' }],
   ['an eviction', { subResource: 'eviction', kind: 'Eviction', group: 'policy' }],
   ['a binding', { subResource: 'binding', kind: 'Binding' }],
-])('%s passes as it is and is not counted', (_name, request) => {
-  const { answer, counts } = review(admissionReview({ object: POD, ...request }));
+])('%s passes as it is and is not counted', async (_name, request) => {
+  const { answer, counts } = await review(admissionReview({ object: POD, ...request }));
   expect(answer).toEqual({ kind: 'allowed', patch: [], warnings: [], audit: {} });
   expect(counts).toEqual([]);
 });
 
-test('an object that is no pod is refused, and the message names its kind and the remedy', () => {
-  const { answer } = review(
+test('an object that is no pod is refused, and the message names its kind and the remedy', async () => {
+  const { answer } = await review(
     admissionReview({ object: {}, group: 'apps', kind: 'Deployment', resource: 'deployments' }),
   );
   expect(answer).toMatchObject({
@@ -74,18 +79,18 @@ test('an object that is no pod is refused, and the message names its kind and th
   });
 });
 
-test('skipped and refused pods say why', () => {
-  const webhook = (result: ReturnType<Parameters<typeof injectionWebhook>[0]>) => {
+test('skipped and refused pods say why', async () => {
+  const webhook = async (result: PodInjection) => {
     const counts: string[] = [];
-    const decide = injectionWebhook(() => result, {
+    const decide = injectionWebhook(async () => result, {
       injectionRequest: () => undefined,
       injection: (how) => counts.push(how),
     });
     const read = readAdmissionReview(JSON.stringify(admissionReview({ object: POD })));
     if (read.kind === 'bad') throw new Error(read.problem);
-    return { answer: decide(read.request, { clusterId: '', network: '' }), counts };
+    return { answer: await decide(read.request, { clusterId: '', network: '' }), counts };
   };
-  const skipped = webhook({
+  const skipped = await webhook({
     kind: 'skipped',
     reason: 'the pod uses the host network',
     warnings: [],
@@ -98,7 +103,10 @@ test('skipped and refused pods say why', () => {
     },
     counts: ['skip'],
   });
-  const refused = webhook({ kind: 'refused', problems: ['spec.containers[0].name: is taken'] });
+  const refused = await webhook({
+    kind: 'refused',
+    problems: ['spec.containers[0].name: is taken'],
+  });
   expect(refused).toMatchObject({
     answer: {
       kind: 'refused',

@@ -27,7 +27,7 @@ export type PodInjection =
   /** The pod cannot be injected, and must not start without: every problem with its field. */
   | { readonly kind: 'refused'; readonly problems: readonly string[] };
 
-export type InjectPod = (pod: unknown, context: PodContext) => PodInjection;
+export type InjectPod = (pod: unknown, context: PodContext) => Promise<PodInjection>;
 
 export interface InjectionCounts {
   injectionRequest(): void;
@@ -43,8 +43,8 @@ export interface InjectionCounts {
 export function injectionWebhook(
   inject: InjectPod,
   counts: InjectionCounts,
-): (request: AdmissionRequest, path: InjectionPath) => AdmissionAnswer {
-  return (request, path) => {
+): (request: AdmissionRequest, path: InjectionPath) => Promise<AdmissionAnswer> {
+  return async (request, path) => {
     const { operation, subResource, kind } = request;
     if (operation !== 'CREATE' || subResource !== '') return allowed();
     counts.injectionRequest();
@@ -65,7 +65,7 @@ export function injectionWebhook(
         'the pod to inject has no namespace, in the request or in itself',
       );
     }
-    const result = inject(request.object, { namespace, ...path });
+    const result = await inject(request.object, { namespace, ...path });
     switch (result.kind) {
       case 'injected':
         counts.injection('success');

@@ -10,7 +10,7 @@ export class LargeReviewTurn {
     this.#nowMs = nowMs;
   }
 
-  run<T>(review: () => T): Promise<T> {
+  run<T>(review: () => Promise<T>): Promise<T> {
     let tookMs = 0;
     const done = this.#last.then(() => {
       const startMs = this.#nowMs();
