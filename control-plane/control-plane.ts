@@ -10,17 +10,20 @@ import {
 import type { Logger } from 'pino';
 import { AggregatedDiscoveryServiceService } from '../proto/gen/envoy/service/discovery/v3/ads.ts';
 import { IstioCertificateServiceService } from '../proto/gen/istio/v1/auth/ca.ts';
+import { startWebhooks } from './admission/start-webhooks.ts';
 import { ApiRoutes } from './api/api-routes.ts';
 import { createApiServer } from './api/api-server.ts';
 import { Authenticator, type Caller } from './auth/authenticator.ts';
 import { JoinTokens } from './auth/join-token.ts';
 import { Authority } from './ca/authority.ts';
-import { openAuthorityFiles, openSecretFile, writeFileAtomic } from './ca/authority-files.ts';
+import { writeFileAtomic } from './ca/authority-files.ts';
 import { addAuthorityRoutes } from './ca/authority-routes.ts';
+import { authorityInFiles } from './ca/authority-source.ts';
 import { certificateService } from './ca/certificate-service.ts';
 import { IssueRateLimit } from './ca/issue-rate-limit.ts';
 import { ServerCertificate } from './ca/server-certificate.ts';
 import { KINDS } from './kinds/kind-registry.ts';
+import { KubernetesMode, type KubernetesOptions } from './kubernetes-mode.ts';
 import { formatListenAddress, isLoopback, type ListenAddress } from './listen-address.ts';
 import type { MeshOptions } from './mesh/mesh-options.ts';
 import { PolicyWatch } from './mesh/policy-watch.ts';
@@ -55,6 +58,14 @@ export interface ControlPlaneOptions {
   /** Milliseconds that an endpoint outlives its sidecar's stream (DS-04). */
   readonly registrationLeaseMs: number;
   readonly debounce: DebounceOptions;
+  /** Where policies are kept. */
+  readonly store: 'sqlite' | 'kubernetes';
+  /** Null = no cluster: authority and policies are in the data directory. */
+  readonly kubernetes: KubernetesOptions | null;
+  /** Admission webhooks; null = none. */
+  readonly webhooks: ListenAddress | null;
+  /** YAML file with what the webhook injects; null = defaults. */
+  readonly injectionSettings: string | null;
   /** Bearer token of the API; needed where it does not listen on loopback. */
   readonly apiToken: string | undefined;
   readonly version: string;
@@ -76,6 +87,7 @@ export interface ControlPlane {
     readonly api: string;
     readonly monitoring: string;
     readonly plaintextXds: string | null;
+    readonly webhooks: string | null;
   };
   /** Reads the authority's files again (SIGHUP). Rejects and changes nothing where they are not usable. */
   reloadAuthority(): Promise<void>;
@@ -92,12 +104,13 @@ const CLOSE_GRACE_MS = 2000;
 /**
  * Puts the parts together: store and registries feed the snapshot, the snapshot feeds discovery; the authority signs
  * for whom the credentials name. Rejects with a message for people where something is not usable: a port, the data directory,
- * the store, the authority.
+ * the store, the authority. `signal` calls off the wait for a cluster that is away (`CalledOff`).
  */
 export async function startControlPlane(
   options: ControlPlaneOptions,
   clock: ControlPlaneClock,
   log: Logger,
+  signal: AbortSignal = new AbortController().signal,
 ): Promise<ControlPlane> {
   const directory = resolve(options.dataDirectory);
   const file = (...names: string[]) => join(directory, ...names);
@@ -120,17 +133,13 @@ export async function startControlPlane(
     makeDirectory(directory);
     const { trustDomain } = options.mesh;
     const metrics = new ControlPlaneMetrics();
-    const openAuthority = async (): Promise<Authority> => {
-      const material = await openAuthorityFiles(file('ca'), trustDomain, clock.wallMs());
-      return Authority.open(material, clock.wallMs);
-    };
-    let authority = await openAuthority();
+    const cluster = openCluster(options, clock, log, signal);
+    if (cluster !== null) closers.push(() => cluster.close());
+    const source = cluster?.authority ?? authorityInFiles(file('ca'), trustDomain, clock.wallMs);
+    const content = await source.read();
+    let authority = await Authority.open(content.material, clock.wallMs);
     metrics.rootExpires(authority.notAfterMs);
-    const tokens = new JoinTokens(
-      openSecretFile(file('ca', 'join-token-key')),
-      trustDomain,
-      clock.wallMs,
-    );
+    const tokens = new JoinTokens(content.tokenKey, trustDomain, clock.wallMs);
     const authenticator = new Authenticator(tokens, [trustDomain, ...options.trustDomainAliases]);
     const authenticate = (call: AnyCall): Promise<Caller> =>
       authenticator.authenticate({
@@ -138,7 +147,10 @@ export async function startControlPlane(
         authorization: String(call.metadata.get('authorization')[0] ?? ''),
       });
 
-    const store = openSqliteStore({ file: file('weft.db'), newIdentity: randomUUID });
+    const clusterStore =
+      cluster !== null && options.store === 'kubernetes' ? await cluster.openStore() : null;
+    const store =
+      clusterStore ?? openSqliteStore({ file: file('weft.db'), newIdentity: randomUUID });
     closers.push(() => store.close());
     const registrations = new WorkloadRegistrations({
       clock: { nowMs: clock.wallMs, schedule: clock.schedule },
@@ -173,6 +185,7 @@ export async function startControlPlane(
       const inputs = { ...policies.read(), registries: [registrations.read()] };
       const next = buildSnapshot(inputs, options.mesh, snapshot);
       const change = snapshot === undefined ? null : changeBetween(snapshot, next);
+      cluster?.meshBuilt();
       if (change?.kind === 'none') return;
       snapshot = next;
       metrics.meshIs({
@@ -230,17 +243,27 @@ export async function startControlPlane(
     const serverCertificate = await ServerCertificate.open({
       authority: () => authority,
       trustDomain,
-      names: [...options.serverNames, ...(isUnspecified(options.xds) ? [] : [options.xds.host])],
+      names: [
+        ...options.serverNames,
+        ...(cluster?.serverNames ?? []),
+        ...[options.xds, options.webhooks]
+          .filter((listen) => listen !== null && !isUnspecified(listen))
+          .map((listen) => listen!.host),
+      ],
       ttlMs: options.workloadCertTtlMs,
       schedule: clock.schedule,
       log,
     });
     closers.push(() => serverCertificate.close());
     const reloadAuthority = async (): Promise<void> => {
-      const next = await openAuthority();
+      const { material, tokenKey } = await source.read();
+      const next = await Authority.open(material, clock.wallMs);
+      tokens.useKey(tokenKey);
       authority = next;
       metrics.rootExpires(next.notAfterMs);
       writeFileAtomic(file('root-cert.pem'), next.rootsPem, 0o644);
+      // Who has to trust the new certificate hears of its root first.
+      cluster?.rootsChanged();
       await serverCertificate.renew();
       log.info({ notAfter: new Date(next.notAfterMs) }, 'authority read again');
     };
@@ -274,6 +297,29 @@ export async function startControlPlane(
         [AggregatedDiscoveryServiceService, discovery.service(async () => null)],
       ]),
     );
+
+    let webhooks: string | null = null;
+    if (options.webhooks !== null) {
+      const listen = options.webhooks;
+      const started = await listening('--webhooks', listen, () =>
+        startWebhooks({
+          listen,
+          settingsFile: options.injectionSettings,
+          settingsDefaults: {
+            trustDomain,
+            ...(cluster !== null && { controlPlane: `${cluster.serverNames[1]}:15012` }),
+          },
+          namespaces: cluster?.namespaceLabels ?? null,
+          followKeyPair: (listener) => serverCertificate.follow(listener),
+          registry: metrics.registry,
+          nowMs: clock.monotonicMs,
+          schedule: clock.schedule,
+          log,
+        }),
+      );
+      closers.push(() => started.close());
+      webhooks = started.address;
+    }
 
     const notReady = (): string | undefined =>
       snapshot === undefined ? 'the mesh is not known yet' : undefined;
@@ -310,12 +356,28 @@ export async function startControlPlane(
     closers.push(() => monitoring.close());
     // Streams hear UNAVAILABLE before their servers stop taking requests.
     closers.push(() => discovery.close());
+    if (cluster !== null) {
+      cluster.startControllers({
+        rootsPem: () => authority.rootsPem,
+        onAuthorityChange: () => {
+          reloadAuthority().catch((error: unknown) => {
+            log.error({ err: error }, 'the authority stays as it was');
+          });
+        },
+        findings: () => ({ warnings: snapshot?.warnings ?? [], refusals: policies.refusals() }),
+        store: clusterStore,
+        registry: metrics.registry,
+      });
+      // First to go: another replica need not wait to lead.
+      closers.push(() => cluster.close());
+    }
 
     const addresses = {
       xds,
       api: formatListenAddress(api.address),
       monitoring: formatListenAddress(monitoring.address),
       plaintextXds,
+      webhooks,
     };
     writeFileAtomic(file('root-cert.pem'), authority.rootsPem, 0o644);
     writeFileAtomic(
@@ -333,6 +395,26 @@ export async function startControlPlane(
 /** Something that an operator has to put right before the control plane can start. */
 export class StartError extends Error {
   readonly code = 'WEFT_START';
+}
+
+function openCluster(
+  { kubernetes, store, mesh }: ControlPlaneOptions,
+  clock: ControlPlaneClock,
+  log: Logger,
+  signal: AbortSignal,
+): KubernetesMode | null {
+  if (kubernetes !== null) {
+    return new KubernetesMode(kubernetes, {
+      clock,
+      random: Math.random,
+      newIdentity: randomUUID,
+      trustDomain: mesh.trustDomain,
+      log,
+      signal,
+    });
+  }
+  if (store === 'sqlite') return null;
+  throw new StartError('--store kubernetes needs a cluster: give --kubernetes as well');
 }
 
 type AnyCall = ServerUnaryCall<unknown, unknown> | ServerDuplexStream<unknown, unknown>;
@@ -369,6 +451,7 @@ async function listening<T>(
     return await start();
   } catch (error) {
     const { message, code } = error as NodeJS.ErrnoException;
+    if (code === 'WEFT_INJECTION_SETTINGS') throw error; // its message says it all
     const address = formatListenAddress(listen);
     const isTaken = code === 'EADDRINUSE' || message.includes('EADDRINUSE');
     throw new StartError(

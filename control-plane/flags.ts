@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import type { ControlPlaneOptions } from './control-plane.ts';
 import { DURATION_MS_MAX, parseDurationMs } from './kinds/duration.ts';
+import type { KubernetesOptions } from './kubernetes-mode.ts';
 import { type ListenAddress, parseListenAddress } from './listen-address.ts';
 import { MESH_DEFAULTS } from './mesh/mesh-options.ts';
 import { REGISTRATION_DEFAULTS } from './registry/workload-registrations.ts';
@@ -41,7 +43,11 @@ export function parseControlPlaneFlags(
     const name = option.attributeName();
     const variable = `WEFT_${name.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`;
     const value = env[variable];
-    if (value !== undefined && value !== '') fromEnvironment.push(`${option.long}=${value}`);
+    if (option.isBoolean()) {
+      if (value === 'true') fromEnvironment.push(option.long!);
+    } else if (value !== undefined && value !== '') {
+      fromEnvironment.push(`${option.long}=${value}`);
+    }
     if (choices !== undefined) option.choices([...choices]);
     else if (read !== undefined) option.argParser(read);
     if (fallback !== undefined) {
@@ -79,10 +85,26 @@ export function parseControlPlaneFlags(
         workloadCertTtlMs: values.workloadCertTtl,
         registrationLeaseMs: values.registrationLease,
         debounce: { quietMs: values.debounce, maxMs: values.debounceMax },
+        store: values.store ?? (values.kubernetes === true ? 'kubernetes' : 'sqlite'),
+        kubernetes: values.kubernetes === true ? kubernetesOptions(values, env) : null,
+        webhooks: values.webhooks ?? null,
+        injectionSettings: values.injectionSettings ?? null,
         apiToken: values.apiTokenFile,
         version,
       },
     },
+  };
+}
+
+function kubernetesOptions(values: FlagValues, env: NodeJS.ProcessEnv): KubernetesOptions {
+  return {
+    kubeconfig: values.kubeconfig ?? null,
+    serviceHost: env['KUBERNETES_SERVICE_HOST'],
+    servicePort: env['KUBERNETES_SERVICE_PORT'],
+    podNamespace: values.podNamespace ?? null,
+    podName: values.podName ?? hostname(),
+    leaseDurationMs: values.leaseDuration,
+    caSecret: values.caSecret,
   };
 }
 
@@ -107,6 +129,15 @@ interface FlagValues {
   debounce: number;
   debounceMax: number;
   apiTokenFile?: string;
+  store?: 'sqlite' | 'kubernetes';
+  kubernetes?: boolean;
+  kubeconfig?: string;
+  webhooks?: ListenAddress;
+  injectionSettings?: string;
+  podNamespace?: string;
+  podName?: string;
+  leaseDuration: number;
+  caSecret: string;
   logLevel: string;
 }
 
@@ -204,6 +235,44 @@ const FLAGS: readonly Flag[] = [
     summary: 'and after this time in any case',
     fallback: `${DEBOUNCE_DEFAULTS.maxMs}ms`,
     read: duration(0),
+  },
+  {
+    flag: '--kubernetes',
+    summary: 'live in a cluster: its services, its policies, its Secret for the authority',
+  },
+  {
+    flag: '--kubeconfig <file>',
+    summary: 'how to reach the cluster; without it as the service account of this pod',
+  },
+  {
+    flag: '--store <where>',
+    summary: 'where policies are kept; kubernetes with --kubernetes, else sqlite',
+    choices: ['sqlite', 'kubernetes'],
+  },
+  {
+    flag: '--webhooks <host:port>',
+    summary: 'admission webhooks over TLS: injection and validation (0.0.0.0:15017)',
+    read: listenAddress,
+  },
+  {
+    flag: '--injection-settings <file>',
+    summary: 'what the webhook injects, YAML, read again when it changes (defaults)',
+  },
+  {
+    flag: '--pod-namespace <name>',
+    summary: 'namespace of this control plane, its Lease and its Secret; that of its credentials',
+  },
+  { flag: '--pod-name <name>', summary: 'name of this replica, in the Lease; the host name' },
+  {
+    flag: '--lease-duration <duration>',
+    summary: 'how long others wait for a leader that is gone',
+    fallback: '15s',
+    read: duration(1000),
+  },
+  {
+    flag: '--ca-secret <name>',
+    summary: "Secret with the authority, as Istio's cacerts; made where there is none",
+    fallback: 'weft-ca',
   },
   { flag: '--api-token-file <file>', summary: 'bearer token that API callers show', read: secret },
   {

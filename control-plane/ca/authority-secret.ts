@@ -3,8 +3,9 @@ import { Informer, type InformerOptions } from '../kubernetes/informer.ts';
 import type { KubernetesClient } from '../kubernetes/kubernetes-client.ts';
 import { isRecord, type KubernetesObject } from '../kubernetes/kubernetes-object.ts';
 import { SECRETS } from '../kubernetes/resource-type.ts';
-import { AuthorityError, createRoot, type SigningMaterial } from './authority.ts';
+import { AuthorityError, createRoot } from './authority.ts';
 import { REQUIRED, ROOT_TTL_MS } from './authority-files.ts';
+import type { AuthorityContent } from './authority-source.ts';
 
 export interface AuthoritySecretOptions {
   readonly client: KubernetesClient;
@@ -16,15 +17,8 @@ export interface AuthoritySecretOptions {
   readonly wallMs: () => number;
 }
 
-/** What all replicas share: who signs, whom the mesh trusts, and by what join tokens are known. */
-export interface AuthorityContent {
-  readonly material: SigningMaterial;
-  /** 32 bytes. */
-  readonly tokenKey: Buffer;
-}
-
 export type SecretRead =
-  | { readonly kind: 'read'; readonly content: AuthorityContent }
+  | { readonly kind: 'read'; readonly content: AuthorityContent; readonly version: string }
   /** The API server did not answer as it should; to be tried again. */
   | { readonly kind: 'away'; readonly message: string };
 
@@ -41,28 +35,28 @@ export async function openAuthoritySecret(options: AuthoritySecretOptions): Prom
     if (!read.ok && read.failure.code !== 404) return away(read.failure.message);
     if (!read.ok) {
       const made = await client.create(SECRETS, await newSecret(options));
-      if (made.ok) return { kind: 'read', content: contentOf(made.value, options) };
+      if (made.ok) return secretRead(made.value, options);
       const isTaken = made.failure.reason === 'AlreadyExists';
       if (isTaken && attempt < ATTEMPTS_MAX) continue;
       return away(made.failure.message);
     }
     if (fieldOf(read.value, TOKEN_KEY) !== '') {
-      return { kind: 'read', content: contentOf(read.value, options) };
+      return secretRead(read.value, options);
     }
     contentOf(read.value, options, randomBytes(32)); // what is not usable is not added to
     const data = { ...(read.value['data'] as object), [TOKEN_KEY]: newTokenKey() };
     const completed = await client.replace(SECRETS, { ...read.value, data });
-    if (completed.ok) return { kind: 'read', content: contentOf(completed.value, options) };
+    if (completed.ok) return secretRead(completed.value, options);
     if (completed.failure.code === 409 && attempt < ATTEMPTS_MAX) continue;
     return away(completed.failure.message);
   }
 }
 
-/** Calls back when the Secret has changed since it was first seen. Returns the way to stop. */
+/** Calls back with the version of the Secret, once it is seen and whenever it changes. Returns the way to stop. */
 export function followAuthoritySecret(
   { client, namespace, name }: AuthoritySecretOptions,
   options: Pick<InformerOptions<string>, 'clock' | 'random' | 'log'>,
-  onChange: () => void,
+  onVersion: (version: string) => void,
 ): () => void {
   const informer = new Informer({
     ...options,
@@ -73,10 +67,8 @@ export function followAuthoritySecret(
     fieldSelector: `metadata.name=${name}`,
     project: ({ metadata }) => metadata.resourceVersion ?? '',
   });
-  void informer.whenSynced().then(() => {
-    informer.onChange(onChange);
-    // It may have changed between the read at the start and this list: reading it again costs one request.
-    onChange();
+  informer.onChange((changes) => {
+    for (const { after } of changes) if (after !== undefined) onVersion(after);
   });
   informer.start();
   return () => informer.close();
@@ -109,6 +101,11 @@ async function newSecret(options: AuthoritySecretOptions): Promise<KubernetesObj
 /** As the file of the same name: base64 of 32 bytes; the Secret's own encoding comes on top. */
 function newTokenKey(): string {
   return Buffer.from(`${randomBytes(32).toString('base64')}\n`).toString('base64');
+}
+
+function secretRead(secret: KubernetesObject, options: AuthoritySecretOptions): SecretRead {
+  const content = contentOf(secret, options);
+  return { kind: 'read', content, version: secret.metadata.resourceVersion ?? '' };
 }
 
 function contentOf(

@@ -1,12 +1,14 @@
 import { Informer, type InformerLog } from '../kubernetes/informer.ts';
 import type { KubernetesClient } from '../kubernetes/kubernetes-client.ts';
 import { isRecord } from '../kubernetes/kubernetes-object.ts';
-import { CONFIG_MAPS, NAMESPACES } from '../kubernetes/resource-type.ts';
+import { CONFIG_MAPS } from '../kubernetes/resource-type.ts';
 import type { Clock } from '../xds/clock.ts';
+import type { ClusterNamespaces } from './cluster-namespaces.ts';
 import { WorkQueue } from './work-queue.ts';
 
 export interface RootConfigMapControllerOptions {
   readonly client: KubernetesClient;
+  readonly namespaces: ClusterNamespaces;
   /** Every root that is trusted now, PEM. */
   readonly rootsPem: () => string;
   readonly mayWrite: () => boolean;
@@ -21,21 +23,16 @@ export interface RootConfigMapControllerOptions {
 export const ROOT_CONFIG_MAP = 'weft-ca-root-cert';
 export const ROOT_CONFIG_MAP_KEY = 'root-cert.pem';
 
-interface NamespaceState {
-  readonly name: string;
-  readonly isLeaving: boolean;
-}
-
 /**
  * The mesh's roots as ConfigMap `weft-ca-root-cert` in each namespace, for pods that are not part of the mesh yet:
  * made with a namespace, mended where somebody changed or deleted it, renewed with the roots. Other keys stay.
  */
 export class RootConfigMapController {
   readonly #options: RootConfigMapControllerOptions;
-  readonly #namespaces: Informer<NamespaceState>;
   /** Their root, by namespace. */
   readonly #configMaps: Informer<{ readonly rootsPem: unknown }>;
   readonly #queue: WorkQueue;
+  readonly #stop: () => void;
 
   constructor(options: RootConfigMapControllerOptions) {
     this.#options = options;
@@ -49,18 +46,8 @@ export class RootConfigMapController {
       onError: (error, namespace) =>
         options.log.error({ err: error, namespace }, 'root ConfigMap not written'),
     });
-    this.#namespaces = new Informer({
-      ...options,
-      type: NAMESPACES,
-      project: ({ metadata, status }) => ({
-        name: metadata.name,
-        isLeaving:
-          metadata.deletionTimestamp !== undefined ||
-          (isRecord(status) && status['phase'] === 'Terminating'),
-      }),
-    });
-    this.#namespaces.onChange((changes) => {
-      for (const { after } of changes) if (after !== undefined) this.#queue.add(after.name);
+    this.#stop = options.namespaces.onChange((names) => {
+      for (const name of names) this.#queue.add(name);
     });
     this.#configMaps = new Informer({
       ...options,
@@ -78,24 +65,23 @@ export class RootConfigMapController {
   }
 
   start(): void {
-    this.#namespaces.start();
     this.#configMaps.start();
   }
 
   /** Looks at everything again: the roots changed, or this replica begins to lead. */
   refresh(): void {
-    for (const { name } of this.#namespaces.read().values()) this.#queue.add(name);
+    for (const name of this.#options.namespaces.names()) this.#queue.add(name);
   }
 
   close(): void {
     this.#queue.close();
-    this.#namespaces.close();
+    this.#stop();
     this.#configMaps.close();
   }
 
   async #reconcile(namespace: string): Promise<boolean> {
-    const { client, ignored, log } = this.#options;
-    const state = this.#namespaces.get('', namespace);
+    const { client, namespaces, ignored, log } = this.#options;
+    const state = namespaces.get(namespace);
     if (state === undefined || state.isLeaving || ignored.includes(namespace)) return true;
     const rootsPem = this.#options.rootsPem();
     const current = this.#configMaps.get(namespace, ROOT_CONFIG_MAP);

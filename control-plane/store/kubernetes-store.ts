@@ -3,6 +3,7 @@ import { keyOf, type Resource, type ResourceKey } from '../kinds/resource.ts';
 import type { KubernetesFailure, KubernetesResult } from '../kubernetes/failure.ts';
 import type { KubernetesClient } from '../kubernetes/kubernetes-client.ts';
 import type { KubernetesObject } from '../kubernetes/kubernetes-object.ts';
+import { pause } from '../kubernetes/pause.ts';
 import { apiVersionOf, NAMESPACES, type ResourceType } from '../kubernetes/resource-type.ts';
 import type {
   ConfigStore,
@@ -88,11 +89,7 @@ export class KubernetesStore implements ConfigStore {
         return store;
       }
       log.warn({ failure: read.failure.kind }, `waiting for the cluster: ${read.failure.message}`);
-      const { promise, resolve } = Promise.withResolvers<void>();
-      const cancel = clock.schedule(START_RETRY_MS, resolve);
-      signal?.addEventListener('abort', () => resolve(), { once: true });
-      await promise;
-      cancel();
+      await pause((delayMs, then) => clock.schedule(delayMs, then), START_RETRY_MS, signal);
     }
   }
 

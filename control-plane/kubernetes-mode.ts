@@ -1,0 +1,257 @@
+import { Gauge, type Registry } from 'prom-client';
+import type { NamespaceLabels } from './admission/pod-injector.ts';
+import {
+  type AuthoritySecretOptions,
+  followAuthoritySecret,
+  openAuthoritySecret,
+} from './ca/authority-secret.ts';
+import type { AuthorityContent, AuthoritySource } from './ca/authority-source.ts';
+import { CaBundleController } from './controllers/ca-bundle-controller.ts';
+import { ClusterNamespaces } from './controllers/cluster-namespaces.ts';
+import { LeaderElection, leaseTiming } from './controllers/leader-election.ts';
+import {
+  PolicyStatusController,
+  type PolicyStatusControllerOptions,
+} from './controllers/policy-status-controller.ts';
+import { RootConfigMapController } from './controllers/root-config-map-controller.ts';
+import { NEVER_NAMESPACES } from './injector/policy.ts';
+import { KINDS } from './kinds/kind-registry.ts';
+import { type ClusterConfig, inClusterConfig } from './kubernetes/cluster-config.ts';
+import { readKubeconfig } from './kubernetes/kubeconfig.ts';
+import { KubernetesClient } from './kubernetes/kubernetes-client.ts';
+import { pause } from './kubernetes/pause.ts';
+import { KubernetesStore } from './store/kubernetes-store.ts';
+
+export interface KubernetesOptions {
+  /** Null = the service account of this pod. */
+  readonly kubeconfig: string | null;
+  /** `KUBERNETES_SERVICE_HOST` and `KUBERNETES_SERVICE_PORT`, for a pod. */
+  readonly serviceHost: string | undefined;
+  readonly servicePort: string | undefined;
+  /** Null = that of the service account, or of the kubeconfig's context. */
+  readonly podNamespace: string | null;
+  /** For people who look at the Lease. */
+  readonly podName: string;
+  readonly leaseDurationMs: number;
+  /** Name of the Secret with the authority. */
+  readonly caSecret: string;
+}
+
+export interface KubernetesDependencies {
+  readonly clock: {
+    readonly wallMs: () => number;
+    readonly monotonicMs: () => number;
+    readonly schedule: (delayMs: number, callback: () => void) => () => void;
+  };
+  readonly random: () => number;
+  /** A new UUID. */
+  readonly newIdentity: () => string;
+  readonly trustDomain: string;
+  readonly log: {
+    info(fields: object, message: string): void;
+    warn(fields: object, message: string): void;
+    error(fields: object, message: string): void;
+  };
+  /** Ends waiting for a cluster that is away. */
+  readonly signal: AbortSignal;
+}
+
+/** What the controllers need of the rest of the control plane. */
+export interface ControllerInputs {
+  /** Every root that is trusted now, PEM. */
+  readonly rootsPem: () => string;
+  /** The Secret of the authority has changed. */
+  readonly onAuthorityChange: () => void;
+  readonly findings: PolicyStatusControllerOptions['findings'];
+  /** Null where policies are not kept in the cluster: then there is no status to write. */
+  readonly store: KubernetesStore | null;
+  readonly registry: Registry;
+}
+
+/** Of the Lease by which one replica leads. */
+export const LEASE_NAME = 'weft-leader';
+/** Milliseconds between attempts to read the authority's Secret at the start. */
+const RETRY_MS = 1000;
+
+/**
+ * The parts of a control plane that lives in a cluster: the client, the authority's Secret, namespaces, the election, and
+ * what only the elected replica does (see docs/kubernetes.md). `control-plane.ts` puts them to the others.
+ */
+export class KubernetesMode {
+  readonly client: KubernetesClient;
+  readonly podNamespace: string;
+  readonly authority: AuthoritySource;
+  readonly #options: KubernetesOptions;
+  readonly #dependencies: KubernetesDependencies;
+  readonly #parts: {
+    readonly clock: { nowMs: () => number; schedule: KubernetesDependencies['clock']['schedule'] };
+    readonly random: () => number;
+    readonly log: KubernetesDependencies['log'];
+  };
+  readonly #secret: AuthoritySecretOptions;
+  readonly #namespaces: ClusterNamespaces;
+  readonly #election: LeaderElection;
+  readonly #closers: (() => void)[] = [];
+  /** As last read. */
+  #secretVersion = '';
+  #refreshers: { readonly roots: () => void; readonly mesh: () => void } | null = null;
+
+  /** Throws a message for people where there is no way to the cluster. */
+  constructor(options: KubernetesOptions, dependencies: KubernetesDependencies) {
+    const config = clusterConfig(options);
+    const { clock, random, log, newIdentity, trustDomain } = dependencies;
+    this.#options = options;
+    this.#dependencies = dependencies;
+    this.#parts = { clock: { nowMs: clock.monotonicMs, schedule: clock.schedule }, random, log };
+    this.client = new KubernetesClient({ config, clock: this.#parts.clock });
+    this.podNamespace = options.podNamespace ?? config.namespace;
+    this.#secret = {
+      client: this.client,
+      namespace: this.podNamespace,
+      name: options.caSecret,
+      trustDomain,
+      wallMs: clock.wallMs,
+    };
+    this.authority = { read: () => this.#readAuthority() };
+    this.#namespaces = new ClusterNamespaces(this.client, this.#parts);
+    this.#election = new LeaderElection({
+      ...this.#parts,
+      client: this.client,
+      namespace: this.podNamespace,
+      name: LEASE_NAME,
+      identity: `${options.podName}_${newIdentity()}`,
+      wallMs: clock.wallMs,
+      timing: leaseTiming(options.leaseDurationMs),
+    });
+  }
+
+  /** Whether this replica may write what only one may write; asked before each such write. */
+  mayWrite = (): boolean => this.#election.mayWrite();
+
+  get namespaceLabels(): NamespaceLabels {
+    return this.#namespaces;
+  }
+
+  /** Names under which the API server and sidecars reach this control plane. */
+  get serverNames(): readonly string[] {
+    const name = `weft-control-plane.${this.podNamespace}`;
+    return [name, `${name}.svc`, `${name}.svc.cluster.local`];
+  }
+
+  /** Waits for an API server that is away. Rejects where the wait is called off. */
+  async openStore(): Promise<KubernetesStore> {
+    const options = {
+      ...this.#parts,
+      client: this.client,
+      kinds: KINDS,
+      wallMs: this.#dependencies.clock.wallMs,
+    };
+    const store = await KubernetesStore.open(options, this.#dependencies.signal);
+    if (store === null) throw new CalledOff();
+    return store;
+  }
+
+  /** Begins to lead or to wait for it, and to do what a leader does. */
+  startControllers(inputs: ControllerInputs): void {
+    const { client, mayWrite } = this;
+    const common = { ...this.#parts, client, mayWrite, rootsPem: inputs.rootsPem };
+    const bundles = new CaBundleController({ ...common, namespace: this.podNamespace });
+    const configMaps = new RootConfigMapController({
+      ...common,
+      namespaces: this.#namespaces,
+      ignored: NEVER_NAMESPACES,
+    });
+    const statuses =
+      inputs.store === null
+        ? null
+        : new PolicyStatusController({
+            ...common,
+            kinds: inputs.store.kinds,
+            findings: inputs.findings,
+            wallMs: this.#dependencies.clock.wallMs,
+          });
+    this.#refreshers = {
+      roots: () => {
+        bundles.refresh();
+        configMaps.refresh();
+      },
+      mesh: () => statuses?.refresh(),
+    };
+    const leads = new Gauge({
+      name: 'weft_leader',
+      help: '1 on the replica that writes what only one may write',
+      registers: [inputs.registry],
+    });
+    leads.set(0);
+    this.#election.onChange((isLeader) => {
+      leads.set(isLeader ? 1 : 0);
+      if (!isLeader) return;
+      this.rootsChanged();
+      this.meshBuilt();
+    });
+    this.#namespaces.start();
+    bundles.start();
+    configMaps.start();
+    this.#election.start();
+    const unfollow = followAuthoritySecret(this.#secret, this.#parts, (version) => {
+      if (version !== this.#secretVersion) inputs.onAuthorityChange();
+    });
+    this.#closers.push(
+      unfollow,
+      () => bundles.close(),
+      () => configMaps.close(),
+    );
+    if (statuses !== null) this.#closers.push(() => statuses.close());
+  }
+
+  /** Another root is trusted, or one no longer: whoever holds a copy gets the new ones. */
+  rootsChanged(): void {
+    this.#refreshers?.roots();
+  }
+
+  /** A snapshot was built: what it says about policies is written to them. */
+  meshBuilt(): void {
+    this.#refreshers?.mesh();
+  }
+
+  /** Stops writing, gives the Lease back. */
+  async close(): Promise<void> {
+    for (const close of this.#closers.splice(0)) close();
+    this.#namespaces.close();
+    await this.#election.close();
+    this.client.close();
+  }
+
+  async #readAuthority(): Promise<AuthorityContent> {
+    const { clock, signal, log } = this.#dependencies;
+    for (let attempt = 1; ; attempt++) {
+      if (signal.aborted) throw new CalledOff();
+      const read = await openAuthoritySecret(this.#secret);
+      if (read.kind === 'read') {
+        this.#secretVersion = read.version;
+        return read.content;
+      }
+      const place = `Secret ${this.podNamespace}/${this.#options.caSecret}`;
+      // Once the mesh runs, whoever asks for a reload gets the answer instead of a wait.
+      if (this.#refreshers !== null) throw new Error(`${place}: ${read.message}`);
+      if (attempt === 1) log.warn({}, `waiting for ${place}: ${read.message}`);
+      await pause(clock.schedule, RETRY_MS, signal);
+    }
+  }
+}
+
+/** SIGTERM came while the cluster was still away. */
+export class CalledOff extends Error {
+  readonly code = 'WEFT_CALLED_OFF';
+
+  constructor() {
+    super('stopped before the cluster answered');
+  }
+}
+
+function clusterConfig({ kubeconfig, serviceHost, servicePort }: KubernetesOptions): ClusterConfig {
+  const parsed =
+    kubeconfig === null ? inClusterConfig(serviceHost, servicePort) : readKubeconfig(kubeconfig);
+  if (parsed.ok) return parsed.config;
+  throw Object.assign(new Error(parsed.problem), { code: 'WEFT_START' });
+}

@@ -1,0 +1,195 @@
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { KubernetesObject } from '../../control-plane/kubernetes/kubernetes-object.ts';
+import { ControlPlane } from './control-plane.ts';
+import { KubernetesApi } from './kubernetes-api.ts';
+import { NodeProcess } from './node-process.ts';
+import { policyDefinitions } from './policy-definitions.ts';
+import { until } from './until.ts';
+
+/** A cluster with Weft in it: an API server, replicas of the control plane as processes, webhooks, kubectl. */
+export class Cluster {
+  readonly api: KubernetesApi;
+  readonly replicas: ControlPlane[] = [];
+  readonly #home: string;
+  readonly #flags: readonly string[];
+  /** Where replicas serve their webhooks, by data directory. */
+  readonly #webhooks = new Map<ControlPlane, number>();
+
+  private constructor(api: KubernetesApi, home: string, flags: readonly string[]) {
+    this.api = api;
+    this.#home = home;
+    this.#flags = flags;
+  }
+
+  /** With namespaces, CRDs and webhook configurations, and no control plane yet. */
+  static async start(...flags: string[]): Promise<Cluster> {
+    let cluster: Cluster | undefined;
+    const api = await KubernetesApi.start({
+      tls: true,
+      resolveService: ({ namespace, name, port }) =>
+        namespace === 'weft-system' && name === 'weft-control-plane' && port === 443
+          ? (cluster?.webhookAddress() ?? null)
+          : null,
+    });
+    const home = join(
+      tmpdir(),
+      `weft-cluster-${process.pid}-${Math.random().toString(36).slice(2)}`,
+    );
+    cluster = new Cluster(api, home, flags);
+    writeFileSync(cluster.kubeconfig, api.kubeconfig(), { mode: 0o600 });
+    for (const definition of policyDefinitions()) api.put(definition);
+    for (const [name, labels] of [
+      ['weft-system', {}],
+      ['shop', { 'istio-injection': 'enabled' }],
+    ] as const) {
+      api.put({ apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels } });
+    }
+    for (const configuration of webhookConfigurations()) api.put(configuration);
+    return cluster;
+  }
+
+  get kubeconfig(): string {
+    return `${this.#home}.kubeconfig`;
+  }
+
+  /** One more control plane, ready. */
+  async addReplica(...flags: string[]): Promise<ControlPlane> {
+    const replica = await ControlPlane.start(
+      '--kubernetes',
+      '--kubeconfig',
+      this.kubeconfig,
+      '--pod-namespace',
+      'weft-system',
+      '--pod-name',
+      `weft-control-plane-${this.replicas.length}`,
+      '--webhooks',
+      '127.0.0.1:0',
+      '--lease-duration',
+      '3s',
+      ...this.#flags,
+      ...flags,
+    );
+    this.replicas.push(replica);
+    this.#webhooks.set(replica, this.addresses(replica).webhooks);
+    return replica;
+  }
+
+  addresses(replica: ControlPlane): { webhooks: number } {
+    const { addresses } = JSON.parse(
+      readFileSync(join(replica.data, 'control-plane.json'), 'utf8'),
+    ) as { addresses: { webhooks: string } };
+    return { webhooks: Number(addresses.webhooks.split(':').at(-1)) };
+  }
+
+  /** As kube-proxy: a replica that runs. */
+  webhookAddress(): { host: string; port: number } | null {
+    const running = this.replicas.filter((replica) => replica.process.exitCode === undefined);
+    const port = this.#webhooks.get(running[Math.floor(Math.random() * running.length)]!);
+    return port === undefined ? null : { host: '127.0.0.1', port };
+  }
+
+  /** The replica that holds the Lease. */
+  async leader(): Promise<ControlPlane> {
+    return until('a leader that runs', async () => {
+      for (const replica of this.replicas) {
+        if (replica.process.exitCode !== undefined) continue;
+        const metrics = await fetch(`${replica.monitoring}/metrics`).catch(() => undefined);
+        if (/^weft_leader 1$/m.test((await metrics?.text()) ?? '')) return replica;
+      }
+      return undefined;
+    });
+  }
+
+  async kubectl(args: string, input = ''): Promise<{ code: number; out: string; err: string }> {
+    const file = `${this.#home}.input.yaml`;
+    writeFileSync(file, input);
+    const child = new NodeProcess(
+      ['--kubeconfig', this.kubeconfig, ...args.replace('-f -', `-f ${file}`).split(' ')],
+      { command: 'kubectl', env: { HOME: this.#home } },
+    );
+    const code = await child.exited;
+    return { code, out: child.stdout, err: child.stderr };
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.replicas.map((replica) => replica.stop()));
+    await this.api.close();
+    for (const file of [this.kubeconfig, `${this.#home}.input.yaml`]) rmSync(file, { force: true });
+    rmSync(this.#home, { recursive: true, force: true });
+  }
+}
+
+/** What an installation has: four webhooks for pods whose selectors never overlap, one for policies. */
+export function webhookConfigurations(): KubernetesObject[] {
+  const metadata = (name: string) => ({ name, labels: { 'weft.dev/inject-ca-bundle': 'true' } });
+  const service = (path: string) => ({
+    service: { namespace: 'weft-system', name: 'weft-control-plane', port: 443, path },
+  });
+  const rest = {
+    failurePolicy: 'Fail',
+    sideEffects: 'None',
+    admissionReviewVersions: ['v1'],
+    timeoutSeconds: 5,
+  };
+  const pods = {
+    rules: [{ operations: ['CREATE'], apiGroups: [''], apiVersions: ['v1'], resources: ['pods'] }],
+    clientConfig: service('/inject'),
+    ...rest,
+  };
+  const not = (key: string, ...values: string[]) => ({ key, operator: 'NotIn', values });
+  const exists = (key: string, operator: string) => ({ key, operator });
+  return [
+    {
+      apiVersion: 'admissionregistration.k8s.io/v1',
+      kind: 'MutatingWebhookConfiguration',
+      metadata: metadata('weft-sidecar-injector'),
+      webhooks: [
+        {
+          ...pods,
+          name: 'namespace.sidecar-injector.weft.dev',
+          namespaceSelector: {
+            matchExpressions: [{ key: 'istio-injection', operator: 'In', values: ['enabled'] }],
+          },
+          objectSelector: { matchExpressions: [not('sidecar.istio.io/inject', 'false')] },
+        },
+        {
+          ...pods,
+          name: 'object.sidecar-injector.weft.dev',
+          namespaceSelector: {
+            matchExpressions: [
+              exists('istio-injection', 'DoesNotExist'),
+              not('kubernetes.io/metadata.name', 'kube-system', 'weft-system'),
+            ],
+          },
+          objectSelector: {
+            matchExpressions: [
+              { key: 'sidecar.istio.io/inject', operator: 'In', values: ['true'] },
+            ],
+          },
+        },
+      ],
+    },
+    {
+      apiVersion: 'admissionregistration.k8s.io/v1',
+      kind: 'ValidatingWebhookConfiguration',
+      metadata: metadata('weft-policy-validator'),
+      webhooks: [
+        {
+          ...rest,
+          name: 'validation.weft.dev',
+          clientConfig: service('/validate'),
+          rules: [
+            {
+              operations: ['CREATE', 'UPDATE'],
+              apiGroups: ['networking.istio.io', 'security.istio.io'],
+              apiVersions: ['*'],
+              resources: ['*'],
+            },
+          ],
+        },
+      ],
+    },
+  ];
+}
