@@ -181,10 +181,13 @@ export async function startControlPlane(
     closers.push(() => discovery.close());
 
     let snapshot: MeshSnapshot | undefined;
+    /** Whether the snapshot knows all policies that are known. */
+    let isCurrent = false;
     const rebuild = (): void => {
       const inputs = { ...policies.read(), registries: [registrations.read()] };
       const next = buildSnapshot(inputs, options.mesh, snapshot);
       const change = snapshot === undefined ? null : changeBetween(snapshot, next);
+      isCurrent = true;
       cluster?.meshBuilt();
       if (change?.kind === 'none') return;
       snapshot = next;
@@ -211,6 +214,7 @@ export async function startControlPlane(
     closers.push(() => debounce.close());
     let mayPublish = !('problem' in known);
     const changed = (): void => {
+      isCurrent = false;
       if (mayPublish) debounce.trigger();
     };
     const policies = new PolicyWatch({
@@ -364,7 +368,10 @@ export async function startControlPlane(
             log.error({ err: error }, 'the authority stays as it was');
           });
         },
-        findings: () => ({ warnings: snapshot?.warnings ?? [], refusals: policies.refusals() }),
+        findings: () =>
+          snapshot !== undefined && isCurrent
+            ? { warnings: snapshot.warnings, refusals: policies.refusals() }
+            : null,
         store: clusterStore,
         registry: metrics.registry,
       });

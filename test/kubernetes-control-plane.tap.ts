@@ -1,9 +1,12 @@
 import { spawnSync } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import t from 'tap';
 import { createRoot } from '../control-plane/ca/authority.ts';
 import type { KubernetesObject } from '../control-plane/kubernetes/kubernetes-object.ts';
 import { Cluster } from './harness/cluster.ts';
+import type { ControlPlane } from './harness/control-plane.ts';
 import { echoApp } from './harness/echo-app.ts';
 import { viaProxy } from './harness/mesh-request.ts';
 import { until } from './harness/until.ts';
@@ -36,6 +39,12 @@ const teapot = (name = 'echo', namespace = 'default', status = 418) => ({
   },
 });
 const yaml = (object: object) => JSON.stringify(object);
+
+async function weftApply(replica: ControlPlane, object: object): Promise<string> {
+  const file = join(replica.directory, 'policy.json');
+  writeFileSync(file, yaml(object));
+  return (await replica.weft('apply', '-f', file)).err;
+}
 
 interface Condition {
   readonly type: string;
@@ -115,7 +124,7 @@ t.test('two replicas in a cluster', { skip: noKubectl }, async (t) => {
     'a new namespace has its ConfigMap within a second; a changed or deleted one is mended',
     async (t) => {
       const startMs = performance.now();
-      await kubectl('create namespace fresh');
+      t.match(await kubectl('create namespace fresh'), { code: 0 });
       await until('the ConfigMap', () => rootOf(cluster, 'fresh') !== undefined);
       t.ok(performance.now() - startMs < 3000, 'soon, kubectl included');
       await kubectl('delete configmap weft-ca-root-cert -n fresh');
@@ -175,14 +184,13 @@ t.test('two replicas in a cluster', { skip: noKubectl }, async (t) => {
       const refused = await kubectl('apply -f -', bad);
       t.not(refused.code, 0);
       t.match(refused.err, /admission webhook "validation\.weft\.dev" denied the request/);
-      const alone = await cluster.replicas[0]!.weft('apply', '--dry-run=server', '-f', '/dev/null');
-      t.ok(alone.code !== 0 || alone.code === 0);
-      for (const part of [
-        'spec.http[0].timeout: ',
-        'spec.http[0].routes: unknown field (did you mean route?)',
-      ]) {
-        t.ok(refused.err.includes(part), `${part} in ${refused.err}`);
-      }
+      const applied = await weftApply(cluster.replicas[0]!, bad);
+      const problems = [...applied.matchAll(/^.*?:\d+:\d+: (spec\..*)$/gm)].map(
+        ([, text]) => text!,
+      );
+      t.ok(problems.length >= 2, applied);
+      for (const problem of problems)
+        t.ok(refused.err.includes(problem), `${problem} in ${refused.err}`);
       t.equal(api.list('virtualservices').length, 0);
     },
   );
@@ -261,7 +269,8 @@ t.test('two replicas in a cluster', { skip: noKubectl }, async (t) => {
       t.match(labelled.err, /Warning: not in force: spec\.hosts/);
       await kubectl('apply -f -', teapot('bad', 'shop'));
       await until('the correction', () => condition(bad(), 'Accepted')?.status === 'True');
-      t.same((bad()!['status'] as { validationMessages: unknown }).validationMessages, []);
+      t.match(bad()!['status'], { validationMessages: [{ type: { code: 'IST0101' } }] });
+      t.notMatch(JSON.stringify(bad()!['status']), /IST0106/);
     },
   );
 
@@ -317,10 +326,9 @@ t.test('two replicas in a cluster', { skip: noKubectl }, async (t) => {
         api.faults.status = status;
         api.cutWatches();
         api.put(teapot(`during-${status}`, 'shop'));
-        await until('a refused request', () => {
-          const before = api.requests.size;
-          return before > 0;
-        });
+        const refused = () => [...api.requests.values()].reduce((sum, count) => sum + count, 0);
+        const before = refused();
+        await until('refused requests', () => refused() > before + 5);
         api.faults.status = 0;
         await until(`both to agree after ${status}`, names);
       }

@@ -195,6 +195,8 @@ export class LeaderElection {
   #holds(lease: KubernetesObject, sentAtMs: number): void {
     this.#observe(lease);
     this.#problem = '';
+    // A loop that stood still may be here before the deadline's own timer: who wrote has stopped, and begins anew.
+    if (this.#isLeader && !this.mayWrite()) this.#leads(false);
     this.#renewedAtMs = sentAtMs;
     if (this.#isClosed) return;
     const { clock } = this.#options;

@@ -9,14 +9,19 @@ import type { Clock } from '../xds/clock.ts';
 import { nextStatus, type PolicyMessage, type PolicyVerdict } from './policy-status.ts';
 import { WorkQueue } from './work-queue.ts';
 
+export interface PolicyFindings {
+  readonly warnings: readonly MeshWarning[];
+  readonly refusals: readonly PolicyRefusal[];
+}
+
 export interface PolicyStatusControllerOptions {
   readonly client: KubernetesClient;
   readonly kinds: readonly KubernetesKind[];
-  /** Read when a snapshot has been built: what it found doubtful, and what it left out. */
-  readonly findings: () => {
-    readonly warnings: readonly MeshWarning[];
-    readonly refusals: readonly PolicyRefusal[];
-  };
+  /**
+   * What the snapshot found doubtful, and what it left out; null while there are policies that it does not know yet:
+   * `refresh` is called when it does.
+   */
+  readonly findings: () => PolicyFindings | null;
   readonly mayWrite: () => boolean;
   readonly clock: Clock;
   /** Milliseconds since 1970. */
@@ -42,7 +47,14 @@ export class PolicyStatusController {
   readonly #options: PolicyStatusControllerOptions;
   readonly #queue: WorkQueue;
   readonly #noStatusUntilMs = new Map<KubernetesKind, number>();
-  #verdicts: ReadonlyMap<string, PolicyVerdict> = new Map();
+  /** Judged, and not written yet. */
+  readonly #judged = new Map<
+    string,
+    { readonly resource: Resource; readonly verdict: PolicyVerdict }
+  >();
+  /** Objects whose status says what the verdict is. */
+  readonly #settled = new WeakMap<Resource, PolicyVerdict>();
+  readonly #stops: readonly (() => void)[];
   #cancelLook: (() => void) | null = null;
   #isClosed = false;
 
@@ -58,6 +70,8 @@ export class PolicyStatusController {
       burst: 50,
       onError: (error, key) => options.log.error({ err: error, key }, 'status not written'),
     });
+    // Somebody else may write a status, which is no news to the mesh.
+    this.#stops = options.kinds.map((kind) => kind.onProgress(() => this.refresh()));
   }
 
   /** The mesh has been built anew, or this replica begins to lead. */
@@ -71,24 +85,33 @@ export class PolicyStatusController {
 
   close(): void {
     this.#isClosed = true;
+    for (const stop of this.#stops) stop();
     this.#cancelLook?.();
     this.#queue.close();
   }
 
   #look(): void {
-    if (!this.#options.mayWrite()) return;
-    this.#verdicts = this.#judge();
+    const findings = this.#options.mayWrite() ? this.#options.findings() : null;
+    if (findings === null) return;
+    const verdicts = this.#judge(findings);
     for (const kind of this.#options.kinds) {
       const untilMs = this.#noStatusUntilMs.get(kind) ?? 0;
       if (kind.type === null || this.#options.clock.nowMs() < untilMs) continue;
       for (const resource of kind.objects().values()) {
-        if (this.#next(resource) !== null) this.#queue.add(keyText(keyOf(resource)));
+        const key = keyText(keyOf(resource));
+        const verdict = verdicts.get(key) ?? GOOD;
+        if (this.#settled.get(resource) === verdict) continue;
+        if (this.#next(resource, verdict) === null) {
+          this.#settled.set(resource, verdict);
+          continue;
+        }
+        this.#judged.set(key, { resource, verdict });
+        this.#queue.add(key);
       }
     }
   }
 
-  #judge(): Map<string, PolicyVerdict> {
-    const { warnings, refusals } = this.#options.findings();
+  #judge({ warnings, refusals }: PolicyFindings): Map<string, PolicyVerdict> {
     const found = new Map<string, { accepted: boolean; messages: PolicyMessage[] }>();
     for (const { code, message, kind: name, ...about } of warnings) {
       // A warning names the kind alone; among ours that is enough.
@@ -108,18 +131,21 @@ export class PolicyStatusController {
     return found;
   }
 
-  #next(resource: Resource) {
-    const verdict = this.#verdicts.get(keyText(keyOf(resource))) ?? GOOD;
+  #next(resource: Resource, verdict: PolicyVerdict) {
     return nextStatus(resource.status, resource.metadata, verdict, this.#options.wallMs());
   }
 
   async #reconcile(key: string): Promise<boolean> {
     const [group, kindName, namespace, name] = key.split('/') as [string, string, string, string];
     const kind = this.#options.kinds.find((one) => keyKind(one) === `${group}/${kindName}`);
-    const resource = kind?.objects().get(`${namespace}/${name}`);
     const type = kind?.type ?? null;
-    if (kind === undefined || resource === undefined || type === null) return true;
-    const status = this.#next(resource);
+    const judged = this.#judged.get(key);
+    this.#judged.delete(key);
+    if (kind === undefined || judged === undefined || type === null) return true;
+    const { resource, verdict } = judged;
+    // Another version by now, to be judged anew, or gone.
+    if (kind.objects().get(`${namespace}/${name}`) !== resource) return true;
+    const status = this.#next(resource, verdict);
     if (status === null) return true;
     const patch = { metadata: { resourceVersion: resource.metadata.resourceVersion }, status };
     const { client } = this.#options;
@@ -127,10 +153,14 @@ export class PolicyStatusController {
       subresource: 'status',
       fieldManager: 'weft-control-plane',
     });
-    return written.ok ? true : this.#failed(kind, name, written.failure);
+    if (written.ok) return true;
+    const isDone = this.#isSettledBy(kind, name, written.failure);
+    if (!isDone) this.#judged.set(key, judged); // for the next attempt
+    return isDone;
   }
 
-  #failed(kind: KubernetesKind, name: string, failure: KubernetesFailure): boolean {
+  /** Whether a failure leaves nothing to be tried again. */
+  #isSettledBy(kind: KubernetesKind, name: string, failure: KubernetesFailure): boolean {
     const { log, clock } = this.#options;
     // Another version is there by now: its event brings it back here once it has been judged.
     if (failure.code === 409) return true;

@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http';
+import { TLSSocket } from 'node:tls';
 import type { KubernetesObject } from '../../../control-plane/kubernetes/kubernetes-object.ts';
 import { expired } from './api-error.ts';
 import type { Faults } from './faults.ts';
@@ -80,7 +81,12 @@ export class WatchStream {
     this.#close();
     if (isMidEvent) this.#response.write('{"type":"ADDED","object":{"kind":"Po');
     // What was written leaves before the connection does.
-    setImmediate(() => this.#response.socket?.resetAndDestroy());
+    setImmediate(() => {
+      const { socket } = this.#response;
+      // TLS cannot be reset from within; a connection that just ends is as bad.
+      if (socket instanceof TLSSocket) socket.destroy();
+      else socket?.resetAndDestroy();
+    });
   }
 
   /** A line as it stands. */
