@@ -27,6 +27,7 @@ import { type Faults, noFaults } from './kubernetes-api/faults.ts';
 import { at, type Fields, isFields, object, text, texts } from './kubernetes-api/fields.ts';
 import { ObjectStore } from './kubernetes-api/object-store.ts';
 import { ObjectWrites, type WriteRequest } from './kubernetes-api/object-writes.ts';
+import { OPENAPI_V2_TYPE, openApiV2 } from './kubernetes-api/openapi-v2.ts';
 import { type RequestInfo, requestInfo } from './kubernetes-api/request-info.ts';
 import { selectorOf } from './kubernetes-api/selectors.ts';
 import { BUILT_IN_KINDS, type ServedKind } from './kubernetes-api/served-kind.ts';
@@ -48,7 +49,6 @@ export interface KubernetesApiOptions {
 const BODY_BYTES_MAX = 3 * 1024 * 1024;
 const WATCH_MS = 1_800_000;
 const NAMESPACES_AT_START = ['default', 'kube-system', 'kube-public'];
-const OPENAPI_V2 = 'application/com.github.proto-openapi.spec.v2@v1.0+protobuf';
 
 /**
  * A Kubernetes API server for tests: the REST and watch protocol over real sockets, driven by our client and by kubectl. Kinds
@@ -318,10 +318,9 @@ export class KubernetesApi {
       response.writeHead(200, { 'content-type': 'text/plain' }).end('ok');
       return;
     }
-    const user = this.#authenticate(request);
+    const user = impersonated(request, this.#authenticate(request));
     if (url.pathname === '/openapi/v2') {
-      // An empty document: kubectl then knows no schema and checks nothing.
-      response.writeHead(200, { 'content-type': OPENAPI_V2 }).end();
+      response.writeHead(200, { 'content-type': OPENAPI_V2_TYPE }).end(openApiV2(this.#kinds()));
       return;
     }
     const kinds = this.#kinds();
@@ -667,6 +666,14 @@ interface Exchange {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
   readonly warnings: string[];
+}
+
+/** `kubectl --as`: an administrator may act as somebody else. */
+function impersonated(request: IncomingMessage, user: User): User {
+  const username = request.headers['impersonate-user'];
+  if (typeof username !== 'string' || !user.groups.includes('system:masters')) return user;
+  const groups = [request.headers['impersonate-group'] ?? []].flat();
+  return { username, uid: '', groups: [...groups, 'system:authenticated'] };
 }
 
 async function readBody(request: IncomingMessage): Promise<string> {

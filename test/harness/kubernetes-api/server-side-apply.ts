@@ -65,7 +65,9 @@ function ownable(applied: Fields): Fields {
   const metadata = isFields(rest['metadata']) ? { ...rest['metadata'] } : {};
   for (const name of UNOWNED) delete metadata[name];
   delete metadata['managedFields'];
-  return { ...rest, metadata };
+  if (Object.keys(metadata).length > 0) return { ...rest, metadata };
+  const { metadata: _empty, ...content } = rest;
+  return content;
 }
 
 /** `FieldsV1`: `f:` fields, `k:` list items by key; a leaf is an empty object. */
