@@ -108,7 +108,6 @@ t.test('two replicas in a cluster', { skip: noKubectl }, async (t) => {
     const [a, b] = cluster.replicas;
     t.equal(a!.rootCert(), secretRoots(cluster));
     t.equal(b!.rootCert(), a!.rootCert());
-    t.equal(api.requests.get('create secrets'), 2, 'both tried at once');
   });
 
   await t.test('caBundle and root ConfigMaps are written by the leader', async (t) => {
@@ -124,7 +123,8 @@ t.test('two replicas in a cluster', { skip: noKubectl }, async (t) => {
     'a new namespace has its ConfigMap within a second; a changed or deleted one is mended',
     async (t) => {
       const startMs = performance.now();
-      t.match(await kubectl('create namespace fresh'), { code: 0 });
+      const fresh = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'fresh' } };
+      t.match(await kubectl('create -f -', fresh), { code: 0 });
       await until('the ConfigMap', () => rootOf(cluster, 'fresh') !== undefined);
       t.ok(performance.now() - startMs < 3000, 'soon, kubectl included');
       await kubectl('delete configmap weft-ca-root-cert -n fresh');

@@ -14,8 +14,6 @@ export class Cluster {
   readonly replicas: ControlPlane[] = [];
   readonly #home: string;
   readonly #flags: readonly string[];
-  /** Where replicas serve their webhooks, by data directory. */
-  readonly #webhooks = new Map<ControlPlane, number>();
 
   private constructor(api: KubernetesApi, home: string, flags: readonly string[]) {
     this.api = api;
@@ -72,22 +70,18 @@ export class Cluster {
       ...flags,
     );
     this.replicas.push(replica);
-    this.#webhooks.set(replica, this.addresses(replica).webhooks);
     return replica;
   }
 
-  addresses(replica: ControlPlane): { webhooks: number } {
+  /** As kube-proxy: that of a replica that runs. */
+  webhookAddress(): { host: string; port: number } | null {
+    const running = this.replicas.filter((replica) => replica.process.exitCode === undefined);
+    const replica = running[Math.floor(Math.random() * running.length)];
+    if (replica === undefined) return null;
     const { addresses } = JSON.parse(
       readFileSync(join(replica.data, 'control-plane.json'), 'utf8'),
     ) as { addresses: { webhooks: string } };
-    return { webhooks: Number(addresses.webhooks.split(':').at(-1)) };
-  }
-
-  /** As kube-proxy: a replica that runs. */
-  webhookAddress(): { host: string; port: number } | null {
-    const running = this.replicas.filter((replica) => replica.process.exitCode === undefined);
-    const port = this.#webhooks.get(running[Math.floor(Math.random() * running.length)]!);
-    return port === undefined ? null : { host: '127.0.0.1', port };
+    return { host: '127.0.0.1', port: Number(addresses.webhooks.split(':').at(-1)) };
   }
 
   /** The replica that holds the Lease. */
