@@ -388,6 +388,11 @@ t.test('two replicas in a cluster', { skip: noKubectl }, async (t) => {
     },
   );
 
+  await t.test('the roles of docs/kubernetes.md are enough', async (t) => {
+    const refused = cluster.replicas.flatMap(({ log }) => log.match(/^.*\b403\b.*$/gm) ?? []);
+    t.same(refused, []);
+  });
+
   await t.test('a stop gives the Lease back', async (t) => {
     const leader = await cluster.leader();
     t.equal(await leader.process.stop(), 0, leader.log);

@@ -1,10 +1,12 @@
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { parseAllDocuments } from 'yaml';
 import type { KubernetesObject } from '../../control-plane/kubernetes/kubernetes-object.ts';
 import { ControlPlane } from './control-plane.ts';
+import { serviceAccountUser } from './kubernetes-api/access.ts';
 import { KubernetesApi } from './kubernetes-api.ts';
-import { NodeProcess } from './node-process.ts';
+import { NodeProcess, ROOT } from './node-process.ts';
 import { policyDefinitions } from './policy-definitions.ts';
 import { until } from './until.ts';
 
@@ -31,12 +33,18 @@ export class Cluster {
           ? (cluster?.webhookAddress() ?? null)
           : null,
     });
+    for (const role of documentedRoles()) {
+      api.put(role);
+      api.put(bindingOf(role));
+    }
     const home = join(
       tmpdir(),
       `weft-cluster-${process.pid}-${Math.random().toString(36).slice(2)}`,
     );
     cluster = new Cluster(api, home, flags);
     writeFileSync(cluster.kubeconfig, api.kubeconfig(), { mode: 0o600 });
+    api.addUser(TOKEN, serviceAccountUser('weft-system', 'weft-control-plane'));
+    writeFileSync(cluster.#ownKubeconfig, api.kubeconfig(TOKEN), { mode: 0o600 });
     for (const definition of policyDefinitions()) api.put(definition);
     for (const [name, labels] of [
       ['weft-system', {}],
@@ -48,6 +56,12 @@ export class Cluster {
     return cluster;
   }
 
+  /** The control plane's, which may do what docs/kubernetes.md says and nothing else. */
+  get #ownKubeconfig(): string {
+    return `${this.#home}.own-kubeconfig`;
+  }
+
+  /** The administrator's. */
   get kubeconfig(): string {
     return `${this.#home}.kubeconfig`;
   }
@@ -57,7 +71,7 @@ export class Cluster {
     const replica = await ControlPlane.start(
       '--kubernetes',
       '--kubeconfig',
-      this.kubeconfig,
+      this.#ownKubeconfig,
       '--pod-namespace',
       'weft-system',
       '--pod-name',
@@ -110,9 +124,30 @@ export class Cluster {
   async stop(): Promise<void> {
     await Promise.all(this.replicas.map((replica) => replica.stop()));
     await this.api.close();
-    for (const file of [this.kubeconfig, `${this.#home}.input.yaml`]) rmSync(file, { force: true });
+    for (const file of [this.kubeconfig, this.#ownKubeconfig, `${this.#home}.input.yaml`])
+      rmSync(file, { force: true });
     rmSync(this.#home, { recursive: true, force: true });
   }
+}
+
+const TOKEN = 'token-of-the-control-plane';
+
+/** The ClusterRole and the Role that docs/kubernetes.md lists. */
+function documentedRoles(): KubernetesObject[] {
+  const page = readFileSync(join(ROOT, 'docs/kubernetes.md'), 'utf8');
+  const [, block = ''] = /```yaml\n(.*?)```/s.exec(page) ?? [];
+  return parseAllDocuments(block).map((document) => document.toJS() as KubernetesObject);
+}
+
+function bindingOf({ kind, metadata }: KubernetesObject): KubernetesObject {
+  const { name, namespace } = metadata;
+  return {
+    apiVersion: 'rbac.authorization.k8s.io/v1',
+    kind: `${kind}Binding`,
+    metadata: { name, ...(namespace !== undefined && { namespace }) },
+    subjects: [{ kind: 'ServiceAccount', namespace: 'weft-system', name: 'weft-control-plane' }],
+    roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind, name },
+  };
 }
 
 /** What an installation has: four webhooks for pods whose selectors never overlap, one for policies. */

@@ -335,7 +335,13 @@ export class KubernetesApi {
     const counted = `${info.verb} ${info.resource}`;
     this.requests.set(counted, (this.requests.get(counted) ?? 0) + 1);
     this.#fail(info);
-    if (!this.#access.allows(user, info)) throw forbidden(user, info);
+    // A list or watch of one name is authorized as that of the object.
+    const named = /^metadata\.name==?([a-z0-9.-]+)$/.exec(
+      url.searchParams.get('fieldSelector') ?? '',
+    );
+    if (!this.#access.allows(user, { ...info, name: info.name || (named?.[1] ?? '') })) {
+      throw forbidden(user, info);
+    }
     if (info.verb === 'list') return this.#list(info, url.searchParams, request, response);
     if (info.verb === 'watch') return this.#watch(info, url.searchParams, request, response);
     await this.#object({ info, user, url, method, body, request, response, warnings });
