@@ -23,15 +23,18 @@ import { certificateService } from './ca/certificate-service.ts';
 import { IssueRateLimit } from './ca/issue-rate-limit.ts';
 import { ServerCertificate } from './ca/server-certificate.ts';
 import { KINDS } from './kinds/kind-registry.ts';
-import { KubernetesMode, type KubernetesOptions } from './kubernetes-mode.ts';
+import { KubernetesMode } from './kubernetes-mode.ts';
 import { formatListenAddress, isLoopback, type ListenAddress } from './listen-address.ts';
 import type { MeshOptions } from './mesh/mesh-options.ts';
 import { PolicyWatch } from './mesh/policy-watch.ts';
 import { buildSnapshot, changeBetween, type MeshSnapshot } from './mesh/snapshot.ts';
+import { registerInformerMetrics } from './monitoring/informer-metrics.ts';
 import { ControlPlaneMetrics } from './monitoring/metrics.ts';
 import { createMonitoringServer } from './monitoring/monitoring-server.ts';
+import { type Kubernetes, type KubernetesOptions, openKubernetes } from './open-kubernetes.ts';
 import { RegistrationFile } from './registry/registration-file.ts';
 import { WorkloadRegistrations } from './registry/workload-registrations.ts';
+import { StartError } from './start-error.ts';
 import { openSqliteStore } from './store/sqlite-store.ts';
 import { parseProxyView } from './translate/proxy-view.ts';
 import { translate } from './translate/resource-set.ts';
@@ -49,6 +52,8 @@ export interface ControlPlaneOptions {
   /** Discovery without identity, on loopback only; null = none. */
   readonly plaintextXds: ListenAddress | null;
   readonly mesh: MeshOptions;
+  /** Where services, pods and their identities come from besides; null = from no cluster. */
+  readonly kubernetes: KubernetesOptions | null;
   /** Further trust domains whose identities count as the mesh's own (SC-03). */
   readonly trustDomainAliases: readonly string[];
   /** Further host names and addresses in the certificate of the xDS port. */
@@ -60,8 +65,6 @@ export interface ControlPlaneOptions {
   readonly debounce: DebounceOptions;
   /** Where policies are kept. */
   readonly store: 'sqlite' | 'kubernetes';
-  /** Null = no cluster: authority and policies are in the data directory. */
-  readonly kubernetes: KubernetesOptions | null;
   /** Admission webhooks; null = none. */
   readonly webhooks: ListenAddress | null;
   /** YAML file with what the webhook injects; null = defaults. */
@@ -78,6 +81,8 @@ export interface ControlPlaneClock {
   /** Milliseconds, above 0. */
   readonly monotonicMs: () => number;
   readonly schedule: (delayMs: number, callback: () => void) => () => void;
+  /** From 0 up to 1. */
+  readonly random?: () => number;
 }
 
 export interface ControlPlane {
@@ -133,14 +138,20 @@ export async function startControlPlane(
     makeDirectory(directory);
     const { trustDomain } = options.mesh;
     const metrics = new ControlPlaneMetrics();
-    const cluster = openCluster(options, clock, log, signal);
+    const kubernetes = openKubernetes(options, clock, log);
+    closers.push(() => kubernetes?.close());
+    const cluster = openCluster(kubernetes, options, clock, log, signal);
     if (cluster !== null) closers.push(() => cluster.close());
     const source = cluster?.authority ?? authorityInFiles(file('ca'), trustDomain, clock.wallMs);
     const content = await source.read();
     let authority = await Authority.open(content.material, clock.wallMs);
     metrics.rootExpires(authority.notAfterMs);
     const tokens = new JoinTokens(content.tokenKey, trustDomain, clock.wallMs);
-    const authenticator = new Authenticator(tokens, [trustDomain, ...options.trustDomainAliases]);
+    const authenticator = new Authenticator(
+      tokens,
+      [trustDomain, ...options.trustDomainAliases],
+      kubernetes?.tokenReview ?? null,
+    );
     const authenticate = (call: AnyCall): Promise<Caller> =>
       authenticator.authenticate({
         peerCertificate: call.getAuthContext().sslPeerCertificate?.raw ?? null,
@@ -184,7 +195,9 @@ export async function startControlPlane(
     /** Whether the snapshot knows all policies that are known. */
     let isCurrent = false;
     const rebuild = (): void => {
-      const inputs = { ...policies.read(), registries: [registrations.read()] };
+      const registries = [registrations.read()];
+      if (kubernetes !== null) registries.push(kubernetes.registry.read());
+      const inputs = { ...policies.read(), registries };
       const next = buildSnapshot(inputs, options.mesh, snapshot);
       const change = snapshot === undefined ? null : changeBetween(snapshot, next);
       isCurrent = true;
@@ -212,10 +225,13 @@ export async function startControlPlane(
       },
     );
     closers.push(() => debounce.close());
-    let mayPublish = !('problem' in known);
+    let isRegistrationKnown = !('problem' in known);
+    // A part of the mesh must not be taken for the whole.
+    const mayPublish = (): boolean =>
+      isRegistrationKnown && (kubernetes === null || kubernetes.registry.synced);
     const changed = (): void => {
       isCurrent = false;
-      if (mayPublish) debounce.trigger();
+      if (mayPublish()) debounce.trigger();
     };
     const policies = new PolicyWatch({
       store,
@@ -229,17 +245,25 @@ export async function startControlPlane(
       registrationFile.changed();
       changed();
     });
-    if (mayPublish) {
-      rebuild();
-    } else {
+    if (kubernetes !== null) {
+      registerInformerMetrics(metrics.registry, kubernetes.registry.informers);
+      kubernetes.registry.onChange(changed);
+      kubernetes.registry.start();
+      void kubernetes.registry.whenSynced().then(() => {
+        log.info({ cluster: kubernetes.client.address }, 'the cluster is known');
+        changed();
+      });
+    }
+    if (mayPublish()) rebuild();
+    if ('problem' in known) {
       log.error(
         known,
         `who was registered is not known: discovery waits ${REGISTRATION_WAIT_MS / 1000} s for sidecars to come back`,
       );
       closers.push(
         clock.schedule(REGISTRATION_WAIT_MS, () => {
-          mayPublish = true;
-          debounce.trigger();
+          isRegistrationKnown = true;
+          changed();
         }),
       );
     }
@@ -325,8 +349,13 @@ export async function startControlPlane(
       webhooks = started.address;
     }
 
-    const notReady = (): string | undefined =>
-      snapshot === undefined ? 'the mesh is not known yet' : undefined;
+    const notReady = (): string | undefined => {
+      if (snapshot !== undefined) return undefined;
+      if (kubernetes === null || kubernetes.registry.synced) return 'the mesh is not known yet';
+      const waiting = kubernetes.registry.informers.find(({ synced }) => !synced)!;
+      const reason = waiting.stats.problem || 'they are being listed';
+      return `${waiting.type.plural} of the cluster are not known yet: ${reason}`;
+    };
     const routes = new ApiRoutes();
     addProxyRoutes(routes, { sessions: () => discovery.sessions, controlPlane: 'weft' });
     addAuthorityRoutes(routes, {
@@ -399,26 +428,18 @@ export async function startControlPlane(
   }
 }
 
-/** Something that an operator has to put right before the control plane can start. */
-export class StartError extends Error {
-  readonly code = 'WEFT_START';
-}
-
 function openCluster(
-  { kubernetes, store, mesh }: ControlPlaneOptions,
+  kubernetes: Kubernetes | null,
+  { kubernetes: cluster, store, mesh }: ControlPlaneOptions,
   clock: ControlPlaneClock,
   log: Logger,
   signal: AbortSignal,
 ): KubernetesMode | null {
-  if (kubernetes !== null) {
-    return new KubernetesMode(kubernetes, {
-      clock,
-      random: Math.random,
-      newIdentity: randomUUID,
-      trustDomain: mesh.trustDomain,
-      log,
-      signal,
-    });
+  if (kubernetes !== null && cluster !== null) {
+    const newIdentity = randomUUID;
+    const { trustDomain } = mesh;
+    const dependencies = { clock, newIdentity, trustDomain, log, signal };
+    return new KubernetesMode(kubernetes.client, cluster, dependencies);
   }
   if (store === 'sqlite') return null;
   throw new StartError('--store kubernetes needs a cluster: give --kubernetes as well');

@@ -3,9 +3,9 @@ import { hostname } from 'node:os';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import type { ControlPlaneOptions } from './control-plane.ts';
 import { DURATION_MS_MAX, parseDurationMs } from './kinds/duration.ts';
-import type { KubernetesOptions } from './kubernetes-mode.ts';
 import { type ListenAddress, parseListenAddress } from './listen-address.ts';
 import { MESH_DEFAULTS } from './mesh/mesh-options.ts';
+import type { KubernetesOptions } from './open-kubernetes.ts';
 import { REGISTRATION_DEFAULTS } from './registry/workload-registrations.ts';
 import { DEBOUNCE_DEFAULTS } from './xds/debounce.ts';
 
@@ -62,6 +62,12 @@ export function parseControlPlaneFlags(
     return { kind: 'exit', exitCode: error.exitCode === 0 ? 0 : USAGE_EXIT_CODE };
   }
   const values = command.opts<FlagValues>();
+  const idle = (['kubeconfig', 'kubernetesContext'] as const).find((name) => values[name]);
+  if (idle !== undefined && values.kubernetes !== true) {
+    const flag = idle === 'kubeconfig' ? '--kubeconfig' : '--kubernetes-context';
+    output.talk(`error: ${flag} says nothing without --kubernetes\n`);
+    return { kind: 'exit', exitCode: USAGE_EXIT_CODE };
+  }
   return {
     kind: 'run',
     flags: {
@@ -74,6 +80,7 @@ export function parseControlPlaneFlags(
         plaintextXds: values.plaintextXds ?? null,
         mesh: {
           ...MESH_DEFAULTS,
+          domain: values.clusterDomain,
           trustDomain: values.trustDomain,
           rootNamespace: values.rootNamespace,
           outboundTrafficPolicy: values.outboundTrafficPolicy,
@@ -99,8 +106,10 @@ export function parseControlPlaneFlags(
 function kubernetesOptions(values: FlagValues, env: NodeJS.ProcessEnv): KubernetesOptions {
   return {
     kubeconfig: values.kubeconfig ?? null,
+    context: values.kubernetesContext ?? '',
     serviceHost: env['KUBERNETES_SERVICE_HOST'],
     servicePort: env['KUBERNETES_SERVICE_PORT'],
+    tokenAudiences: values.tokenAudiences,
     podNamespace: values.podNamespace ?? null,
     podName: values.podName ?? hostname(),
     leaseDurationMs: values.leaseDuration,
@@ -117,6 +126,11 @@ interface FlagValues {
   api: ListenAddress;
   monitoring: ListenAddress;
   plaintextXds?: ListenAddress;
+  kubernetes?: boolean;
+  kubeconfig?: string;
+  kubernetesContext?: string;
+  clusterDomain: string;
+  tokenAudiences: string[];
   trustDomain: string;
   trustDomainAliases?: string[];
   serverNames?: string[];
@@ -130,8 +144,6 @@ interface FlagValues {
   debounceMax: number;
   apiTokenFile?: string;
   store?: 'sqlite' | 'kubernetes';
-  kubernetes?: boolean;
-  kubeconfig?: string;
   webhooks?: ListenAddress;
   injectionSettings?: string;
   podNamespace?: string;
@@ -177,6 +189,26 @@ const FLAGS: readonly Flag[] = [
     flag: '--plaintext-xds <host:port>',
     summary: 'discovery without identity, read only, on loopback (127.0.0.1:15010)',
     read: listenAddress,
+  },
+  {
+    flag: '--kubernetes',
+    summary: 'live in a cluster: its services, pods and identities, its policies, one authority',
+  },
+  {
+    flag: '--kubeconfig <file>',
+    summary: 'how to reach it; without, the service account of this pod',
+  },
+  { flag: '--kubernetes-context <name>', summary: 'of --kubeconfig (its current-context)' },
+  {
+    flag: '--cluster-domain <name>',
+    summary: 'DNS domain of services',
+    fallback: MESH_DEFAULTS.domain,
+  },
+  {
+    flag: '--token-audiences <names>',
+    summary: 'a service account token must be meant for one of these',
+    fallback: 'weft-ca,istio-ca',
+    read: list,
   },
   {
     flag: '--trust-domain <name>',
@@ -235,14 +267,6 @@ const FLAGS: readonly Flag[] = [
     summary: 'and after this time in any case',
     fallback: `${DEBOUNCE_DEFAULTS.maxMs}ms`,
     read: duration(0),
-  },
-  {
-    flag: '--kubernetes',
-    summary: 'live in a cluster: its services, its policies, its Secret for the authority',
-  },
-  {
-    flag: '--kubeconfig <file>',
-    summary: 'how to reach the cluster; without it as the service account of this pod',
   },
   {
     flag: '--store <where>',

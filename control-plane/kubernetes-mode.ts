@@ -16,34 +16,19 @@ import {
 import { RootConfigMapController } from './controllers/root-config-map-controller.ts';
 import { NEVER_NAMESPACES } from './injector/policy.ts';
 import { KINDS } from './kinds/kind-registry.ts';
-import { type ClusterConfig, inClusterConfig } from './kubernetes/cluster-config.ts';
-import { readKubeconfig } from './kubernetes/kubeconfig.ts';
-import { KubernetesClient } from './kubernetes/kubernetes-client.ts';
+import type { KubernetesClient } from './kubernetes/kubernetes-client.ts';
 import { pause } from './kubernetes/pause.ts';
+import type { KubernetesOptions } from './open-kubernetes.ts';
 import { KubernetesStore } from './store/kubernetes-store.ts';
-
-export interface KubernetesOptions {
-  /** Null = the service account of this pod. */
-  readonly kubeconfig: string | null;
-  /** `KUBERNETES_SERVICE_HOST` and `KUBERNETES_SERVICE_PORT`, for a pod. */
-  readonly serviceHost: string | undefined;
-  readonly servicePort: string | undefined;
-  /** Null = that of the service account, or of the kubeconfig's context. */
-  readonly podNamespace: string | null;
-  /** For people who look at the Lease. */
-  readonly podName: string;
-  readonly leaseDurationMs: number;
-  /** Name of the Secret with the authority. */
-  readonly caSecret: string;
-}
 
 export interface KubernetesDependencies {
   readonly clock: {
     readonly wallMs: () => number;
     readonly monotonicMs: () => number;
     readonly schedule: (delayMs: number, callback: () => void) => () => void;
+    /** From 0 up to 1. */
+    readonly random?: () => number;
   };
-  readonly random: () => number;
   /** A new UUID. */
   readonly newIdentity: () => string;
   readonly trustDomain: string;
@@ -96,15 +81,22 @@ export class KubernetesMode {
   #secretVersion = '';
   #refreshers: { readonly roots: () => void; readonly mesh: () => void } | null = null;
 
-  /** Throws a message for people where there is no way to the cluster. */
-  constructor(options: KubernetesOptions, dependencies: KubernetesDependencies) {
-    const config = clusterConfig(options);
-    const { clock, random, log, newIdentity, trustDomain } = dependencies;
+  /** Asks the cluster for nothing yet. */
+  constructor(
+    client: KubernetesClient,
+    options: KubernetesOptions,
+    dependencies: KubernetesDependencies,
+  ) {
+    const { clock, log, newIdentity, trustDomain } = dependencies;
     this.#options = options;
     this.#dependencies = dependencies;
-    this.#parts = { clock: { nowMs: clock.monotonicMs, schedule: clock.schedule }, random, log };
-    this.client = new KubernetesClient({ config, clock: this.#parts.clock });
-    this.podNamespace = options.podNamespace ?? config.namespace;
+    this.#parts = {
+      clock: { nowMs: clock.monotonicMs, schedule: clock.schedule },
+      random: clock.random ?? Math.random,
+      log,
+    };
+    this.client = client;
+    this.podNamespace = options.podNamespace ?? client.config.namespace;
     this.#secret = {
       client: this.client,
       namespace: this.podNamespace,
@@ -219,7 +211,6 @@ export class KubernetesMode {
     for (const close of this.#closers.splice(0)) close();
     this.#namespaces.close();
     await this.#election.close();
-    this.client.close();
   }
 
   async #readAuthority(): Promise<AuthorityContent> {
@@ -247,11 +238,4 @@ export class CalledOff extends Error {
   constructor() {
     super('stopped before the cluster answered');
   }
-}
-
-function clusterConfig({ kubeconfig, serviceHost, servicePort }: KubernetesOptions): ClusterConfig {
-  const parsed =
-    kubeconfig === null ? inClusterConfig(serviceHost, servicePort) : readKubeconfig(kubeconfig);
-  if (parsed.ok) return parsed.config;
-  throw Object.assign(new Error(parsed.problem), { code: 'WEFT_START' });
 }

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { KubernetesApi } from '../../test/harness/kubernetes-api.ts';
+import { parts, testCluster } from '../../test/harness/test-cluster.ts';
 import { until } from '../../test/harness/until.ts';
-import { parts, testCluster } from '../controllers/controllers.testing.ts';
 import type { KubernetesClient } from '../kubernetes/kubernetes-client.ts';
 import { Authority, AuthorityError, createRoot } from './authority.ts';
 import { followAuthoritySecret, openAuthoritySecret } from './authority-secret.ts';

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { KubernetesApi } from '../../test/harness/kubernetes-api.ts';
 import { policyDefinitions } from '../../test/harness/policy-definitions.ts';
+import { parts, testCluster } from '../../test/harness/test-cluster.ts';
 import { until } from '../../test/harness/until.ts';
 import { KINDS } from '../kinds/kind-registry.ts';
 import { virtualService } from '../kinds/virtual-service.ts';
@@ -9,7 +10,6 @@ import type { KubernetesObject } from '../kubernetes/kubernetes-object.ts';
 import { KubernetesKind } from '../store/kubernetes-kind.ts';
 import { CaBundleController } from './ca-bundle-controller.ts';
 import { ClusterNamespaces } from './cluster-namespaces.ts';
-import { parts, testCluster } from './controllers.testing.ts';
 import { type PolicyFindings, PolicyStatusController } from './policy-status-controller.ts';
 import { RootConfigMapController } from './root-config-map-controller.ts';
 

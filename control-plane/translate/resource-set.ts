@@ -22,6 +22,7 @@ import {
   redirectOutboundListeners,
 } from './redirect-mode.ts';
 import { explicitProxyRoutes, httpPorts, portRoutes } from './routes.ts';
+import { withServicePorts } from './service-ports.ts';
 
 export type ResourceMap<T extends ResourceType = ResourceType> = ReadonlyMap<
   string,
@@ -37,7 +38,8 @@ export interface ResourceSet {
 }
 
 /** Pure: equal arguments give equal resources. Parts that proxies have in common are made once for a snapshot. */
-export function translate(snapshot: MeshSnapshot, proxy: ProxyView): ResourceSet {
+export function translate(snapshot: MeshSnapshot, given: ProxyView): ResourceSet {
+  const proxy = withServicePorts(snapshot, given);
   const done = new Map<ResourceType, ResourceMap>();
   return {
     snapshot,

@@ -1,6 +1,6 @@
-import { KubernetesApi, type KubernetesApiOptions } from '../../test/harness/kubernetes-api.ts';
-import { NO_SECRET } from '../kubernetes/cluster-config.ts';
-import { KubernetesClient } from '../kubernetes/kubernetes-client.ts';
+import { NO_SECRET } from '../../control-plane/kubernetes/cluster-config.ts';
+import { KubernetesClient } from '../../control-plane/kubernetes/kubernetes-client.ts';
+import { KubernetesApi, type KubernetesApiOptions } from './kubernetes-api.ts';
 
 /** Real time, for tests over sockets. */
 export const realClock = {

@@ -1,0 +1,92 @@
+import type { StringMap } from '../../kinds/resource.ts';
+import { isRecord, type KubernetesObject } from '../../kubernetes/kubernetes-object.ts';
+import { protocolOf } from '../protocol.ts';
+import type { ServicePort } from '../registry.ts';
+import { aliased, stringMap, textOf } from './pod.ts';
+
+/** What is kept of a Service. */
+export interface ServiceRecord {
+  readonly namespace: string;
+  readonly name: string;
+  readonly ports: readonly KubernetesPort[];
+  /** ClusterIPs, of both families where it has both; none for headless ones. */
+  readonly addresses: readonly string[];
+  readonly family: 'IPv4' | 'IPv6';
+  /** Of an ExternalName, lower case, else ''. */
+  readonly externalName: string;
+  readonly selector: StringMap | null;
+  readonly exportTo: readonly string[];
+  readonly hasSessionAffinity: boolean;
+  readonly creationTimestamp: string;
+}
+
+export interface KubernetesPort extends ServicePort {
+  /** Name of the container's port, or '' where the number is given. */
+  readonly targetName: string;
+}
+
+/** The number of a Service's ports that is allowed by nothing but reason. */
+const PORTS_MAX = 256;
+
+export function serviceRecord({ metadata, spec }: KubernetesObject): ServiceRecord | null {
+  if (!isRecord(spec)) return null;
+  const annotations = stringMap(metadata.annotations);
+  const isExternal = spec['type'] === 'ExternalName';
+  const selector = stringMap(spec['selector']);
+  const families: unknown = Array.isArray(spec['ipFamilies']) ? spec['ipFamilies'][0] : undefined;
+  const addresses = isExternal ? [] : clusterAddresses(spec);
+  const isIPv6 = families === 'IPv6' || (families === undefined && addresses[0]?.includes(':'));
+  return {
+    namespace: metadata.namespace ?? '',
+    name: metadata.name,
+    ports: servicePorts(spec['ports']),
+    addresses,
+    family: isIPv6 === true ? 'IPv6' : 'IPv4',
+    externalName: isExternal ? textOf(spec['externalName']).toLowerCase().replace(/\.$/, '') : '',
+    selector: Object.keys(selector).length === 0 || isExternal ? null : selector,
+    exportTo: exportTo(aliased(annotations, 'networking', 'exportTo')),
+    hasSessionAffinity: spec['sessionAffinity'] === 'ClientIP',
+    creationTimestamp: metadata.creationTimestamp ?? '',
+  };
+}
+
+function clusterAddresses(spec: Record<string, unknown>): string[] {
+  const all: unknown[] = Array.isArray(spec['clusterIPs'])
+    ? spec['clusterIPs']
+    : [spec['clusterIP']];
+  return all.filter(
+    (each): each is string => typeof each === 'string' && each !== '' && each !== 'None',
+  );
+}
+
+/** By number: one number may stand twice, for TCP and UDP; TCP is what the mesh routes. SCTP is not for it. */
+function servicePorts(value: unknown): KubernetesPort[] {
+  const ports = new Map<number, KubernetesPort>();
+  for (const each of (Array.isArray(value) ? value : []).slice(0, PORTS_MAX)) {
+    if (!isRecord(each)) continue;
+    const { port, name, appProtocol, targetPort, protocol = 'TCP' } = each;
+    if (typeof port !== 'number' || (protocol !== 'TCP' && protocol !== 'UDP')) continue;
+    if (protocol === 'UDP' && ports.has(port)) continue;
+    ports.set(port, {
+      number: port,
+      name: textOf(name),
+      protocol: protocol === 'UDP' ? 'udp' : protocolOf(textOf(appProtocol), textOf(name), port),
+      ...(typeof targetPort === 'string' ? {} : { targetPort: numberOr(targetPort, port) }),
+      targetName: textOf(targetPort),
+    });
+  }
+  return [...ports.values()].sort((a, b) => a.number - b.number);
+}
+
+function numberOr(value: unknown, fallback: number): number {
+  return typeof value === 'number' && value > 0 ? value : fallback;
+}
+
+/** `networking.istio.io/exportTo: "ns1,ns2"`; nothing = everybody. */
+function exportTo(text: string): readonly string[] {
+  const names = text
+    .split(',')
+    .map((name) => name.trim())
+    .filter((name) => name !== '');
+  return names.length === 0 ? ['*'] : names;
+}
