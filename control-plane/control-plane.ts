@@ -437,8 +437,8 @@ function openCluster(
 ): KubernetesMode | null {
   if (kubernetes !== null && cluster !== null) {
     const newIdentity = randomUUID;
-    const { trustDomain } = mesh;
-    const dependencies = { clock, newIdentity, trustDomain, log, signal };
+    const { trustDomain, domain } = mesh;
+    const dependencies = { clock, newIdentity, trustDomain, domain, log, signal };
     return new KubernetesMode(kubernetes.client, cluster, dependencies);
   }
   if (store === 'sqlite') return null;

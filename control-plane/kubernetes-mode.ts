@@ -32,6 +32,8 @@ export interface KubernetesDependencies {
   /** A new UUID. */
   readonly newIdentity: () => string;
   readonly trustDomain: string;
+  /** DNS domain of services. */
+  readonly domain: string;
   readonly log: {
     info(fields: object, message: string): void;
     warn(fields: object, message: string): void;
@@ -127,7 +129,7 @@ export class KubernetesMode {
   /** Names under which the API server and sidecars reach this control plane. */
   get serverNames(): readonly string[] {
     const name = `weft-control-plane.${this.podNamespace}`;
-    return [name, `${name}.svc`, `${name}.svc.cluster.local`];
+    return [name, `${name}.svc`, `${name}.svc.${this.#dependencies.domain}`];
   }
 
   /** Waits for an API server that is away. Rejects where the wait is called off. */
@@ -186,7 +188,8 @@ export class KubernetesMode {
     configMaps.start();
     this.#election.start();
     const unfollow = followAuthoritySecret(this.#secret, this.#parts, (version) => {
-      if (version !== this.#secretVersion) inputs.onAuthorityChange();
+      if (version === null) this.#secretIsGone();
+      else if (version !== this.#secretVersion) inputs.onAuthorityChange();
     });
     this.#closers.push(
       unfollow,
@@ -211,6 +214,14 @@ export class KubernetesMode {
     for (const close of this.#closers.splice(0)) close();
     this.#namespaces.close();
     await this.#election.close();
+  }
+
+  #secretIsGone(): void {
+    const { namespace, name } = this.#secret;
+    this.#dependencies.log.error(
+      { namespace, secret: name },
+      'the Secret of the authority was deleted: this replica goes on with what it has, but one that starts now makes a new root; restore the Secret, or restart all replicas and workloads',
+    );
   }
 
   async #readAuthority(): Promise<AuthorityContent> {

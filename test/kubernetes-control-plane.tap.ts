@@ -9,6 +9,7 @@ import { Cluster } from './harness/cluster.ts';
 import type { ControlPlane } from './harness/control-plane.ts';
 import { echoApp } from './harness/echo-app.ts';
 import { viaProxy } from './harness/mesh-request.ts';
+import { NodeProcess, ROOT } from './harness/node-process.ts';
 import { until } from './harness/until.ts';
 import { Workload } from './harness/workload.ts';
 
@@ -399,4 +400,71 @@ t.test('two replicas in a cluster', { skip: noKubectl }, async (t) => {
     const other = await cluster.leader();
     t.not(other, leader);
   });
+});
+
+t.test('starts that must wait, and starts that must fail well', async (t) => {
+  const cluster = await Cluster.start();
+  t.teardown(() => cluster.stop());
+  const { api } = cluster;
+  /** `weft control-plane` with these flags: how it ended, and what it said. */
+  const ended = async (...flags: string[]) => {
+    const child = cluster.controlPlane(...flags);
+    return { code: await child.exited, said: child.output };
+  };
+
+  await t.test('a cluster that is away is waited for, and a stop ends the wait', async (t) => {
+    await api.goAway();
+    const child = cluster.controlPlane();
+    await child.seen(/waiting for Secret weft-system\/weft-ca: GET https:.*ECONNREFUSED/);
+    t.equal(await child.stop(), 0);
+    const other = cluster.controlPlane();
+    await other.seen(/waiting for Secret/);
+    await api.comeBack();
+    await other.seen(/control plane ready/);
+    t.equal(await other.stop(), 0);
+  });
+
+  await t.test('[F11] half an authority in the Secret is refused with what to do', async (t) => {
+    const secret = structuredClone(api.get('secrets', 'weft-system', 'weft-ca')!) as unknown as {
+      data: Record<string, string>;
+    };
+    const key = secret.data['ca-key.pem']!;
+    delete secret.data['ca-key.pem'];
+    api.put(secret as unknown as KubernetesObject);
+    t.match(await ended(), {
+      code: 1,
+      said: /weft control-plane: Secret weft-system\/weft-ca has no ca-key\.pem: restore what is missing/,
+    });
+    secret.data['ca-key.pem'] = key;
+    api.put(secret as unknown as KubernetesObject);
+  });
+
+  await t.test('flags that do not fit together, and files that are not there', async (t) => {
+    const settings = join(cluster.directory, 'settings.yaml');
+    writeFileSync(settings, 'image: weft:1\nstatusPort: many\n');
+    t.match(await ended('--injection-settings', settings), {
+      code: 1,
+      said: /settings\.yaml:2:13: statusPort: /,
+    });
+    t.match(await ended('--kubeconfig', '/nowhere/config'), {
+      code: 1,
+      said: /--kubernetes: .*\/nowhere\/config/,
+    });
+    const alone = new NodeProcess(
+      [join(ROOT, 'control-plane/main.ts'), '--data', cluster.directory, '--store', 'kubernetes'],
+      { env: { WEFT_KUBERNETES: '' } },
+    );
+    t.equal(await alone.exited, 1);
+    t.match(alone.output, /--store kubernetes needs a cluster/);
+  });
+
+  await t.test(
+    'policies may stay in the data directory of a control plane in a cluster',
+    async (t) => {
+      const replica = await cluster.addReplica('--store', 'sqlite');
+      api.put(teapot('in-the-cluster', 'shop'));
+      t.match((await replica.weft('get', 'vs', '-A')).err, /No resources found/);
+      await until('its roots', () => rootOf(cluster, 'shop') === secretRoots(cluster));
+    },
+  );
 });

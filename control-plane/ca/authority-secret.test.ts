@@ -116,7 +116,7 @@ test('the namespace is missing: told, not thrown', async () => {
 
 test('[SC-06] a change of the Secret is told with its version, changes of others are not', async () => {
   secret(await files());
-  const versions: string[] = [];
+  const versions: (string | null)[] = [];
   const stop = followAuthoritySecret(options(), parts, (version) => versions.push(version));
   await until('the first', () => versions.length === 1);
   api.put({
@@ -127,5 +127,8 @@ test('[SC-06] a change of the Secret is told with its version, changes of others
   const { metadata } = secret(await files());
   await until('the second', () => versions.length === 2);
   expect(versions[1]).toBe(metadata.resourceVersion);
+  api.remove('secrets', 'weft-system', 'weft-ca');
+  await until('the end', () => versions.length === 3);
+  expect(versions[2]).toBeNull();
   stop();
 });

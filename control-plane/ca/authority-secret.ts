@@ -52,11 +52,11 @@ export async function openAuthoritySecret(options: AuthoritySecretOptions): Prom
   }
 }
 
-/** Calls back with the version of the Secret, once it is seen and whenever it changes. Returns the way to stop. */
+/** Calls back with the version of the Secret, once it is seen and whenever it changes; null = it was deleted. */
 export function followAuthoritySecret(
   { client, namespace, name }: AuthoritySecretOptions,
   options: Pick<InformerOptions<string>, 'clock' | 'random' | 'log'>,
-  onVersion: (version: string) => void,
+  onVersion: (version: string | null) => void,
 ): () => void {
   const informer = new Informer({
     ...options,
@@ -68,7 +68,7 @@ export function followAuthoritySecret(
     project: ({ metadata }) => metadata.resourceVersion ?? '',
   });
   informer.onChange((changes) => {
-    for (const { after } of changes) if (after !== undefined) onVersion(after);
+    for (const { after } of changes) onVersion(after ?? null);
   });
   informer.start();
   return () => informer.close();

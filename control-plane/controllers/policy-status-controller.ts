@@ -65,9 +65,9 @@ export class PolicyStatusController {
       random: options.random,
       reconcile: (key) => this.#reconcile(key),
       mayRun: options.mayWrite,
-      // A thousand policies whose services all went away take some minutes, not the API server.
-      perSecond: 10,
-      burst: 50,
+      // Ten thousand policies whose services all went away take some minutes, not the API server.
+      perSecond: 50,
+      burst: 100,
       onError: (error, key) => options.log.error({ err: error, key }, 'status not written'),
     });
     // Somebody else may write a status, which is no news to the mesh.

@@ -1,4 +1,4 @@
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseAllDocuments } from 'yaml';
@@ -37,10 +37,7 @@ export class Cluster {
       api.put(role);
       api.put(bindingOf(role));
     }
-    const home = join(
-      tmpdir(),
-      `weft-cluster-${process.pid}-${Math.random().toString(36).slice(2)}`,
-    );
+    const home = mkdtempSync(join(tmpdir(), 'weft-cluster-'));
     cluster = new Cluster(api, home, flags);
     writeFileSync(cluster.kubeconfig, api.kubeconfig(), { mode: 0o600 });
     api.addUser(TOKEN, serviceAccountUser('weft-system', 'weft-control-plane'));
@@ -58,17 +55,35 @@ export class Cluster {
 
   /** The control plane's, which may do what docs/kubernetes.md says and nothing else. */
   get #ownKubeconfig(): string {
-    return `${this.#home}.own-kubeconfig`;
+    return join(this.#home, 'own-kubeconfig');
   }
 
   /** The administrator's. */
   get kubeconfig(): string {
-    return `${this.#home}.kubeconfig`;
+    return join(this.#home, 'kubeconfig');
+  }
+
+  /** For files of the test. */
+  get directory(): string {
+    return this.#home;
+  }
+
+  /** A control plane on ports of its own that is not waited for. */
+  controlPlane(...flags: string[]): NodeProcess {
+    const ports = ['--xds', '--api', '--monitoring'].flatMap((flag) => [flag, '127.0.0.1:0']);
+    const args = ['--data', join(this.#home, 'data'), ...ports, ...this.#clusterFlags, ...flags];
+    return new NodeProcess([join(ROOT, 'control-plane/main.ts'), ...args]);
   }
 
   /** One more control plane, ready. */
   async addReplica(...flags: string[]): Promise<ControlPlane> {
-    const replica = await ControlPlane.start(
+    const replica = await ControlPlane.start(...this.#clusterFlags, ...this.#flags, ...flags);
+    this.replicas.push(replica);
+    return replica;
+  }
+
+  get #clusterFlags(): string[] {
+    return [
       '--kubernetes',
       '--kubeconfig',
       this.#ownKubeconfig,
@@ -80,11 +95,7 @@ export class Cluster {
       '127.0.0.1:0',
       '--lease-duration',
       '3s',
-      ...this.#flags,
-      ...flags,
-    );
-    this.replicas.push(replica);
-    return replica;
+    ];
   }
 
   /** As kube-proxy: that of a replica that runs. */
@@ -111,7 +122,7 @@ export class Cluster {
   }
 
   async kubectl(args: string, input = ''): Promise<{ code: number; out: string; err: string }> {
-    const file = `${this.#home}.input.yaml`;
+    const file = join(this.#home, 'input.yaml');
     writeFileSync(file, input);
     const child = new NodeProcess(
       ['--kubeconfig', this.kubeconfig, ...args.replace('-f -', `-f ${file}`).split(' ')],
@@ -124,8 +135,6 @@ export class Cluster {
   async stop(): Promise<void> {
     await Promise.all(this.replicas.map((replica) => replica.stop()));
     await this.api.close();
-    for (const file of [this.kubeconfig, this.#ownKubeconfig, `${this.#home}.input.yaml`])
-      rmSync(file, { force: true });
     rmSync(this.#home, { recursive: true, force: true });
   }
 }
