@@ -7,7 +7,7 @@ import {
   VALIDATING_WEBHOOKS,
 } from '../kubernetes/resource-type.ts';
 import type { Clock } from '../xds/clock.ts';
-import { WorkQueue } from './work-queue.ts';
+import { type Reconciled, WorkQueue } from './work-queue.ts';
 
 export interface CaBundleControllerOptions {
   readonly client: KubernetesClient;
@@ -79,18 +79,18 @@ export class CaBundleController {
     for (const source of this.#sources) source.close();
   }
 
-  async #reconcile(queueKey: string): Promise<boolean> {
+  async #reconcile(queueKey: string): Promise<Reconciled> {
     const [plural, name = ''] = queueKey.split('/');
     const source = this.#sources.find(({ type }) => type.plural === plural);
     const object = source?.get('', name);
-    if (source === undefined || object === undefined) return true;
+    if (source === undefined || object === undefined) return 'unchanged';
     const caBundle = Buffer.from(this.#options.rootsPem()).toString('base64');
     const changes = this.#outdated(object, caBundle).map((index) => ({
       op: 'add',
       path: `/webhooks/${index}/clientConfig/caBundle`,
       value: caBundle,
     }));
-    if (changes.length === 0) return true;
+    if (changes.length === 0) return 'unchanged';
     return this.#patch(source.type, object, changes);
   }
 
@@ -111,7 +111,7 @@ export class CaBundleController {
     type: ResourceType,
     { metadata }: KubernetesObject,
     changes: readonly object[],
-  ): Promise<boolean> {
+  ): Promise<Reconciled> {
     const { client, log } = this.#options;
     const { name, resourceVersion } = metadata;
     // Positions hold for this version only; where it is another by now, its event is on the way.
@@ -120,10 +120,10 @@ export class CaBundleController {
     const fields = { kind: type.kind, name, webhooks: changes.length };
     if (patched.ok) {
       log.info(fields, 'caBundle written');
-      return true;
+      return 'written';
     }
-    if (patched.failure.code === 404) return true;
+    if (patched.failure.code === 404) return 'unchanged';
     log.warn(fields, `caBundle not written: ${patched.failure.message}`);
-    return false;
+    return 'failed';
   }
 }

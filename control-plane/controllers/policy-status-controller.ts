@@ -7,7 +7,7 @@ import type { PolicyRefusal } from '../mesh/policy-watch.ts';
 import type { KubernetesKind } from '../store/kubernetes-kind.ts';
 import type { Clock } from '../xds/clock.ts';
 import { nextStatus, type PolicyMessage, type PolicyVerdict } from './policy-status.ts';
-import { WorkQueue } from './work-queue.ts';
+import { type Reconciled, WorkQueue } from './work-queue.ts';
 
 export interface PolicyFindings {
   readonly warnings: readonly MeshWarning[];
@@ -135,28 +135,28 @@ export class PolicyStatusController {
     return nextStatus(resource.status, resource.metadata, verdict, this.#options.wallMs());
   }
 
-  async #reconcile(key: string): Promise<boolean> {
+  async #reconcile(key: string): Promise<Reconciled> {
     const [group, kindName, namespace, name] = key.split('/') as [string, string, string, string];
     const kind = this.#options.kinds.find((one) => keyKind(one) === `${group}/${kindName}`);
     const type = kind?.type ?? null;
     const judged = this.#judged.get(key);
     this.#judged.delete(key);
-    if (kind === undefined || judged === undefined || type === null) return true;
+    if (kind === undefined || judged === undefined || type === null) return 'unchanged';
     const { resource, verdict } = judged;
     // Another version by now, to be judged anew, or gone.
-    if (kind.objects().get(`${namespace}/${name}`) !== resource) return true;
+    if (kind.objects().get(`${namespace}/${name}`) !== resource) return 'unchanged';
     const status = this.#next(resource, verdict);
-    if (status === null) return true;
+    if (status === null) return 'unchanged';
     const patch = { metadata: { resourceVersion: resource.metadata.resourceVersion }, status };
     const { client } = this.#options;
     const written = await client.patch(type, namespace, name, 'merge', patch, {
       subresource: 'status',
       fieldManager: 'weft-control-plane',
     });
-    if (written.ok) return true;
+    if (written.ok) return 'written';
     const isDone = this.#isSettledBy(kind, name, written.failure);
     if (!isDone) this.#judged.set(key, judged); // for the next attempt
-    return isDone;
+    return isDone ? 'unchanged' : 'failed';
   }
 
   /** Whether a failure leaves nothing to be tried again. */

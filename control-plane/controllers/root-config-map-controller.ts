@@ -4,7 +4,7 @@ import { isRecord } from '../kubernetes/kubernetes-object.ts';
 import { CONFIG_MAPS } from '../kubernetes/resource-type.ts';
 import type { Clock } from '../xds/clock.ts';
 import type { ClusterNamespaces } from './cluster-namespaces.ts';
-import { WorkQueue } from './work-queue.ts';
+import { type Reconciled, WorkQueue } from './work-queue.ts';
 
 export interface RootConfigMapControllerOptions {
   readonly client: KubernetesClient;
@@ -79,13 +79,15 @@ export class RootConfigMapController {
     this.#configMaps.close();
   }
 
-  async #reconcile(namespace: string): Promise<boolean> {
+  async #reconcile(namespace: string): Promise<Reconciled> {
     const { client, namespaces, ignored, log } = this.#options;
     const state = namespaces.get(namespace);
-    if (state === undefined || state.isLeaving || ignored.includes(namespace)) return true;
+    if (state === undefined || state.isLeaving || ignored.includes(namespace)) {
+      return 'unchanged';
+    }
     const rootsPem = this.#options.rootsPem();
     const current = this.#configMaps.get(namespace, ROOT_CONFIG_MAP);
-    if (current?.rootsPem === rootsPem) return true;
+    if (current?.rootsPem === rootsPem) return 'unchanged';
     const data = { [ROOT_CONFIG_MAP_KEY]: rootsPem };
     const written =
       current === undefined
@@ -98,16 +100,16 @@ export class RootConfigMapController {
         : await client.patch(CONFIG_MAPS, namespace, ROOT_CONFIG_MAP, 'merge', { data });
     if (written.ok) {
       log.info({ namespace }, 'root ConfigMap written');
-      return true;
+      return 'written';
     }
     const { code, reason, message } = written.failure;
     // The namespace is going, or another replica was here; in doubt the informers will say.
     if (reason === 'NamespaceTerminating' || (code === 403 && message.includes('terminated'))) {
-      return true;
+      return 'unchanged';
     }
     if (reason !== 'AlreadyExists') {
       log.warn({ namespace }, `root ConfigMap not written: ${message}`);
     }
-    return false;
+    return 'failed';
   }
 }

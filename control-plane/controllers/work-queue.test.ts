@@ -10,7 +10,7 @@ function queue(overrides: Partial<WorkQueueOptions> = {}) {
     random: () => 1,
     reconcile: async (key) => {
       done.push(key);
-      return true;
+      return 'unchanged';
     },
     mayRun: () => true,
     perSecond: 10,
@@ -37,7 +37,7 @@ test('a key that waits already is worked on once', async () => {
 test('a key that comes while it is worked on is worked on once more, not at the same time', async () => {
   const gates: (() => void)[] = [];
   const { queue: q } = queue({
-    reconcile: () => new Promise((resolve) => gates.push(() => resolve(true))),
+    reconcile: () => new Promise((resolve) => gates.push(() => resolve('unchanged'))),
   });
   q.add('a');
   await settle();
@@ -72,7 +72,7 @@ test('what fails or throws is tried again, later each time', async () => {
     reconcile: async () => {
       at.push(clock.nowMs());
       if (at.length === 2) throw new Error('broken');
-      return at.length === 4;
+      return at.length === 4 ? 'written' : 'failed';
     },
     onError: (error) => errors.push(error),
   });
@@ -97,7 +97,7 @@ test('nothing runs for who does not lead, and what came then is dropped', async 
 });
 
 test('a closed queue does nothing more', async () => {
-  const { queue: q, done, clock } = queue({ reconcile: async () => false });
+  const { queue: q, done, clock } = queue({ reconcile: async () => 'failed' });
   q.add('a');
   await settle();
   q.close();
@@ -105,4 +105,33 @@ test('a closed queue does nothing more', async () => {
   clock.advance(100_000);
   expect(done).toEqual([]);
   expect(clock.timerCount).toBe(0);
+});
+
+test('a key that somebody else keeps changing is written at a low rate, others are not held up', async () => {
+  const written: string[] = [];
+  const { queue: q, clock } = queue({
+    perSecond: 1000,
+    burst: 1000,
+    reconcile: async (key) => {
+      written.push(key);
+      return 'written';
+    },
+  });
+  for (let step = 0; step < 200; step++) {
+    q.add('contested');
+    await settle();
+    clock.advance(100);
+  }
+  // 5 at once, and one each 5 s of the 20 s.
+  expect(written.length).toBeGreaterThanOrEqual(8);
+  expect(written.length).toBeLessThanOrEqual(9);
+  q.add('other');
+  await settle();
+  expect(written.at(-1)).toBe('other');
+  q.add('contested');
+  await settle();
+  expect(written.at(-1)).toBe('other');
+  clock.advance(60_000);
+  await settle();
+  expect(written.at(-1)).toBe('contested');
 });

@@ -5,8 +5,8 @@ export interface WorkQueueOptions {
   readonly clock: Clock;
   /** From 0 up to 1. */
   readonly random: () => number;
-  /** Brings what the key names to where it should be; false = it failed, and is tried again later. */
-  readonly reconcile: (key: string) => Promise<boolean>;
+  /** Brings what the key names to where it should be. */
+  readonly reconcile: (key: string) => Promise<Reconciled>;
   /** Asked before each step; what comes while it is false is dropped: who begins to lead looks at everything anew. */
   readonly mayRun: () => boolean;
   /** Steps a second in the long run, and at once after a rest. Bounds what a flapping object can cost the API server. */
@@ -15,6 +15,21 @@ export interface WorkQueueOptions {
   readonly onError: (error: unknown, key: string) => void;
 }
 
+export type Reconciled =
+  /** It is as it should be. */
+  | 'unchanged'
+  | 'written'
+  /** To be tried again later. */
+  | 'failed';
+
+/**
+ * Writes for one key at once, and milliseconds for each one after that: where somebody else insists on another state,
+ * neither side may keep the API server busy.
+ */
+const KEY_WRITES_MAX = 5;
+const KEY_WRITE_MS = 5000;
+/** Keys whose writes are remembered; those that may write as they like are forgotten first. */
+const KEYS_MAX = 10_000;
 /** Steps that wait for answers at once. */
 const RUNNING_MAX = 8;
 /** Milliseconds before a key is tried again after a failure, doubled up to the longest. */
@@ -31,7 +46,8 @@ export class WorkQueue {
   readonly #running = new Set<string>();
   /** Came again while running. */
   readonly #again = new Set<string>();
-  readonly #retries = new Map<string, { readonly backOff: BackOff; cancel: (() => void) | null }>();
+  readonly #writes = new Map<string, Allowance>();
+  readonly #retries = new Map<string, Retry>();
   #tokens: number;
   #tokensAtMs: number;
   #cancel: (() => void) | null = null;
@@ -73,6 +89,12 @@ export class WorkQueue {
         this.#waiting.clear();
         return;
       }
+      const keyWaitMs = this.#writeWaitMs(key);
+      if (keyWaitMs > 0) {
+        this.#waiting.delete(key);
+        this.#later(key, keyWaitMs);
+        continue;
+      }
       const waitMs = this.#takeToken();
       if (waitMs > 0) {
         this.#cancel = this.#options.clock.schedule(waitMs, () => {
@@ -88,16 +110,17 @@ export class WorkQueue {
   }
 
   async #run(key: string): Promise<void> {
-    let isDone = false;
+    let outcome: Reconciled = 'failed';
     try {
-      isDone = await this.#options.reconcile(key);
+      outcome = await this.#options.reconcile(key);
     } catch (error) {
       this.#options.onError(error, key);
     }
     this.#running.delete(key);
     if (this.#isClosed) return;
-    if (isDone) this.#forget(key);
-    else this.#retry(key);
+    if (outcome === 'written') this.#wrote(key);
+    if (outcome === 'failed') this.#retry(key);
+    else this.#forget(key);
     if (this.#again.delete(key)) this.#waiting.add(key);
     this.#pump();
   }
@@ -108,14 +131,55 @@ export class WorkQueue {
   }
 
   #retry(key: string): void {
-    const { clock, random } = this.#options;
+    this.#later(key, this.#retryOf(key).backOff.next());
+  }
+
+  /** At most one timer a key. */
+  #later(key: string, delayMs: number): void {
+    const retry = this.#retryOf(key);
+    retry.cancel?.();
+    retry.cancel = this.#options.clock.schedule(delayMs, () => this.add(key));
+  }
+
+  #retryOf(key: string): Retry {
     let retry = this.#retries.get(key);
     if (retry === undefined) {
-      retry = { backOff: new BackOff(RETRY_BASE_MS, RETRY_MAX_MS, random), cancel: null };
+      const backOff = new BackOff(RETRY_BASE_MS, RETRY_MAX_MS, this.#options.random);
+      retry = { backOff, cancel: null };
       this.#retries.set(key, retry);
     }
-    retry.cancel?.();
-    retry.cancel = clock.schedule(retry.backOff.next(), () => this.add(key));
+    return retry;
+  }
+
+  /** 0, or the milliseconds until this key may write again. */
+  #writeWaitMs(key: string): number {
+    const allowance = this.#writes.get(key);
+    if (allowance === undefined) return 0;
+    this.#refill(allowance);
+    return allowance.writes >= 1 ? 0 : Math.ceil((1 - allowance.writes) * KEY_WRITE_MS);
+  }
+
+  #wrote(key: string): void {
+    if (this.#writes.size >= KEYS_MAX) {
+      for (const [other, allowance] of this.#writes) {
+        this.#refill(allowance);
+        if (allowance.writes === KEY_WRITES_MAX) this.#writes.delete(other);
+      }
+    }
+    const allowance = this.#writes.get(key) ?? {
+      writes: KEY_WRITES_MAX,
+      atMs: this.#options.clock.nowMs(),
+    };
+    this.#refill(allowance);
+    allowance.writes -= 1;
+    this.#writes.set(key, allowance);
+  }
+
+  #refill(allowance: Allowance): void {
+    const nowMs = this.#options.clock.nowMs();
+    const gained = (nowMs - allowance.atMs) / KEY_WRITE_MS;
+    allowance.writes = Math.min(KEY_WRITES_MAX, allowance.writes + gained);
+    allowance.atMs = nowMs;
   }
 
   /** 0, or the milliseconds until there is a token. */
@@ -129,4 +193,14 @@ export class WorkQueue {
     this.#tokens -= 1;
     return 0;
   }
+}
+
+interface Retry {
+  readonly backOff: BackOff;
+  cancel: (() => void) | null;
+}
+
+interface Allowance {
+  writes: number;
+  atMs: number;
 }
