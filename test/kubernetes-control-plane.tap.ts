@@ -221,6 +221,23 @@ t.test('two replicas in a cluster', { skip: noKubectl }, async (t) => {
   );
 
   await t.test(
+    'weft apply, get and delete against either replica work on the cluster',
+    async (t) => {
+      const [first, second] = cluster.replicas;
+      const bad = { ...teapot('direct'), spec: { hosts: 7 } };
+      t.match(await weftApply(first!, bad), /spec\.hosts/);
+      t.equal(await weftApply(first!, teapot('direct')), '');
+      t.match(api.get('virtualservices', 'default', 'direct'), { spec: { hosts: ['direct'] } });
+      const name = 'virtualservice.networking.istio.io/direct';
+      await until('the other replica to have it', async () =>
+        (await second!.weft('get', 'vs', '-o', 'name')).out.includes(name),
+      );
+      t.match((await second!.weft('delete', 'vs', 'direct')).out, /deleted/);
+      t.equal(api.get('virtualservices', 'default', 'direct'), undefined);
+    },
+  );
+
+  await t.test(
     '[PL-06] status: doubtful references, corrections, and nothing written twice',
     async (t) => {
       const lost = {
