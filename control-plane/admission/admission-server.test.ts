@@ -1,6 +1,7 @@
 import { randomBytes, X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { Agent, request as httpsRequest } from 'node:https';
+import { connect as connectTcp } from 'node:net';
 import { connect, type TLSSocket } from 'node:tls';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Authority, createRoot } from '../ca/authority.ts';
@@ -249,6 +250,24 @@ test('[A6.8] large reviews in parallel leave room for small ones', async () => {
   expect(statuses).toContain(200);
   expect(statuses.every((status) => [200, 503, 0].includes(status))).toBe(true);
   expect((await call('/inject', POD)).status).toBe(200);
+});
+
+test('a stop does not wait for callers that say nothing', async () => {
+  const mute = [connectTcp(server.address), connectTcp(server.address)];
+  const half = connect({ ...server.address, ca: roots, servername: SERVICE });
+  await Promise.all([
+    ...mute.map((socket) => once(socket, 'connect')),
+    once(half, 'secureConnect'),
+  ]);
+  half.write('POST /inject HTTP/1.1\r\n');
+  const gone = [...mute, half].map((socket) => {
+    socket.on('error', () => undefined);
+    return once(socket, 'close');
+  });
+  await Promise.all([server.close(), ...gone]);
+  expect(await call('/inject', POD, { agent: new Agent() }).catch(({ code }) => code)).toBe(
+    'ECONNREFUSED',
+  );
 });
 
 test('a port that is taken is an error with its code', async () => {

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import type { KeyPair } from '../ca/server-certificate.ts';
 import { printable } from '../kinds/problem.ts';
 import type { ListenAddress } from '../listen-address.ts';
@@ -78,6 +78,12 @@ export async function createAdmissionServer(
   );
   server.maxConnections = CONNECTIONS_MAX;
   server.on('tlsClientError', (_error, socket) => socket.destroy());
+  /** Those that have not said hello yet too, of which HTTP knows nothing. */
+  const sockets = new Set<Socket>();
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket);
+    socket.on('close', () => sockets.delete(socket));
+  });
   // New handshakes take the new pair; connections go on with theirs.
   const unfollow = options.followKeyPair(({ certificatePem, privateKeyPem }) =>
     server.setSecureContext({ cert: certificatePem, key: privateKeyPem, minVersion: 'TLSv1.2' }),
@@ -91,17 +97,24 @@ export async function createAdmissionServer(
     throw error;
   }
   const bound = server.address() as AddressInfo;
+  const close = async (): Promise<void> => {
+    unfollow();
+    handler.isClosing = true;
+    const closed = once(server, 'close');
+    server.close();
+    server.closeIdleConnections();
+    const timer = setTimeout(() => {
+      for (const socket of sockets) socket.destroy();
+    }, CLOSE_MS_MAX);
+    await closed;
+    clearTimeout(timer);
+  };
+  let closing: Promise<void> | undefined;
   return {
     address: { host: bound.address, port: bound.port },
-    close: async () => {
-      unfollow();
-      handler.isClosing = true;
-      const closed = once(server, 'close');
-      server.close();
-      server.closeIdleConnections();
-      const timer = setTimeout(() => server.closeAllConnections(), CLOSE_MS_MAX);
-      await closed;
-      clearTimeout(timer);
+    close: () => {
+      closing ??= close();
+      return closing;
     },
   };
 }
