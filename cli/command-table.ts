@@ -58,6 +58,10 @@ const filename: OptionEntry = {
   many: true,
 };
 const recursive: OptionEntry = { flags: '-R, --recursive', summary: 'directories with all below' };
+const outputFile: OptionEntry = {
+  flags: '-o, --output <file>',
+  summary: 'file to write (default standard output)',
+};
 const api = [server, tokenFile] as const;
 
 export const COMMANDS: readonly CommandEntry[] = [
@@ -129,6 +133,49 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: 'check policy files offline',
     options: [filename, recursive],
     load: () => import('./commands/validate.ts'),
+  },
+  {
+    name: 'inject',
+    aliases: [],
+    args: '',
+    summary: 'put the sidecar into the pods of manifests; all the rest of the text stays as it is',
+    options: [
+      filename,
+      recursive,
+      namespace,
+      outputFile,
+      { flags: '--image <image>', summary: "the sidecar's image (default weft:latest)" },
+      {
+        flags: '--control-plane <host:port>',
+        summary: 'xDS and certificates (default weft-control-plane.weft-system.svc:15012)',
+      },
+      { flags: '--trust-domain <name>', summary: "the mesh's (default cluster.local)" },
+      {
+        flags: '--native-sidecars <bool>',
+        summary: 'init container with restartPolicy Always, Kubernetes 1.29 (default true)',
+        choices: ['true', 'false'],
+      },
+      {
+        flags: '--hold-application <bool>',
+        summary: 'without native sidecars: start the app when the sidecar is ready (default true)',
+        choices: ['true', 'false'],
+      },
+      {
+        flags: '--injection-settings <file>',
+        summary:
+          'all settings of injection, YAML or JSON (docs/injection.md); flags come before it',
+      },
+      { flags: '--verbose', summary: 'say what was added to each object' },
+    ],
+    load: () => import('./commands/inject.ts'),
+  },
+  {
+    name: 'uninject',
+    aliases: [],
+    args: '',
+    summary: 'take out what inject put in: byte for byte, if the text was not edited since',
+    options: [filename, recursive, outputFile],
+    load: () => import('./commands/uninject.ts'),
   },
   {
     name: 'run',

@@ -11,7 +11,7 @@ import {
   readQuantity,
 } from './annotation-value.ts';
 import { readProxyConfig } from './proxy-config.ts';
-import { readScrapeTargets } from './scrape-target.ts';
+import { readScrapeTargets, readStatusPort } from './scrape-target.ts';
 import { readUserVolumeMounts, readUserVolumes } from './user-volume.ts';
 
 /**
@@ -39,7 +39,7 @@ export const ANNOTATIONS = {
   'traffic.sidecar/excludeOutboundIPRanges': readCidrs,
   'traffic.sidecar/excludeInterfaces': readInterfaces,
   'traffic.sidecar/kubevirtInterfaces': readInterfaces,
-  'status.sidecar/port': readInteger(0, 65_535),
+  'status.sidecar/port': readStatusPort,
   'readiness.status.sidecar/initialDelaySeconds': readInteger(0, 86_400),
   'readiness.status.sidecar/periodSeconds': readInteger(1, 86_400),
   'readiness.status.sidecar/failureThreshold': readInteger(1, 1000),

@@ -70,7 +70,8 @@ export function readInteger(min: number, max: number) {
 export function readOneOf<Choice extends string>(...choices: readonly Choice[]) {
   return (text: string): AnnotationValue<Choice> => {
     const value = choices.find((choice) => choice === text);
-    return value === undefined ? { wanted: `one of ${choices.join(', ')}` } : { value };
+    const wanted = choices.length === 1 ? `"${choices[0]}"` : `one of ${choices.join(', ')}`;
+    return value === undefined ? { wanted } : { value };
   };
 }
 

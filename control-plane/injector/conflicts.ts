@@ -1,4 +1,4 @@
-import { type Container, mapOf, type Pod, type PodProblem } from './pod.ts';
+import { type Container, type ContainerPort, mapOf, type Pod, type PodProblem } from './pod.ts';
 import { RESERVED_PORTS } from './scrape-target.ts';
 
 /** Names of what is added; `istio-proxy` with image `auto` is taken for our container (KI-07). */
@@ -28,10 +28,14 @@ export function otherMesh({ metadata, spec }: Pod): string | undefined {
 }
 
 /** What of the pod cannot live beside a sidecar. `pod` holds nothing injected. */
-export function findConflicts(pod: Pod, volumes: readonly string[]): PodProblem[] {
+export function findConflicts(
+  pod: Pod,
+  volumes: readonly string[],
+  statusPort: number,
+): PodProblem[] {
   const problems: PodProblem[] = [];
   const { spec } = pod;
-  const podUser = mapOf(spec.securityContext)['runAsUser'];
+  const podContext = mapOf(spec.securityContext);
   const lists = [
     ['containers', spec.containers],
     ['initContainers', spec.initContainers ?? []],
@@ -46,18 +50,26 @@ export function findConflicts(pod: Pod, volumes: readonly string[]): PodProblem[
       }
       // An init container that runs once may need to go around the mesh: Istio's users know that trick.
       if (list === 'initContainers' && container.restartPolicy !== 'Always') continue;
-      const user = mapOf(container.securityContext)['runAsUser'] ?? podUser;
-      if (user === PROXY_UID) {
-        const message = `container "${container.name}" runs as user ${PROXY_UID}, which is the sidecar's own: its traffic would go around the mesh; use another user`;
-        problems.push({ path: [...path, 'securityContext', 'runAsUser'], message });
+      for (const [field, word] of [
+        ['runAsUser', 'user'],
+        ['runAsGroup', 'group'],
+      ] as const) {
+        if ((mapOf(container.securityContext)[field] ?? podContext[field]) !== PROXY_UID) continue;
+        const message = `container "${container.name}" runs as ${word} ${PROXY_UID}, which is the sidecar's own: its traffic would go around the mesh; use another ${word}`;
+        problems.push({ path: [...path, 'securityContext', field], message });
       }
       for (const [at, port] of (container.ports ?? []).entries()) {
-        const reserved = RESERVED_PORTS.get(port.containerPort);
+        const reserved = takenBy(port, statusPort);
         if (reserved === undefined) continue;
         const message = `container "${container.name}" listens on ${port.containerPort}, which is for ${reserved}; use another port`;
         problems.push({ path: [...path, 'ports', at, 'containerPort'], message });
       }
     }
+  }
+  const twice = volumes.find((name, index) => volumes.indexOf(name) !== index);
+  if (twice !== undefined) {
+    const message = `names the volume "${twice}" that injection adds as well, or twice`;
+    problems.push({ path: ['metadata', 'annotations', 'sidecar.istio.io/userVolume'], message });
   }
   for (const [index, { name }] of (spec.volumes ?? []).entries()) {
     if (!volumes.includes(name)) continue;
@@ -65,6 +77,17 @@ export function findConflicts(pod: Pod, volumes: readonly string[]): PodProblem[
     problems.push({ path: ['spec', 'volumes', index, 'name'], message });
   }
   return problems;
+}
+
+/** What the sidecar has a port of the app for. Of UDP it has only DNS. */
+function takenBy({ containerPort, protocol }: ContainerPort, statusPort: number) {
+  if (protocol === 'UDP' || protocol === 'SCTP') {
+    return protocol === 'UDP' && containerPort === 15_053
+      ? RESERVED_PORTS.get(containerPort)
+      : undefined;
+  }
+  if (containerPort === statusPort) return RESERVED_PORTS.get(15_020);
+  return RESERVED_PORTS.get(containerPort);
 }
 
 /** The author's own settings for the sidecar, to be merged over ours. */

@@ -1,6 +1,7 @@
 import type { FieldPath, Fields } from '../kinds/schema.ts';
 import { PROXY_UID } from './conflicts.ts';
 import { type Container, isMap, mapOf, type PodProblem } from './pod.ts';
+import { RESERVED_VARIABLES } from './reserved-variables.ts';
 
 /**
  * Merges the author's own container for the sidecar over ours, as Istio does (KI-07): maps field by field, lists of named
@@ -19,6 +20,13 @@ export function overrideProblems(own: Container, path: FieldPath): PodProblem[] 
     problems.push({ path: [...path, ...field], message });
   if (own['command'] !== undefined) {
     refuse(['command'], "may not be set: the sidecar's program is that of its image");
+  }
+  for (const [index, { name }] of (own.env ?? []).entries()) {
+    if (!RESERVED_VARIABLES.has(name)) continue;
+    problems.push({
+      path: [...path, 'env', index, 'name'],
+      message: `${name} is set by injection`,
+    });
   }
   const context = mapOf(own.securityContext);
   for (const field of ['runAsUser', 'runAsGroup']) {

@@ -14,7 +14,7 @@ import { mergePrometheus } from './prometheus-merge.ts';
 import type { InjectionSettings } from './settings.ts';
 import { sidecarContainer } from './sidecar-container.ts';
 import { uninjectPod } from './uninject.ts';
-import { sidecarVolumes, VOLUME_NAMES } from './volumes.ts';
+import { sidecarVolumes } from './volumes.ts';
 import { type Workload, workloadOf } from './workload.ts';
 
 /** What of the pod's surroundings decides how it is injected. */
@@ -28,7 +28,13 @@ export interface InjectionContext {
 }
 
 export type InjectionResult =
-  | { readonly kind: 'injected'; readonly pod: Pod; readonly warnings: readonly string[] }
+  | {
+      readonly kind: 'injected';
+      readonly pod: Pod;
+      /** What asked for it. */
+      readonly reason: string;
+      readonly warnings: readonly string[];
+    }
   /** The pod stays as it is; `reason` says why in a few words. */
   | { readonly kind: 'skipped'; readonly reason: string; readonly warnings: readonly string[] }
   /** The pod must not run as it is: it would behave otherwise than its author believes. */
@@ -60,11 +66,16 @@ export function injectPod(
     settings.lockedAnnotations,
   );
   const added = sidecarVolumes(values);
-  const names = [...VOLUME_NAMES, ...added.map(({ name }) => name)];
-  const wrong = [...problems, ...findConflicts(pod, names)];
+  const names = added.map(({ name }) => name);
+  const { statusPort } = podOptions(values, settings);
+  const wrong = [...problems, ...findConflicts(pod, names, statusPort)];
   const own = takeOwnContainer(pod);
   if (own !== undefined) {
-    wrong.push(...overrideProblems(own.container, ['spec', own.list, own.index]));
+    const path = ['spec', own.list, own.index];
+    wrong.push(...overrideProblems(own.container, path));
+    if (takeOwnContainer(pod) !== undefined) {
+      wrong.push({ path, message: 'stands twice: one container says what the sidecar shall be' });
+    }
   }
   if (pod.spec.containers.length === 0) {
     wrong.push({ path: ['spec', 'containers'], message: 'holds no container but the sidecar' });
@@ -72,7 +83,7 @@ export function injectPod(
   if (wrong.length > 0) return { kind: 'refused', problems: wrong };
 
   const assembly = new Assembly(pod, values, context, settings);
-  return assembly.run(own, [...decision.warnings, ...warnings]);
+  return assembly.run(own, reason, [...decision.warnings, ...warnings]);
 }
 
 /** A copy of the pod without what an earlier injection put in. */
@@ -119,7 +130,7 @@ class Assembly {
     this.#options = podOptions(values, settings);
   }
 
-  run(own: OwnContainer | undefined, warnings: readonly string[]): InjectionResult {
+  run(own: OwnContainer | undefined, reason: string, warnings: readonly string[]): InjectionResult {
     const { spec } = this.#pod;
     const options = this.#options;
     const workload = this.#context.workload ?? workloadOf(this.#pod);
@@ -140,6 +151,9 @@ class Assembly {
       this.#context.namespace,
     );
     const sidecar = own === undefined ? template : mergeContainer(template, own.container);
+    // Which list it stands in decides that.
+    if (options.native) sidecar.restartPolicy = 'Always';
+    else delete sidecar.restartPolicy;
     const volumes = sidecarVolumes(this.#values);
     const secrets = this.#newSecrets();
     const merge = options.mergePrometheus
@@ -178,11 +192,12 @@ class Assembly {
     return {
       kind: 'injected',
       pod: this.#pod,
+      reason,
       warnings: [
         ...warnings,
         ...(merge?.warnings ?? []),
         ...(probes?.warnings ?? []),
-        ...this.#cautions(),
+        ...this.#cautions(workload),
       ],
     };
   }
@@ -223,15 +238,27 @@ class Assembly {
     ];
   }
 
-  #cautions(): string[] {
+  #cautions({ kind }: Workload): string[] {
     const { dnsPolicy } = this.#pod.spec;
-    if (dnsPolicy === undefined || dnsPolicy === 'ClusterFirst') return [];
-    return [`dnsPolicy is ${dnsPolicy}: the sidecar may not find the control plane by its name`];
+    const cautions: string[] = [];
+    if (dnsPolicy !== undefined && dnsPolicy !== 'ClusterFirst') {
+      cautions.push(
+        `dnsPolicy is ${dnsPolicy}: the sidecar may not find the control plane by its name`,
+      );
+    }
+    if (!this.#options.native && (kind === 'Job' || kind === 'CronJob')) {
+      cautions.push(
+        'without a native sidecar the Job ends only if the app sends POST /quitquitquit to 127.0.0.1:15020',
+      );
+    }
+    return cautions;
   }
 }
 
-function addVariable(sidecar: Container, name: string, value: string): void {
-  if (value !== '') sidecar.env = [...(sidecar.env ?? []), { name, value }];
+/** Kubernetes puts other variables in the place of `$(NAME)`, and takes `$$` for `$`. */
+function addVariable(sidecar: Container, name: string, text: string): void {
+  if (text === '') return;
+  sidecar.env = [...(sidecar.env ?? []), { name, value: text.replaceAll('$', '$$$$') }];
 }
 
 function append(spec: Fields, list: 'volumes' | 'imagePullSecrets', items: readonly Named[]): void {

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { canonicalJson } from './canonical-json.ts';
 
 /**
  * What was injected, kept in the pod so that it can be taken out again and injection is idempotent. The first names are
@@ -65,7 +66,7 @@ export function readStatus(text: string): InjectionStatus | undefined {
 
 /** Short: what is empty is left out. */
 export function writeStatus({ original, ...status }: InjectionStatus): string {
-  return JSON.stringify(withoutEmpty({ ...status, original: withoutEmpty(original) }));
+  return canonicalJson(withoutEmpty({ ...status, original: withoutEmpty(original) }));
 }
 
 function withoutEmpty(fields: object): object {

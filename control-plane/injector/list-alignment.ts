@@ -1,3 +1,5 @@
+import { isMap, mapOf } from './pod.ts';
+
 /** How a list became another: items kept (perhaps changed inside), removed, added, in the order of the new list. */
 export type ListStep =
   | { readonly kind: 'keep'; readonly from: number; readonly to: number }
@@ -38,6 +40,11 @@ function middle(
   const rows = endA - start;
   const columns = endB - start;
   const steps: ListStep[] = [];
+  // Nothing in common but the number: the items have changed, each for itself.
+  if (rows === columns && !hasCommon(a.slice(start, endA), b.slice(start, endB))) {
+    for (let i = 0; i < rows; i++) steps.push({ kind: 'keep', from: start + i, to: start + i });
+    return steps;
+  }
   const longest =
     rows * columns > COMPARISONS_MAX ? undefined : lengths(a, b, start, rows, columns);
   let i = 0;
@@ -54,6 +61,11 @@ function middle(
   for (; i < rows; i++) steps.push({ kind: 'remove', from: start + i });
   for (; j < columns; j++) steps.push({ kind: 'add', to: start + j });
   return steps;
+}
+
+function hasCommon(a: readonly string[], b: readonly string[]): boolean {
+  const known = new Set(a);
+  return b.some((item) => known.has(item));
 }
 
 /** `[i, j]`: the longest common subsequence of what stands from i and from j on. */
@@ -77,10 +89,14 @@ function lengths(
   return table;
 }
 
-/** As in a strategic merge: items with a name are known by it. */
+/** As in a strategic merge: items with a name are known by it; objects of a List by kind and name. */
 function identity(item: unknown): string {
-  if (typeof item === 'object' && item !== null && 'name' in item) {
-    if (typeof item.name === 'string') return `name ${item.name}`;
+  if (isMap(item)) {
+    if (typeof item['name'] === 'string') return `name ${item['name']}`;
+    const { name, generateName, namespace } = mapOf(item['metadata']);
+    if (name !== undefined || generateName !== undefined) {
+      return `object ${JSON.stringify([item['apiVersion'], item['kind'], namespace, name, generateName])}`;
+    }
   }
   return `value ${JSON.stringify(item)}`;
 }

@@ -1,4 +1,5 @@
 import type { FieldPath, Fields } from '../kinds/schema.ts';
+import { DEPTH_MAX, VALUES_MAX } from '../kinds/source-document.ts';
 
 /**
  * A pod (or the pod template of a workload) as the injector reads it. Fields that it does not know are kept as they are.
@@ -68,11 +69,12 @@ const ITEMS_MAX = 10_000;
  */
 export function readPod(value: unknown): { pod: Pod } | { problems: PodProblem[] } {
   const shape = new Shape();
-  if (!shape.map(value, [])) return { problems: shape.problems };
+  if (!shape.map(value, []) || !shape.bounded(value)) return { problems: shape.problems };
   shape.metadata(value['metadata']);
   if (shape.map(value['spec'], ['spec'])) shape.spec(value['spec']);
   if (shape.problems.length > 0) return { problems: shape.problems };
-  const pod = structuredClone(value) as Pod;
+  // By way of JSON: a structured clone would keep two places that share an object sharing it.
+  const pod = JSON.parse(JSON.stringify(value)) as Pod;
   for (const part of [pod, pod.metadata ?? {}, pod.spec]) {
     for (const name of NULLABLE) if (part[name] === null) delete part[name];
   }
@@ -92,6 +94,24 @@ const NULLABLE = [
 
 class Shape {
   readonly problems: PodProblem[] = [];
+
+  /** Not by recursion: a hostile pod is nested as deep as its megabytes allow. */
+  bounded(value: unknown): boolean {
+    const open: [value: unknown, depth: number][] = [[value, 0]];
+    for (let values = 0; open.length > 0; values++) {
+      const [at, depth] = open.pop()!;
+      if (typeof at !== 'object' || at === null) continue;
+      if (depth > DEPTH_MAX) this.#add([], `is nested more than ${DEPTH_MAX} deep`);
+      else if (values > VALUES_MAX) this.#add([], `holds more than ${VALUES_MAX} values`);
+      else if (Object.hasOwn(at, '__proto__')) this.#add([], 'the key "__proto__" is not allowed');
+      else {
+        for (const child of Object.values(at)) open.push([child, depth + 1]);
+        continue;
+      }
+      return false;
+    }
+    return true;
+  }
 
   metadata(metadata: unknown): void {
     if (metadata === undefined || metadata === null) return;

@@ -1,4 +1,5 @@
 import type { Fields } from '../kinds/schema.ts';
+import { canonicalJson } from './canonical-json.ts';
 import { type Container, isMap, mapOf, type Pod } from './pod.ts';
 
 /** What rewriting found: the table for the sidecar, and what stood before, by container and probe. */
@@ -51,8 +52,7 @@ export function rewriteProbes(pod: Pod, statusPort: number, proxyName: string): 
       take(`lifecycle.${field}`, hook, `/app-lifecycle/${container.name}/${word}`, undefined);
     }
   }
-  const sorted = [...probers].sort(([a], [b]) => (a < b ? -1 : 1));
-  const text = sorted.length === 0 ? '' : JSON.stringify(Object.fromEntries(sorted));
+  const text = probers.size === 0 ? '' : canonicalJson(Object.fromEntries(probers));
   return { probers: text, originals, warnings };
 }
 

@@ -1,6 +1,8 @@
 import { parseDocument } from 'yaml';
 import type { AnnotationValue } from './annotation-value.ts';
 import { isMap } from './pod.ts';
+import { RESERVED_VARIABLES } from './reserved-variables.ts';
+import { isStatusPort } from './scrape-target.ts';
 
 /** What `proxy.istio.io/config` may say of one pod; Istio's ProxyConfig has more. */
 export interface ProxyConfig {
@@ -56,14 +58,17 @@ function isSeconds(value: unknown): value is string {
 }
 
 function isPort(value: unknown): value is number {
-  return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= 65_535;
+  return typeof value === 'number' && isStatusPort(value);
 }
 
 function isEnvironment(value: unknown): value is Record<string, string> {
   return (
     isMap(value) &&
     Object.entries(value).every(
-      ([name, text]) => /^(ISTIO_META_|WEFT_)[A-Z0-9_]+$/.test(name) && typeof text === 'string',
+      ([name, text]) =>
+        /^(ISTIO_META_|WEFT_)[A-Z0-9_]+$/.test(name) &&
+        !RESERVED_VARIABLES.has(name) &&
+        typeof text === 'string',
     )
   );
 }

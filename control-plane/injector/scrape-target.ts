@@ -20,6 +20,21 @@ export const RESERVED_PORTS: ReadonlyMap<number, string> = new Map([
   [15_090, "the sidecar's own metrics, which are merged already"],
 ]);
 
+/** A port that the status server may have; 0 = there is none. */
+export function isStatusPort(port: number): boolean {
+  if (!Number.isInteger(port) || port < 0 || port > 65_535) return false;
+  return port === 15_020 || !RESERVED_PORTS.has(port);
+}
+
+/** `status.sidecar.istio.io/port`. */
+export function readStatusPort(text: string): AnnotationValue<number> {
+  const port = /^\d{1,5}$/.test(text) ? Number(text) : -1;
+  if (isStatusPort(port)) return { value: port };
+  return {
+    wanted: 'a port from 1 to 65535 that the sidecar does not have otherwise, or 0 for none',
+  };
+}
+
 const TARGETS_MAX = 16;
 
 /** `8080:/metrics,9090`: ports, each with a path or `/metrics` (OB-05). */

@@ -1,6 +1,8 @@
 import { z } from 'zod';
 import type { FieldPath } from '../kinds/schema.ts';
 import { isImage, isQuantity, readCidrs, readPorts } from './annotation-value.ts';
+import { RESERVED_VARIABLES } from './reserved-variables.ts';
+import { isStatusPort } from './scrape-target.ts';
 
 /**
  * What the injector puts beside an app, for the whole mesh: the offline command reads it from
@@ -95,15 +97,27 @@ const injectionSettings = z.strictObject({
     .default('warning'),
   terminationDrainSeconds: seconds.default(5),
   /** Health, merged metrics and the app's probes; 0 = none of them. */
-  statusPort: z.number().int().min(0).max(65_535).default(15_020),
+  statusPort: z
+    .number()
+    .refine(isStatusPort, 'must be a port that the sidecar does not have otherwise, or 0')
+    .default(15_020),
   readinessInitialDelaySeconds: seconds.default(0),
   readinessPeriodSeconds: seconds.min(1).default(15),
   readinessFailureThreshold: z.number().int().min(1).max(1000).default(4),
   resources,
   /** Further environment of the sidecar. */
   env: z
-    .record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'must be a variable name'), z.string())
+    .record(
+      z
+        .string()
+        .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'must be a variable name')
+        .refine((name) => !RESERVED_VARIABLES.has(name), 'is set by injection itself'),
+      z.string(),
+    )
     .default({}),
   /** Annotations, by Istio's name, that pods may not use here (threat A8.8), such as sidecar.istio.io/proxyImage. */
   lockedAnnotations: z.array(z.string()).default([]),
 });
+
+/** Names of all settings, for the documentation's sake. */
+export const SETTING_NAMES: readonly string[] = Object.keys(injectionSettings.shape);

@@ -19,11 +19,11 @@ export function sidecarContainer(
 ): Container {
   const exec = (word: string) => ({ exec: { command: [...PROXY_COMMAND, word] } });
   const holds = !options.native && options.hold;
+  const drains = options.statusPort !== 0;
   return {
     name: PROXY_CONTAINER,
     image: options.image,
     ...(options.imagePullPolicy && { imagePullPolicy: options.imagePullPolicy }),
-    ...(options.native && { restartPolicy: 'Always' }),
     args: [
       'proxy',
       '--log-level',
@@ -32,7 +32,12 @@ export function sidecarContainer(
       String(options.drainSeconds),
     ],
     env: environment(options, settings, workload, namespace),
-    lifecycle: { ...(holds && { postStart: exec('wait') }), preStop: exec('drain') },
+    ...((holds || drains) && {
+      lifecycle: {
+        ...(holds && { postStart: exec('wait') }),
+        ...(drains && { preStop: exec('drain') }),
+      },
+    }),
     ports: [{ name: 'http-envoy-prom', containerPort: 15_090, protocol: 'TCP' }],
     ...probes(options),
     resources: options.resources,
@@ -48,6 +53,12 @@ export function sidecarContainer(
     },
     volumeMounts: sidecarVolumeMounts(values),
   };
+}
+
+/** The sidecar's own default is port 15020 of both families. */
+function statusAddress(port: number): string | undefined {
+  if (port === 15_020) return undefined;
+  return port === 0 ? 'none' : `[::]:${port}`;
 }
 
 /** KI-06. A native sidecar's startup probe holds the app back (KI-03). */
@@ -69,16 +80,12 @@ function environment(
   namespace: string,
 ): Named[] {
   const field = (fieldPath: string) => ({ valueFrom: { fieldRef: { fieldPath } } });
-  const redirected = options.interceptionMode === 'REDIRECT';
   const env: Record<string, string | undefined> = {
     WEFT_TOKEN_FILE: TOKEN_FILE,
     WEFT_ROOT_CERT: ROOT_CERT_FILE,
     WEFT_STATE_DIR: STATE_DIRECTORY,
     WEFT_TRUST_DOMAIN: settings.trustDomain,
-    WEFT_MODE: redirected ? undefined : 'explicit',
-    WEFT_STATUS: [0, 15_020].includes(options.statusPort)
-      ? undefined
-      : `0.0.0.0:${options.statusPort}`,
+    WEFT_STATUS: statusAddress(options.statusPort),
     ISTIO_META_CLUSTER_ID: settings.clusterId,
     ISTIO_META_MESH_ID: settings.meshId ?? settings.trustDomain,
     ISTIO_META_NETWORK: settings.network,

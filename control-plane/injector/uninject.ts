@@ -53,7 +53,9 @@ function restore(pod: Pod, status: InjectionStatus): void {
       spec[container.list]!.splice(container.index, 0, container.container as Container);
     }
   }
-  for (const name of status.annotations) delete metadata.annotations?.[name];
+  for (const name of [...status.annotations, STATUS_ANNOTATION]) {
+    delete metadata.annotations?.[name];
+  }
   for (const name of status.labels) delete metadata.labels?.[name];
   Object.assign(metadata.annotations!, annotations);
   for (const name of ['labels', 'annotations'] as const) {

@@ -7,8 +7,6 @@ const TOKEN = 'weft-token';
 const ROOT = 'weft-ca-root-cert';
 const PODINFO = 'weft-podinfo';
 
-export const VOLUME_NAMES: readonly string[] = [STATE, TOKEN, ROOT, PODINFO];
-
 /** Where the sidecar finds its credential, the root that it trusts, and what it keeps. */
 export const TOKEN_FILE = '/var/run/secrets/tokens/weft-token';
 export const ROOT_CERT_FILE = '/var/run/secrets/weft/root-cert.pem';
