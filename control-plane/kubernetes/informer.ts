@@ -32,7 +32,7 @@ export interface InformerLog {
 }
 
 export interface InformerTiming {
-  /** Objects of a page. */
+  /** Objects of a page: it is parsed in one turn of the event loop, and what is let go of it stays in memory for a while. */
   readonly pageLimit: number;
   /** Seconds that the server is asked to let a watch last, drawn from here up to twice that. */
   readonly watchSeconds: number;
@@ -48,7 +48,7 @@ export interface InformerTiming {
 }
 
 export const INFORMER_TIMING: InformerTiming = {
-  pageLimit: 250,
+  pageLimit: 100,
   watchSeconds: 240,
   silenceMs: 150_000,
   backOffBaseMs: 200,

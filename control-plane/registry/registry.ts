@@ -30,6 +30,11 @@ export interface Service {
   readonly origin: string;
   /** Labels of the workloads of its namespace that serve it, where its source chooses them so (Kubernetes). */
   readonly selector?: StringMap;
+  /**
+   * It has no virtual address: callers look up the addresses of its endpoints and choose one themselves. With one endpoint alone,
+   * that one's address stands in `addresses`.
+   */
+  readonly isHeadless?: true;
 }
 
 export type Resolution = 'STATIC' | 'DNS' | 'NONE';

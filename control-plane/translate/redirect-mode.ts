@@ -239,8 +239,10 @@ function portListeners(
           }),
         );
       }
-      // Without an address of its own a TCP service is known by its port: the first one has it.
-      if (own.length === 0 && opaque === unknownCluster(snapshot)) opaque = cluster;
+      // Without an address of its own a TCP service is known by its port: the first one has it. Who dials one of several pods of
+      // a headless one means that pod.
+      const isByPort = own.length === 0 && service.isHeadless !== true;
+      if (isByPort && opaque === unknownCluster(snapshot)) opaque = cluster;
     }
   }
   const fallback: DeepPartial<FilterChain> = {

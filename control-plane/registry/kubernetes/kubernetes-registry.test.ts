@@ -213,6 +213,19 @@ test('headless, dual-stack, ExternalName and an alias of a service of the cluste
   expect(dialled(of('alias').endpoints)).toEqual(['10.0.0.1:8080', '10.0.0.2:8080']);
 });
 
+test('a headless service has the address of its pod while there is one alone', async () => {
+  const { api, registry } = await cluster((api) => {
+    api.put(service('reviews', { clusterIP: 'None', clusterIPs: ['None'] }));
+    api.put(slice('s', 'reviews', [{ ip: '10.0.0.1' }]));
+  });
+  const addresses = () => found(registry, reviewsHost)!.service.addresses;
+  expect(addresses()).toEqual(['10.0.0.1']);
+  api.put(slice('s', 'reviews', [{ ip: '10.0.0.1' }, { ip: '10.0.0.2' }]));
+  await until('two endpoints', () => found(registry, reviewsHost)!.endpoints.length === 2);
+  expect(addresses()).toEqual([]);
+  expect(found(registry, reviewsHost)!.service.isHeadless).toBe(true);
+});
+
 test('[TM-22] exportTo comes from the annotation, ours before Istio’s', async () => {
   const { registry } = await cluster((api) => {
     api.put(service('a', { annotations: { 'networking.istio.io/exportTo': '., shop' } }));

@@ -37,7 +37,7 @@ export function providedService(sources: ServiceSources): ProvidedService | null
     host: hostOf(record, domain),
     namespace: record.namespace,
     ports: record.ports.map((port) => servicePort(port, targets)),
-    addresses: record.addresses,
+    addresses: addressesOf(record, endpoints),
     resolution: isExternal ? 'DNS' : 'STATIC',
     location: isExternal ? 'MESH_EXTERNAL' : 'MESH_INTERNAL',
     exportTo: record.exportTo,
@@ -48,6 +48,7 @@ export function providedService(sources: ServiceSources): ProvidedService | null
     creationTimestamp: record.creationTimestamp,
     origin: `Service ${record.namespace}/${record.name}`,
     ...(record.selector !== null && { selector: record.selector }),
+    ...(record.isHeadless && { isHeadless: true as const }),
   };
   return { service, endpoints };
 }
@@ -64,6 +65,12 @@ export function hostOf(
 export function aliasOf({ externalName }: ServiceRecord, domain: string): string {
   const local = externalName === '' ? null : clusterLocalName(externalName, domain);
   return local === null ? '' : `${local.namespace}/${local.name}`;
+}
+
+/** Who dials a pod of a headless service means this pod: only with one alone is it the service's own address. */
+function addressesOf(record: ServiceRecord, endpoints: readonly Endpoint[]): readonly string[] {
+  if (!record.isHeadless) return record.addresses;
+  return endpoints.length === 1 ? [endpoints[0]!.address] : [];
 }
 
 interface Joined {

@@ -11,6 +11,7 @@ export interface ServiceRecord {
   readonly ports: readonly KubernetesPort[];
   /** ClusterIPs, of both families where it has both; none for headless ones. */
   readonly addresses: readonly string[];
+  readonly isHeadless: boolean;
   readonly family: 'IPv4' | 'IPv6';
   /** Of an ExternalName, lower case, else ''. */
   readonly externalName: string;
@@ -41,6 +42,7 @@ export function serviceRecord({ metadata, spec }: KubernetesObject): ServiceReco
     name: metadata.name,
     ports: servicePorts(spec['ports']),
     addresses,
+    isHeadless: !isExternal && spec['clusterIP'] === 'None',
     family: isIPv6 === true ? 'IPv6' : 'IPv4',
     externalName: isExternal ? textOf(spec['externalName']).toLowerCase().replace(/\.$/, '') : '',
     selector: Object.keys(selector).length === 0 || isExternal ? null : selector,
