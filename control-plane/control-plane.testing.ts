@@ -28,6 +28,7 @@ export async function testControlPlane(
     registrationLeaseMs: 200,
     debounce: { quietMs: 5, maxMs: 50 },
     store: 'sqlite',
+    replica: { podNamespace: null, podName: 'test', leaseDurationMs: 3000, caSecret: 'weft-ca' },
     kubernetes: null,
     webhooks: null,
     injectionSettings: null,

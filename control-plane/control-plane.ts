@@ -23,7 +23,7 @@ import { certificateService } from './ca/certificate-service.ts';
 import { IssueRateLimit } from './ca/issue-rate-limit.ts';
 import { ServerCertificate } from './ca/server-certificate.ts';
 import { KINDS } from './kinds/kind-registry.ts';
-import { KubernetesMode } from './kubernetes-mode.ts';
+import { KubernetesMode, type ReplicaOptions } from './kubernetes-mode.ts';
 import { formatListenAddress, isLoopback, type ListenAddress } from './listen-address.ts';
 import type { MeshOptions } from './mesh/mesh-options.ts';
 import { PolicyWatch } from './mesh/policy-watch.ts';
@@ -63,8 +63,13 @@ export interface ControlPlaneOptions {
   /** Milliseconds that an endpoint outlives its sidecar's stream (DS-04). */
   readonly registrationLeaseMs: number;
   readonly debounce: DebounceOptions;
-  /** Where policies are kept. */
+  /**
+   * Where policies are kept, and with them the authority: in the data directory of the one control plane, or in the cluster,
+   * which several replicas share.
+   */
   readonly store: 'sqlite' | 'kubernetes';
+  /** With `store` kubernetes. */
+  readonly replica: ReplicaOptions;
   /** Admission webhooks; null = none. */
   readonly webhooks: ListenAddress | null;
   /** YAML file with what the webhook injects; null = defaults. */
@@ -158,8 +163,7 @@ export async function startControlPlane(
         authorization: String(call.metadata.get('authorization')[0] ?? ''),
       });
 
-    const clusterStore =
-      cluster !== null && options.store === 'kubernetes' ? await cluster.openStore() : null;
+    const clusterStore = cluster === null ? null : await cluster.openStore();
     const store =
       clusterStore ?? openSqliteStore({ file: file('weft.db'), newIdentity: randomUUID });
     closers.push(() => store.close());
@@ -389,7 +393,7 @@ export async function startControlPlane(
     closers.push(() => monitoring.close());
     // Streams hear UNAVAILABLE before their servers stop taking requests.
     closers.push(() => discovery.close());
-    if (cluster !== null) {
+    if (cluster !== null && clusterStore !== null) {
       cluster.startControllers({
         rootsPem: () => authority.rootsPem,
         onAuthorityChange: () => {
@@ -430,19 +434,18 @@ export async function startControlPlane(
 
 function openCluster(
   kubernetes: Kubernetes | null,
-  { kubernetes: cluster, store, mesh }: ControlPlaneOptions,
+  { store, replica, mesh }: ControlPlaneOptions,
   clock: ControlPlaneClock,
   log: Logger,
   signal: AbortSignal,
 ): KubernetesMode | null {
-  if (kubernetes !== null && cluster !== null) {
-    const newIdentity = randomUUID;
-    const { trustDomain, domain } = mesh;
-    const dependencies = { clock, newIdentity, trustDomain, domain, log, signal };
-    return new KubernetesMode(kubernetes.client, cluster, dependencies);
-  }
   if (store === 'sqlite') return null;
-  throw new StartError('--store kubernetes needs a cluster: give --kubernetes as well');
+  if (kubernetes === null) {
+    throw new StartError('--store kubernetes needs a cluster: give --kubernetes as well');
+  }
+  const { trustDomain, domain } = mesh;
+  const dependencies = { clock, newIdentity: randomUUID, trustDomain, domain, log, signal };
+  return new KubernetesMode(kubernetes.client, replica, dependencies);
 }
 
 type AnyCall = ServerUnaryCall<unknown, unknown> | ServerDuplexStream<unknown, unknown>;

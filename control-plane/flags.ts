@@ -92,7 +92,13 @@ export function parseControlPlaneFlags(
         workloadCertTtlMs: values.workloadCertTtl,
         registrationLeaseMs: values.registrationLease,
         debounce: { quietMs: values.debounce, maxMs: values.debounceMax },
-        store: values.store ?? (values.kubernetes === true ? 'kubernetes' : 'sqlite'),
+        store: values.store,
+        replica: {
+          podNamespace: values.podNamespace ?? null,
+          podName: values.podName ?? hostname(),
+          leaseDurationMs: values.leaseDuration,
+          caSecret: values.caSecret,
+        },
         kubernetes: values.kubernetes === true ? kubernetesOptions(values, env) : null,
         webhooks: values.webhooks ?? null,
         injectionSettings: values.injectionSettings ?? null,
@@ -110,10 +116,6 @@ function kubernetesOptions(values: FlagValues, env: NodeJS.ProcessEnv): Kubernet
     serviceHost: env['KUBERNETES_SERVICE_HOST'],
     servicePort: env['KUBERNETES_SERVICE_PORT'],
     tokenAudiences: values.tokenAudiences,
-    podNamespace: values.podNamespace ?? null,
-    podName: values.podName ?? hostname(),
-    leaseDurationMs: values.leaseDuration,
-    caSecret: values.caSecret,
   };
 }
 
@@ -143,7 +145,7 @@ interface FlagValues {
   debounce: number;
   debounceMax: number;
   apiTokenFile?: string;
-  store?: 'sqlite' | 'kubernetes';
+  store: 'sqlite' | 'kubernetes';
   webhooks?: ListenAddress;
   injectionSettings?: string;
   podNamespace?: string;
@@ -192,7 +194,7 @@ const FLAGS: readonly Flag[] = [
   },
   {
     flag: '--kubernetes',
-    summary: 'live in a cluster: its services, pods and identities, its policies, one authority',
+    summary: 'services, pods and their identities come from a Kubernetes cluster',
   },
   {
     flag: '--kubeconfig <file>',
@@ -270,7 +272,8 @@ const FLAGS: readonly Flag[] = [
   },
   {
     flag: '--store <where>',
-    summary: 'where policies are kept; kubernetes with --kubernetes, else sqlite',
+    summary: 'policies and authority: in --data, or in the cluster, for several replicas',
+    fallback: 'sqlite',
     choices: ['sqlite', 'kubernetes'],
   },
   {

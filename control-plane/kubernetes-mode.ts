@@ -18,8 +18,19 @@ import { NEVER_NAMESPACES } from './injector/policy.ts';
 import { KINDS } from './kinds/kind-registry.ts';
 import type { KubernetesClient } from './kubernetes/kubernetes-client.ts';
 import { pause } from './kubernetes/pause.ts';
-import type { KubernetesOptions } from './open-kubernetes.ts';
 import { KubernetesStore } from './store/kubernetes-store.ts';
+
+/** One replica of a control plane that lives in a cluster. */
+export interface ReplicaOptions {
+  /** Of this control plane, its Lease and its Secret; null = that of its credentials. */
+  readonly podNamespace: string | null;
+  /** For people who look at the Lease. */
+  readonly podName: string;
+  /** Milliseconds that others wait for a leader that is gone. */
+  readonly leaseDurationMs: number;
+  /** Name of the Secret with the authority. */
+  readonly caSecret: string;
+}
 
 export interface KubernetesDependencies {
   readonly clock: {
@@ -50,8 +61,7 @@ export interface ControllerInputs {
   /** The Secret of the authority has changed. */
   readonly onAuthorityChange: () => void;
   readonly findings: PolicyStatusControllerOptions['findings'];
-  /** Null where policies are not kept in the cluster: then there is no status to write. */
-  readonly store: KubernetesStore | null;
+  readonly store: KubernetesStore;
   readonly registry: Registry;
 }
 
@@ -68,7 +78,7 @@ export class KubernetesMode {
   readonly client: KubernetesClient;
   readonly podNamespace: string;
   readonly authority: AuthoritySource;
-  readonly #options: KubernetesOptions;
+  readonly #options: ReplicaOptions;
   readonly #dependencies: KubernetesDependencies;
   readonly #parts: {
     readonly clock: { nowMs: () => number; schedule: KubernetesDependencies['clock']['schedule'] };
@@ -86,7 +96,7 @@ export class KubernetesMode {
   /** Asks the cluster for nothing yet. */
   constructor(
     client: KubernetesClient,
-    options: KubernetesOptions,
+    options: ReplicaOptions,
     dependencies: KubernetesDependencies,
   ) {
     const { clock, log, newIdentity, trustDomain } = dependencies;
@@ -155,21 +165,18 @@ export class KubernetesMode {
       namespaces: this.#namespaces,
       ignored: NEVER_NAMESPACES,
     });
-    const statuses =
-      inputs.store === null
-        ? null
-        : new PolicyStatusController({
-            ...common,
-            kinds: inputs.store.kinds,
-            findings: inputs.findings,
-            wallMs: this.#dependencies.clock.wallMs,
-          });
+    const statuses = new PolicyStatusController({
+      ...common,
+      kinds: inputs.store.kinds,
+      findings: inputs.findings,
+      wallMs: this.#dependencies.clock.wallMs,
+    });
     this.#refreshers = {
       roots: () => {
         bundles.refresh();
         configMaps.refresh();
       },
-      mesh: () => statuses?.refresh(),
+      mesh: () => statuses.refresh(),
     };
     const leads = new Gauge({
       name: 'weft_leader',
@@ -195,8 +202,8 @@ export class KubernetesMode {
       unfollow,
       () => bundles.close(),
       () => configMaps.close(),
+      () => statuses.close(),
     );
-    if (statuses !== null) this.#closers.push(() => statuses.close());
   }
 
   /** Another root is trusted, or one no longer: whoever holds a copy gets the new ones. */

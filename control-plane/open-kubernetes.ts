@@ -17,14 +17,6 @@ export interface KubernetesOptions {
   readonly servicePort: string | undefined;
   /** A sidecar's token must be meant for one of these. */
   readonly tokenAudiences: readonly string[];
-  /** Of this control plane, its Lease and its Secret; null = that of its credentials. */
-  readonly podNamespace: string | null;
-  /** For people who look at the Lease. */
-  readonly podName: string;
-  /** Milliseconds that others wait for a leader that is gone. */
-  readonly leaseDurationMs: number;
-  /** Name of the Secret with the authority. */
-  readonly caSecret: string;
 }
 
 export interface Kubernetes {

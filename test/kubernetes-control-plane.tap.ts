@@ -474,14 +474,4 @@ t.test('starts that must wait, and starts that must fail well', async (t) => {
     t.equal(await alone.exited, 1);
     t.match(alone.output, /--store kubernetes needs a cluster/);
   });
-
-  await t.test(
-    'policies may stay in the data directory of a control plane in a cluster',
-    async (t) => {
-      const replica = await cluster.addReplica('--store', 'sqlite');
-      api.put(teapot('in-the-cluster', 'shop'));
-      t.match((await replica.weft('get', 'vs', '-A')).err, /No resources found/);
-      await until('its roots', () => rootOf(cluster, 'shop') === secretRoots(cluster));
-    },
-  );
 });

@@ -87,6 +87,8 @@ export class Cluster {
       '--kubernetes',
       '--kubeconfig',
       this.#ownKubeconfig,
+      '--store',
+      'kubernetes',
       '--pod-namespace',
       'weft-system',
       '--pod-name',
