@@ -396,11 +396,7 @@ export async function startControlPlane(
     if (cluster !== null && clusterStore !== null) {
       cluster.startControllers({
         rootsPem: () => authority.rootsPem,
-        onAuthorityChange: () => {
-          reloadAuthority().catch((error: unknown) => {
-            log.error({ err: error }, 'the authority stays as it was');
-          });
-        },
+        reloadAuthority,
         findings: () =>
           snapshot !== undefined && isCurrent
             ? { warnings: snapshot.warnings, refusals: policies.refusals() }

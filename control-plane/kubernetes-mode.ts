@@ -58,8 +58,8 @@ export interface KubernetesDependencies {
 export interface ControllerInputs {
   /** Every root that is trusted now, PEM. */
   readonly rootsPem: () => string;
-  /** The Secret of the authority has changed. */
-  readonly onAuthorityChange: () => void;
+  /** Reads the authority again; rejects and changes nothing where it is not usable. */
+  readonly reloadAuthority: () => Promise<void>;
   readonly findings: PolicyStatusControllerOptions['findings'];
   readonly store: KubernetesStore;
   readonly registry: Registry;
@@ -89,8 +89,10 @@ export class KubernetesMode {
   readonly #namespaces: ClusterNamespaces;
   readonly #election: LeaderElection;
   readonly #closers: (() => void)[] = [];
-  /** As last read. */
+  /** As last read, and as last seen. */
   #secretVersion = '';
+  #secretSeen = '';
+  #isClosed = false;
   #refreshers: { readonly roots: () => void; readonly mesh: () => void } | null = null;
 
   /** Asks the cluster for nothing yet. */
@@ -196,7 +198,7 @@ export class KubernetesMode {
     this.#election.start();
     const unfollow = followAuthoritySecret(this.#secret, this.#parts, (version) => {
       if (version === null) this.#secretIsGone();
-      else if (version !== this.#secretVersion) inputs.onAuthorityChange();
+      else void this.#secretIs(version, inputs.reloadAuthority);
     });
     this.#closers.push(
       unfollow,
@@ -218,9 +220,25 @@ export class KubernetesMode {
 
   /** Stops writing, gives the Lease back. */
   async close(): Promise<void> {
+    this.#isClosed = true;
     for (const close of this.#closers.splice(0)) close();
     this.#namespaces.close();
     await this.#election.close();
+  }
+
+  /** Until it has been read in this version: one that is not usable waits for the next, one that could not be asked for is. */
+  async #secretIs(version: string, reload: () => Promise<void>): Promise<void> {
+    const { clock, log } = this.#dependencies;
+    this.#secretSeen = version;
+    while (this.#secretSeen === version && this.#secretVersion !== version && !this.#isClosed) {
+      try {
+        await reload();
+      } catch (error) {
+        log.error({ err: error }, 'the authority stays as it was');
+        if (this.#secretVersion === version) return;
+        await pause(clock.schedule, RETRY_MS, this.#dependencies.signal);
+      }
+    }
   }
 
   #secretIsGone(): void {
@@ -236,10 +254,9 @@ export class KubernetesMode {
     for (let attempt = 1; ; attempt++) {
       if (signal.aborted) throw new CalledOff();
       const read = await openAuthoritySecret(this.#secret);
-      if (read.kind === 'read') {
-        this.#secretVersion = read.version;
-        return read.content;
-      }
+      if (read.kind !== 'away') this.#secretVersion = read.version;
+      if (read.kind === 'unusable') throw read.error;
+      if (read.kind === 'read') return read.content;
       const place = `Secret ${this.podNamespace}/${this.#options.caSecret}`;
       // Once the mesh runs, whoever asks for a reload gets the answer instead of a wait.
       if (this.#refreshers !== null) throw new Error(`${place}: ${read.message}`);

@@ -44,6 +44,7 @@ async function files(): Promise<Record<string, string>> {
 async function opened() {
   const read = await openAuthoritySecret(options());
   if (read.kind === 'away') throw new Error(read.message);
+  if (read.kind === 'unusable') throw read.error;
   return read.content;
 }
 

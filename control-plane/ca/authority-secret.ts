@@ -19,14 +19,16 @@ export interface AuthoritySecretOptions {
 
 export type SecretRead =
   | { readonly kind: 'read'; readonly content: AuthorityContent; readonly version: string }
+  /** It holds no whole authority. */
+  | { readonly kind: 'unusable'; readonly error: AuthorityError; readonly version: string }
   /** The API server did not answer as it should; to be tried again. */
   | { readonly kind: 'away'; readonly message: string };
 
 /**
  * The authority in a Secret, under the names of Istio's `cacerts` (SC-07), so that all replicas sign with one key. The
  * first replica makes it: of two that try, the API server takes one, and the other reads what that one made. A
- * plugged-in CA is a Secret that is there before; the key of join tokens is added to it. Anything half there is an
- * AuthorityError, never a new trust root in silence (F11).
+ * plugged-in CA is a Secret that is there before; the key of join tokens is added to it. Anything half there is
+ * unusable, never a new trust root in silence (F11).
  */
 export async function openAuthoritySecret(options: AuthoritySecretOptions): Promise<SecretRead> {
   const { client, namespace, name } = options;
@@ -43,7 +45,9 @@ export async function openAuthoritySecret(options: AuthoritySecretOptions): Prom
     if (fieldOf(read.value, TOKEN_KEY) !== '') {
       return secretRead(read.value, options);
     }
-    contentOf(read.value, options, randomBytes(32)); // what is not usable is not added to
+    // What is not usable is not added to.
+    const without = secretRead(read.value, options, randomBytes(32));
+    if (without.kind === 'unusable') return without;
     const data = { ...(read.value['data'] as object), [TOKEN_KEY]: newTokenKey() };
     const completed = await client.replace(SECRETS, { ...read.value, data });
     if (completed.ok) return secretRead(completed.value, options);
@@ -69,6 +73,10 @@ export function followAuthoritySecret(
   });
   informer.onChange((changes) => {
     for (const { after } of changes) onVersion(after ?? null);
+  });
+  // Deleted between the read at the start and the first list.
+  void informer.whenSynced().then(() => {
+    if (informer.read().size === 0) onVersion(null);
   });
   informer.start();
   return () => informer.close();
@@ -103,9 +111,18 @@ function newTokenKey(): string {
   return Buffer.from(`${randomBytes(32).toString('base64')}\n`).toString('base64');
 }
 
-function secretRead(secret: KubernetesObject, options: AuthoritySecretOptions): SecretRead {
-  const content = contentOf(secret, options);
-  return { kind: 'read', content, version: secret.metadata.resourceVersion ?? '' };
+function secretRead(
+  secret: KubernetesObject,
+  options: AuthoritySecretOptions,
+  newKey?: Buffer,
+): SecretRead {
+  const version = secret.metadata.resourceVersion ?? '';
+  try {
+    return { kind: 'read', content: contentOf(secret, options, newKey), version };
+  } catch (error) {
+    if (error instanceof AuthorityError) return { kind: 'unusable', error, version };
+    throw error;
+  }
 }
 
 function contentOf(
