@@ -10,17 +10,20 @@ import {
 import type { Logger } from 'pino';
 import { AggregatedDiscoveryServiceService } from '../proto/gen/envoy/service/discovery/v3/ads.ts';
 import { IstioCertificateServiceService } from '../proto/gen/istio/v1/auth/ca.ts';
+import { startWebhooks } from './admission/start-webhooks.ts';
 import { ApiRoutes } from './api/api-routes.ts';
 import { createApiServer } from './api/api-server.ts';
 import { Authenticator, type Caller } from './auth/authenticator.ts';
 import { JoinTokens } from './auth/join-token.ts';
 import { Authority } from './ca/authority.ts';
-import { openAuthorityFiles, openSecretFile, writeFileAtomic } from './ca/authority-files.ts';
+import { writeFileAtomic } from './ca/authority-files.ts';
 import { addAuthorityRoutes } from './ca/authority-routes.ts';
+import { authorityInFiles } from './ca/authority-source.ts';
 import { certificateService } from './ca/certificate-service.ts';
 import { IssueRateLimit } from './ca/issue-rate-limit.ts';
 import { ServerCertificate } from './ca/server-certificate.ts';
 import { KINDS } from './kinds/kind-registry.ts';
+import { KubernetesMode, type ReplicaOptions } from './kubernetes-mode.ts';
 import { formatListenAddress, isLoopback, type ListenAddress } from './listen-address.ts';
 import type { MeshOptions } from './mesh/mesh-options.ts';
 import { PolicyWatch } from './mesh/policy-watch.ts';
@@ -28,7 +31,7 @@ import { buildSnapshot, changeBetween, type MeshSnapshot } from './mesh/snapshot
 import { registerInformerMetrics } from './monitoring/informer-metrics.ts';
 import { ControlPlaneMetrics } from './monitoring/metrics.ts';
 import { createMonitoringServer } from './monitoring/monitoring-server.ts';
-import { type KubernetesOptions, openKubernetes } from './open-kubernetes.ts';
+import { type Kubernetes, type KubernetesOptions, openKubernetes } from './open-kubernetes.ts';
 import { AddressAllocator } from './registry/address-allocator.ts';
 import { RegistrationFile } from './registry/registration-file.ts';
 import { WorkloadRegistrations } from './registry/workload-registrations.ts';
@@ -61,6 +64,17 @@ export interface ControlPlaneOptions {
   /** Milliseconds that an endpoint outlives its sidecar's stream (DS-04). */
   readonly registrationLeaseMs: number;
   readonly debounce: DebounceOptions;
+  /**
+   * Where policies are kept, and with them the authority: in the data directory of the one control plane, or in the cluster,
+   * which several replicas share.
+   */
+  readonly store: 'sqlite' | 'kubernetes';
+  /** With `store` kubernetes. */
+  readonly replica: ReplicaOptions;
+  /** Admission webhooks; null = none. */
+  readonly webhooks: ListenAddress | null;
+  /** YAML file with what the webhook injects; null = defaults. */
+  readonly injectionSettings: string | null;
   /** Bearer token of the API; needed where it does not listen on loopback. */
   readonly apiToken: string | undefined;
   readonly version: string;
@@ -84,6 +98,7 @@ export interface ControlPlane {
     readonly api: string;
     readonly monitoring: string;
     readonly plaintextXds: string | null;
+    readonly webhooks: string | null;
   };
   /** Reads the authority's files again (SIGHUP). Rejects and changes nothing where they are not usable. */
   reloadAuthority(): Promise<void>;
@@ -100,12 +115,13 @@ const CLOSE_GRACE_MS = 2000;
 /**
  * Puts the parts together: store and registries feed the snapshot, the snapshot feeds discovery; the authority signs
  * for whom the credentials name. Rejects with a message for people where something is not usable: a port, the data directory,
- * the store, the authority.
+ * the store, the authority. `signal` calls off the wait for a cluster that is away (`CalledOff`).
  */
 export async function startControlPlane(
   options: ControlPlaneOptions,
   clock: ControlPlaneClock,
   log: Logger,
+  signal: AbortSignal = new AbortController().signal,
 ): Promise<ControlPlane> {
   const directory = resolve(options.dataDirectory);
   const file = (...names: string[]) => join(directory, ...names);
@@ -128,19 +144,15 @@ export async function startControlPlane(
     makeDirectory(directory);
     const { trustDomain } = options.mesh;
     const metrics = new ControlPlaneMetrics();
-    const openAuthority = async (): Promise<Authority> => {
-      const material = await openAuthorityFiles(file('ca'), trustDomain, clock.wallMs());
-      return Authority.open(material, clock.wallMs);
-    };
-    let authority = await openAuthority();
-    metrics.rootExpires(authority.notAfterMs);
-    const tokens = new JoinTokens(
-      openSecretFile(file('ca', 'join-token-key')),
-      trustDomain,
-      clock.wallMs,
-    );
     const kubernetes = openKubernetes(options, clock, log);
     closers.push(() => kubernetes?.close());
+    const cluster = openCluster(kubernetes, options, clock, log, signal);
+    if (cluster !== null) closers.push(() => cluster.close());
+    const source = cluster?.authority ?? authorityInFiles(file('ca'), trustDomain, clock.wallMs);
+    const content = await source.read();
+    let authority = await Authority.open(content.material, clock.wallMs);
+    metrics.rootExpires(authority.notAfterMs);
+    const tokens = new JoinTokens(content.tokenKey, trustDomain, clock.wallMs);
     const authenticator = new Authenticator(
       tokens,
       [trustDomain, ...options.trustDomainAliases],
@@ -152,7 +164,9 @@ export async function startControlPlane(
         authorization: String(call.metadata.get('authorization')[0] ?? ''),
       });
 
-    const store = openSqliteStore({ file: file('weft.db'), newIdentity: randomUUID });
+    const clusterStore = cluster === null ? null : await cluster.openStore();
+    const store =
+      clusterStore ?? openSqliteStore({ file: file('weft.db'), newIdentity: randomUUID });
     closers.push(() => store.close());
     const registrations = new WorkloadRegistrations({
       clock: { nowMs: clock.wallMs, schedule: clock.schedule },
@@ -183,12 +197,16 @@ export async function startControlPlane(
     closers.push(() => discovery.close());
 
     let snapshot: MeshSnapshot | undefined;
+    /** Whether the snapshot knows all policies that are known. */
+    let isCurrent = false;
     const rebuild = (): void => {
       const registries = [allocator.registered()];
       if (kubernetes !== null) registries.push(kubernetes.registry.read());
       const inputs = { ...policies.read(), registries };
       const next = buildSnapshot(inputs, options.mesh, snapshot);
       const change = snapshot === undefined ? null : changeBetween(snapshot, next);
+      isCurrent = true;
+      cluster?.meshBuilt();
       if (change?.kind === 'none') return;
       snapshot = next;
       metrics.meshIs({
@@ -217,6 +235,7 @@ export async function startControlPlane(
     const mayPublish = (): boolean =>
       isRegistrationKnown && (kubernetes === null || kubernetes.registry.synced);
     const changed = (): void => {
+      isCurrent = false;
       if (mayPublish()) debounce.trigger();
     };
     const policies = new PolicyWatch({
@@ -233,7 +252,7 @@ export async function startControlPlane(
       store,
       serviceEntries: () => policies.read().serviceEntries,
       registered: () => registrations.read(),
-      mayWrite: () => true,
+      mayWrite: () => cluster?.mayWrite() ?? true,
       onSlots: () => registrationFile.changed(),
       onProblem: (fields, message) => log.error(fields, message),
       schedule: clock.schedule,
@@ -275,17 +294,27 @@ export async function startControlPlane(
     const serverCertificate = await ServerCertificate.open({
       authority: () => authority,
       trustDomain,
-      names: [...options.serverNames, ...(isUnspecified(options.xds) ? [] : [options.xds.host])],
+      names: [
+        ...options.serverNames,
+        ...(cluster?.serverNames ?? []),
+        ...[options.xds, options.webhooks]
+          .filter((listen) => listen !== null && !isUnspecified(listen))
+          .map((listen) => listen!.host),
+      ],
       ttlMs: options.workloadCertTtlMs,
       schedule: clock.schedule,
       log,
     });
     closers.push(() => serverCertificate.close());
     const reloadAuthority = async (): Promise<void> => {
-      const next = await openAuthority();
+      const { material, tokenKey } = await source.read();
+      const next = await Authority.open(material, clock.wallMs);
+      tokens.useKey(tokenKey);
       authority = next;
       metrics.rootExpires(next.notAfterMs);
       writeFileAtomic(file('root-cert.pem'), next.rootsPem, 0o644);
+      // Who has to trust the new certificate hears of its root first.
+      cluster?.rootsChanged();
       await serverCertificate.renew();
       log.info({ notAfter: new Date(next.notAfterMs) }, 'authority read again');
     };
@@ -319,6 +348,29 @@ export async function startControlPlane(
         [AggregatedDiscoveryServiceService, discovery.service(async () => null)],
       ]),
     );
+
+    let webhooks: string | null = null;
+    if (options.webhooks !== null) {
+      const listen = options.webhooks;
+      const started = await listening('--webhooks', listen, () =>
+        startWebhooks({
+          listen,
+          settingsFile: options.injectionSettings,
+          settingsDefaults: {
+            trustDomain,
+            ...(cluster !== null && { controlPlane: `${cluster.serverNames[1]}:15012` }),
+          },
+          namespaces: cluster?.namespaceLabels ?? null,
+          followKeyPair: (listener) => serverCertificate.follow(listener),
+          registry: metrics.registry,
+          nowMs: clock.monotonicMs,
+          schedule: clock.schedule,
+          log,
+        }),
+      );
+      closers.push(() => started.close());
+      webhooks = started.address;
+    }
 
     const notReady = (): string | undefined => {
       if (snapshot !== undefined) return undefined;
@@ -360,12 +412,28 @@ export async function startControlPlane(
     closers.push(() => monitoring.close());
     // Streams hear UNAVAILABLE before their servers stop taking requests.
     closers.push(() => discovery.close());
+    if (cluster !== null && clusterStore !== null) {
+      cluster.startControllers({
+        rootsPem: () => authority.rootsPem,
+        reloadAuthority,
+        findings: () =>
+          snapshot !== undefined && isCurrent
+            ? { warnings: snapshot.warnings, refusals: policies.refusals() }
+            : null,
+        store: clusterStore,
+        registry: metrics.registry,
+        onLead: () => allocator.changed(),
+      });
+      // First to go: another replica need not wait to lead.
+      closers.push(() => cluster.close());
+    }
 
     const addresses = {
       xds,
       api: formatListenAddress(api.address),
       monitoring: formatListenAddress(monitoring.address),
       plaintextXds,
+      webhooks,
     };
     writeFileAtomic(file('root-cert.pem'), authority.rootsPem, 0o644);
     writeFileAtomic(
@@ -378,6 +446,22 @@ export async function startControlPlane(
     await close();
     throw error;
   }
+}
+
+function openCluster(
+  kubernetes: Kubernetes | null,
+  { store, replica, mesh }: ControlPlaneOptions,
+  clock: ControlPlaneClock,
+  log: Logger,
+  signal: AbortSignal,
+): KubernetesMode | null {
+  if (store === 'sqlite') return null;
+  if (kubernetes === null) {
+    throw new StartError('--store kubernetes needs a cluster: give --kubernetes as well');
+  }
+  const { trustDomain, domain } = mesh;
+  const dependencies = { clock, newIdentity: randomUUID, trustDomain, domain, log, signal };
+  return new KubernetesMode(kubernetes.client, replica, dependencies);
 }
 
 type AnyCall = ServerUnaryCall<unknown, unknown> | ServerDuplexStream<unknown, unknown>;
@@ -414,6 +498,7 @@ async function listening<T>(
     return await start();
   } catch (error) {
     const { message, code } = error as NodeJS.ErrnoException;
+    if (code === 'WEFT_INJECTION_SETTINGS') throw error; // its message says it all
     const address = formatListenAddress(listen);
     const isTaken = code === 'EADDRINUSE' || message.includes('EADDRINUSE');
     throw new StartError(

@@ -1,9 +1,11 @@
 import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import type { ControlPlaneOptions } from './control-plane.ts';
 import { DURATION_MS_MAX, parseDurationMs } from './kinds/duration.ts';
 import { type ListenAddress, parseListenAddress } from './listen-address.ts';
 import { MESH_DEFAULTS } from './mesh/mesh-options.ts';
+import type { KubernetesOptions } from './open-kubernetes.ts';
 import { REGISTRATION_DEFAULTS } from './registry/workload-registrations.ts';
 import { DEBOUNCE_DEFAULTS } from './xds/debounce.ts';
 
@@ -76,15 +78,6 @@ export function parseControlPlaneFlags(
         api: values.api,
         monitoring: values.monitoring,
         plaintextXds: values.plaintextXds ?? null,
-        kubernetes: values.kubernetes
-          ? {
-              kubeconfig: values.kubeconfig ?? null,
-              context: values.kubernetesContext ?? '',
-              serviceHost: env['KUBERNETES_SERVICE_HOST'],
-              servicePort: env['KUBERNETES_SERVICE_PORT'],
-              tokenAudiences: values.tokenAudiences,
-            }
-          : null,
         mesh: {
           ...MESH_DEFAULTS,
           domain: values.clusterDomain,
@@ -100,10 +93,30 @@ export function parseControlPlaneFlags(
         workloadCertTtlMs: values.workloadCertTtl,
         registrationLeaseMs: values.registrationLease,
         debounce: { quietMs: values.debounce, maxMs: values.debounceMax },
+        store: values.store,
+        replica: {
+          podNamespace: values.podNamespace ?? null,
+          podName: values.podName ?? hostname(),
+          leaseDurationMs: values.leaseDuration,
+          caSecret: values.caSecret,
+        },
+        kubernetes: values.kubernetes === true ? kubernetesOptions(values, env) : null,
+        webhooks: values.webhooks ?? null,
+        injectionSettings: values.injectionSettings ?? null,
         apiToken: values.apiTokenFile,
         version,
       },
     },
+  };
+}
+
+function kubernetesOptions(values: FlagValues, env: NodeJS.ProcessEnv): KubernetesOptions {
+  return {
+    kubeconfig: values.kubeconfig ?? null,
+    context: values.kubernetesContext ?? '',
+    serviceHost: env['KUBERNETES_SERVICE_HOST'],
+    servicePort: env['KUBERNETES_SERVICE_PORT'],
+    tokenAudiences: values.tokenAudiences,
   };
 }
 
@@ -134,6 +147,13 @@ interface FlagValues {
   debounce: number;
   debounceMax: number;
   apiTokenFile?: string;
+  store: 'sqlite' | 'kubernetes';
+  webhooks?: ListenAddress;
+  injectionSettings?: string;
+  podNamespace?: string;
+  podName?: string;
+  leaseDuration: number;
+  caSecret: string;
   logLevel: string;
 }
 
@@ -258,6 +278,37 @@ const FLAGS: readonly Flag[] = [
     summary: 'and after this time in any case',
     fallback: `${DEBOUNCE_DEFAULTS.maxMs}ms`,
     read: duration(0),
+  },
+  {
+    flag: '--store <where>',
+    summary: 'policies and authority: in --data, or in the cluster, for several replicas',
+    fallback: 'sqlite',
+    choices: ['sqlite', 'kubernetes'],
+  },
+  {
+    flag: '--webhooks <host:port>',
+    summary: 'admission webhooks over TLS: injection and validation (0.0.0.0:15017)',
+    read: listenAddress,
+  },
+  {
+    flag: '--injection-settings <file>',
+    summary: 'what the webhook injects, YAML, read again when it changes (defaults)',
+  },
+  {
+    flag: '--pod-namespace <name>',
+    summary: 'namespace of this control plane, its Lease and its Secret; that of its credentials',
+  },
+  { flag: '--pod-name <name>', summary: 'name of this replica, in the Lease; the host name' },
+  {
+    flag: '--lease-duration <duration>',
+    summary: 'how long others wait for a leader that is gone',
+    fallback: '15s',
+    read: duration(1000),
+  },
+  {
+    flag: '--ca-secret <name>',
+    summary: "Secret with the authority, as Istio's cacerts; made where there is none",
+    fallback: 'weft-ca',
   },
   { flag: '--api-token-file <file>', summary: 'bearer token that API callers show', read: secret },
   {

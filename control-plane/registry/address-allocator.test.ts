@@ -92,6 +92,27 @@ test('[DS-06] what else stands in a status stays there', async () => {
   expect(addressesIn(stored)).toHaveLength(2);
 });
 
+test('[DS-06] who writes another part of the status meanwhile does not keep the address away', async () => {
+  const store = createMemoryStore('id');
+  const replace = store.replace.bind(store);
+  let others = 0;
+  // Before each of our writes somebody else writes a condition.
+  store.replace = async (resource, version) => {
+    if (others < 3) {
+      others++;
+      const current = (await store.get(keyOf(resource)))!;
+      await replace({ ...current, status: { conditions: [others] } }, undefined);
+    }
+    return replace(resource, version);
+  };
+  const { settled } = await started(store);
+  await store.create(entryOf('a'));
+  await settled();
+  const stored = await store.get(keyOf(entryOf('a')));
+  expect(addressesIn(stored)).toHaveLength(2);
+  expect(stored?.status).toMatchObject({ conditions: [3] });
+});
+
 test('[DS-06] a replica that may not write does not, and begins when it may', async () => {
   const { store, allocator, state, settled } = await started();
   state.mayWrite = false;

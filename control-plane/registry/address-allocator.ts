@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { Resource } from '../kinds/resource.ts';
 import { keyOf } from '../kinds/resource.ts';
 import type { ServiceEntrySpec } from '../kinds/service-entry.ts';
@@ -7,6 +8,7 @@ import {
   declaredKey,
   planAddresses,
   type StatusAddress,
+  statusAddresses,
 } from './address-allocation.ts';
 import { slotAddresses } from './address-pool.ts';
 import type { RegistryContents, RegistryProblem } from './registry.ts';
@@ -154,12 +156,15 @@ export class AddressAllocator {
     addresses: readonly StatusAddress[],
   ): Promise<boolean> {
     const { store, onProblem } = this.#options;
-    const { resourceVersion, namespace, name } = entry.metadata;
+    const { namespace, name } = entry.metadata;
     try {
       const current = await store.get(keyOf(entry));
-      if (current?.metadata.resourceVersion !== resourceVersion) return true;
+      if (current === undefined || !isSameEntry(current, entry)) return true;
+      if (isDeepStrictEqual(statusAddresses(current), addresses)) return true;
       const status = { ...(current.status as object | undefined), addresses };
-      const result = await store.replace({ ...current, status }, resourceVersion);
+      const result = await store.replace({ ...current, status }, current.metadata.resourceVersion);
+      // Perhaps only another part of the status was written, of which nobody is told.
+      if (result.kind === 'conflict') this.#isDirty = true;
       if (result.kind !== 'unavailable') return true;
       onProblem({ namespace, name, problem: result.message }, REFUSED);
     } catch (error) {
@@ -172,6 +177,15 @@ export class AddressAllocator {
     this.#cancelRetry?.();
     this.#cancelRetry = this.#options.schedule(RETRY_MS, () => this.changed());
   }
+}
+
+/** Whether what was planned for is still there; others may have written to its status meanwhile. */
+function isSameEntry({ metadata: now }: Resource, { metadata: planned }: Resource): boolean {
+  return (
+    now.uid === planned.uid &&
+    now.generation === planned.generation &&
+    isDeepStrictEqual({ ...now.labels }, { ...planned.labels })
+  );
 }
 
 const REFUSED = 'the address of a ServiceEntry could not be stored; trying again';
