@@ -177,7 +177,8 @@ export class SocketTransport implements Transport, TimerOwner {
       socket.resetAndDestroy();
       return;
     }
-    under.reset(() => {});
+    // The session is never told that the socket under it went this way, and would not say `close`.
+    under.reset(() => this.onSocketClose());
     socket.destroy();
   }
 
