@@ -4,10 +4,10 @@ BIN := node_modules/.bin
 export NODE_COMPILE_CACHE ?= $(CURDIR)/node_modules/.cache/weft
 .DEFAULT_GOAL := help
 
-.PHONY: help install demo check format lint types tidy test unit e2e fuzz proto
+.PHONY: help install demo check format lint types tidy test unit e2e fuzz proto manifests
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: node_modules/.installed ## install the packages of package-lock.json, Node.js among them
 
@@ -41,3 +41,6 @@ fuzz: install ## property tests with many more runs
 
 proto: install ## generate proto/gen from proto/*.proto
 	$(NODE) proto/generate.ts
+
+manifests: install ## generate deploy/kubernetes and what the chart shares with it
+	$(NODE) deploy/generate.ts

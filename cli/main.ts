@@ -1,8 +1,8 @@
-import { readFileSync } from 'node:fs';
 import { Command, CommanderError, Option } from 'commander';
 import { ApiError } from './api-error.ts';
 import { COMMANDS, type CommandEntry, type OptionValues } from './command-table.ts';
 import { CommandError, ExitCode } from './exit-code.ts';
+import { ownVersion } from './own-version.ts';
 import { processTerminal, type Terminal } from './terminal.ts';
 
 /** The command line: finds the command in the table, loads it alone, and turns what it throws into an exit code. */
@@ -22,7 +22,7 @@ async function dispatch(argv: readonly string[], to: Terminal): Promise<number> 
   let exitCode: number = ExitCode.Ok;
   const program = new Command('weft')
     .description('A service mesh in TypeScript.')
-    .version(version(), '-V, --version', 'version of the command line')
+    .version(ownVersion(), '-V, --version', 'version of the command line')
     .enablePositionalOptions()
     .showSuggestionAfterError(true)
     .exitOverride()
@@ -79,11 +79,6 @@ async function runCommand(
     }
     throw error;
   }
-}
-
-function version(): string {
-  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
 }
 
 /**

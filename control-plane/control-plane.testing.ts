@@ -22,6 +22,7 @@ export async function testControlPlane(
     monitoring: ANY,
     plaintextXds: ANY,
     mesh: MESH_DEFAULTS,
+    kubernetes: null,
     trustDomainAliases: [],
     serverNames: [],
     workloadCertTtlMs: 3_600_000,

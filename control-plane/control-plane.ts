@@ -25,10 +25,14 @@ import { formatListenAddress, isLoopback, type ListenAddress } from './listen-ad
 import type { MeshOptions } from './mesh/mesh-options.ts';
 import { PolicyWatch } from './mesh/policy-watch.ts';
 import { buildSnapshot, changeBetween, type MeshSnapshot } from './mesh/snapshot.ts';
+import { registerInformerMetrics } from './monitoring/informer-metrics.ts';
 import { ControlPlaneMetrics } from './monitoring/metrics.ts';
 import { createMonitoringServer } from './monitoring/monitoring-server.ts';
+import { type KubernetesOptions, openKubernetes } from './open-kubernetes.ts';
+import { AddressAllocator } from './registry/address-allocator.ts';
 import { RegistrationFile } from './registry/registration-file.ts';
 import { WorkloadRegistrations } from './registry/workload-registrations.ts';
+import { StartError } from './start-error.ts';
 import { openSqliteStore } from './store/sqlite-store.ts';
 import { parseProxyView } from './translate/proxy-view.ts';
 import { translate } from './translate/resource-set.ts';
@@ -46,6 +50,8 @@ export interface ControlPlaneOptions {
   /** Discovery without identity, on loopback only; null = none. */
   readonly plaintextXds: ListenAddress | null;
   readonly mesh: MeshOptions;
+  /** Where services, pods and their identities come from besides; null = from no cluster. */
+  readonly kubernetes: KubernetesOptions | null;
   /** Further trust domains whose identities count as the mesh's own (SC-03). */
   readonly trustDomainAliases: readonly string[];
   /** Further host names and addresses in the certificate of the xDS port. */
@@ -67,6 +73,8 @@ export interface ControlPlaneClock {
   /** Milliseconds, above 0. */
   readonly monotonicMs: () => number;
   readonly schedule: (delayMs: number, callback: () => void) => () => void;
+  /** From 0 up to 1. */
+  readonly random?: () => number;
 }
 
 export interface ControlPlane {
@@ -131,7 +139,13 @@ export async function startControlPlane(
       trustDomain,
       clock.wallMs,
     );
-    const authenticator = new Authenticator(tokens, [trustDomain, ...options.trustDomainAliases]);
+    const kubernetes = openKubernetes(options, clock, log);
+    closers.push(() => kubernetes?.close());
+    const authenticator = new Authenticator(
+      tokens,
+      [trustDomain, ...options.trustDomainAliases],
+      kubernetes?.tokenReview ?? null,
+    );
     const authenticate = (call: AnyCall): Promise<Caller> =>
       authenticator.authenticate({
         peerCertificate: call.getAuthContext().sslPeerCertificate?.raw ?? null,
@@ -147,11 +161,11 @@ export async function startControlPlane(
     });
     const registrationFile = new RegistrationFile(
       file('registrations.json'),
-      () => registrations.export(),
+      () => ({ registrations: registrations.export(), slots: allocator.slots }),
       (error) => log.error({ err: error }, 'registrations could not be written down'),
     );
     const known = registrationFile.read();
-    if (!('problem' in known)) registrations.restore(known, RESTART_LEASE_MS);
+    if (!('problem' in known)) registrations.restore(known.registrations, RESTART_LEASE_MS);
     closers.push(async () => {
       registrations.close();
       await registrationFile.flush();
@@ -170,7 +184,9 @@ export async function startControlPlane(
 
     let snapshot: MeshSnapshot | undefined;
     const rebuild = (): void => {
-      const inputs = { ...policies.read(), registries: [registrations.read()] };
+      const registries = [allocator.registered()];
+      if (kubernetes !== null) registries.push(kubernetes.registry.read());
+      const inputs = { ...policies.read(), registries };
       const next = buildSnapshot(inputs, options.mesh, snapshot);
       const change = snapshot === undefined ? null : changeBetween(snapshot, next);
       if (change?.kind === 'none') return;
@@ -196,33 +212,62 @@ export async function startControlPlane(
       },
     );
     closers.push(() => debounce.close());
-    let mayPublish = !('problem' in known);
+    let isRegistrationKnown = !('problem' in known);
+    // A part of the mesh must not be taken for the whole.
+    const mayPublish = (): boolean =>
+      isRegistrationKnown && (kubernetes === null || kubernetes.registry.synced);
     const changed = (): void => {
-      if (mayPublish) debounce.trigger();
+      if (mayPublish()) debounce.trigger();
     };
     const policies = new PolicyWatch({
       store,
-      onChange: changed,
+      onChange: () => {
+        allocator.changed();
+        changed();
+      },
       onProblem: (fields, message) => log.error(fields, message),
       schedule: clock.schedule,
     });
     closers.push(() => policies.close());
+    const allocator = new AddressAllocator({
+      store,
+      serviceEntries: () => policies.read().serviceEntries,
+      registered: () => registrations.read(),
+      mayWrite: () => true,
+      onSlots: () => registrationFile.changed(),
+      onProblem: (fields, message) => log.error(fields, message),
+      schedule: clock.schedule,
+    });
+    if (!('problem' in known)) allocator.restore(known.slots);
+    closers.push(() => {
+      allocator.close();
+      return allocator.settled();
+    });
     await policies.start();
+    allocator.changed();
     registrations.onChange(() => {
       registrationFile.changed();
       changed();
     });
-    if (mayPublish) {
-      rebuild();
-    } else {
+    if (kubernetes !== null) {
+      registerInformerMetrics(metrics.registry, kubernetes.registry.informers, clock.monotonicMs);
+      kubernetes.registry.onChange(changed);
+      kubernetes.registry.start();
+      void kubernetes.registry.whenSynced().then(() => {
+        log.info({ cluster: kubernetes.client.address }, 'the cluster is known');
+        changed();
+      });
+    }
+    if (mayPublish()) rebuild();
+    if ('problem' in known) {
       log.error(
         known,
         `who was registered is not known: discovery waits ${REGISTRATION_WAIT_MS / 1000} s for sidecars to come back`,
       );
       closers.push(
         clock.schedule(REGISTRATION_WAIT_MS, () => {
-          mayPublish = true;
-          debounce.trigger();
+          isRegistrationKnown = true;
+          changed();
         }),
       );
     }
@@ -275,8 +320,13 @@ export async function startControlPlane(
       ]),
     );
 
-    const notReady = (): string | undefined =>
-      snapshot === undefined ? 'the mesh is not known yet' : undefined;
+    const notReady = (): string | undefined => {
+      if (snapshot !== undefined) return undefined;
+      if (kubernetes === null || kubernetes.registry.synced) return 'the mesh is not known yet';
+      const waiting = kubernetes.registry.informers.find(({ synced }) => !synced)!;
+      const reason = waiting.stats.problem || 'they are being listed';
+      return `${waiting.type.plural} of the cluster are not known yet: ${reason}`;
+    };
     const routes = new ApiRoutes();
     addProxyRoutes(routes, { sessions: () => discovery.sessions, controlPlane: 'weft' });
     addAuthorityRoutes(routes, {
@@ -328,11 +378,6 @@ export async function startControlPlane(
     await close();
     throw error;
   }
-}
-
-/** Something that an operator has to put right before the control plane can start. */
-export class StartError extends Error {
-  readonly code = 'WEFT_START';
 }
 
 type AnyCall = ServerUnaryCall<unknown, unknown> | ServerDuplexStream<unknown, unknown>;

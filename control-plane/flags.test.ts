@@ -84,3 +84,35 @@ test('lists and the token of the API', () => {
   expect(options.apiToken).toBe('sixteen-characters');
   rmSync(directory, { recursive: true });
 });
+
+test('--kubernetes names the cluster by a kubeconfig or by the pod that it runs in', () => {
+  expect(flags([]).options.kubernetes).toBeNull();
+  const env = { KUBERNETES_SERVICE_HOST: '10.96.0.1', KUBERNETES_SERVICE_PORT: '443' };
+  expect(flags([], { ...env, WEFT_KUBERNETES: 'true' }).options.kubernetes).toEqual({
+    kubeconfig: null,
+    context: '',
+    serviceHost: '10.96.0.1',
+    servicePort: '443',
+    tokenAudiences: ['weft-ca', 'istio-ca'],
+  });
+  const named = ['--kubernetes', '--kubeconfig', 'k', '--kubernetes-context', 'kind'];
+  const { options } = flags([
+    ...named,
+    '--token-audiences',
+    'a, b',
+    '--cluster-domain',
+    'corp.local',
+  ]);
+  expect(options.kubernetes).toMatchObject({
+    kubeconfig: 'k',
+    context: 'kind',
+    tokenAudiences: ['a', 'b'],
+  });
+  expect(options.mesh.domain).toBe('corp.local');
+});
+
+test('what says nothing without --kubernetes is refused', () => {
+  const { parsed, said } = parse(['--kubeconfig', 'k']);
+  expect(parsed).toEqual({ kind: 'exit', exitCode: 64 });
+  expect(said).toBe('error: --kubeconfig says nothing without --kubernetes\n');
+});

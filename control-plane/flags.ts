@@ -41,7 +41,11 @@ export function parseControlPlaneFlags(
     const name = option.attributeName();
     const variable = `WEFT_${name.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`;
     const value = env[variable];
-    if (value !== undefined && value !== '') fromEnvironment.push(`${option.long}=${value}`);
+    if (option.isBoolean()) {
+      if (value === 'true') fromEnvironment.push(option.long!);
+    } else if (value !== undefined && value !== '') {
+      fromEnvironment.push(`${option.long}=${value}`);
+    }
     if (choices !== undefined) option.choices([...choices]);
     else if (read !== undefined) option.argParser(read);
     if (fallback !== undefined) {
@@ -56,6 +60,12 @@ export function parseControlPlaneFlags(
     return { kind: 'exit', exitCode: error.exitCode === 0 ? 0 : USAGE_EXIT_CODE };
   }
   const values = command.opts<FlagValues>();
+  const idle = (['kubeconfig', 'kubernetesContext'] as const).find((name) => values[name]);
+  if (idle !== undefined && values.kubernetes !== true) {
+    const flag = idle === 'kubeconfig' ? '--kubeconfig' : '--kubernetes-context';
+    output.talk(`error: ${flag} says nothing without --kubernetes\n`);
+    return { kind: 'exit', exitCode: USAGE_EXIT_CODE };
+  }
   return {
     kind: 'run',
     flags: {
@@ -66,8 +76,18 @@ export function parseControlPlaneFlags(
         api: values.api,
         monitoring: values.monitoring,
         plaintextXds: values.plaintextXds ?? null,
+        kubernetes: values.kubernetes
+          ? {
+              kubeconfig: values.kubeconfig ?? null,
+              context: values.kubernetesContext ?? '',
+              serviceHost: env['KUBERNETES_SERVICE_HOST'],
+              servicePort: env['KUBERNETES_SERVICE_PORT'],
+              tokenAudiences: values.tokenAudiences,
+            }
+          : null,
         mesh: {
           ...MESH_DEFAULTS,
+          domain: values.clusterDomain,
           trustDomain: values.trustDomain,
           rootNamespace: values.rootNamespace,
           outboundTrafficPolicy: values.outboundTrafficPolicy,
@@ -96,6 +116,11 @@ interface FlagValues {
   api: ListenAddress;
   monitoring: ListenAddress;
   plaintextXds?: ListenAddress;
+  kubernetes?: boolean;
+  kubeconfig?: string;
+  kubernetesContext?: string;
+  clusterDomain: string;
+  tokenAudiences: string[];
   trustDomain: string;
   trustDomainAliases?: string[];
   serverNames?: string[];
@@ -148,6 +173,26 @@ const FLAGS: readonly Flag[] = [
     flag: '--plaintext-xds <host:port>',
     summary: 'discovery without identity, read only, on loopback (127.0.0.1:15010)',
     read: listenAddress,
+  },
+  {
+    flag: '--kubernetes',
+    summary: 'services, pods and their identities come from a Kubernetes cluster',
+  },
+  {
+    flag: '--kubeconfig <file>',
+    summary: 'how to reach it; without, the service account of this pod',
+  },
+  { flag: '--kubernetes-context <name>', summary: 'of --kubeconfig (its current-context)' },
+  {
+    flag: '--cluster-domain <name>',
+    summary: 'DNS domain of services',
+    fallback: MESH_DEFAULTS.domain,
+  },
+  {
+    flag: '--token-audiences <names>',
+    summary: 'a service account token must be meant for one of these',
+    fallback: 'weft-ca,istio-ca',
+    read: list,
   },
   {
     flag: '--trust-domain <name>',

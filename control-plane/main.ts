@@ -49,6 +49,7 @@ async function run({ options, logLevel }: import('./flags.ts').ControlPlaneFlags
       const timer = setTimeout(callback, delayMs);
       return () => clearTimeout(timer);
     },
+    random: Math.random,
   };
   const stop = stopSignal();
   let controlPlane: import('./control-plane.ts').ControlPlane;

@@ -1,13 +1,12 @@
-import { readFileSync } from 'node:fs';
 import { connectApi } from '../api-connection.ts';
 import type { CommandHandler } from '../command-table.ts';
 import { CommandError, ExitCode } from '../exit-code.ts';
+import { ownVersion } from '../own-version.ts';
 
 /** `weft version`: the control plane's is left out, with a word on stderr, where none answers. */
 export const run: CommandHandler = async (context) => {
   const { options, terminal } = context;
-  const manifest = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
-  const client = `v${(JSON.parse(manifest) as { version: string }).version}`;
+  const client = `v${ownVersion()}`;
   let server: string | undefined;
   if (options['client'] !== true) {
     try {
