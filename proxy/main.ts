@@ -1,15 +1,22 @@
 import { readFileSync } from 'node:fs';
 import { enableCompileCache, flushCompileCache } from 'node:module';
+import { hostname, networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { FieldPath } from '../proto/json.ts';
-import type { Loggers, LogLevel } from './observe/logger.ts';
+import type { Logger, Loggers, LogLevel } from './observe/logger.ts';
 import type { Sidecar } from './sidecar.ts';
+import type { AppEndpoints } from './status/status-environment.ts';
 import type { BootstrapOverrides } from './xds/bootstrap/bootstrap.ts';
+import type { DrainTimes } from './xds/bootstrap/drain-environment.ts';
 
 /** Command line and environment → Bootstrap → Sidecar. Envoy's flags, as far as they mean something here. */
 
-const USAGE = `Usage: weft proxy -c FILE [options]
+const USAGE = `Usage: weft proxy [-c FILE] [options]
+       weft proxy wait|drain|healthcheck [--timeout 60s] [--address HOST:PORT]
+
+Without -c and --config-yaml the sidecar is configured by its environment: WEFT_CONTROL_PLANE=host:port and
+what docs/sidecar-container.md lists.
 
   -c, --config-path FILE     Envoy bootstrap, YAML or JSON
       --config-yaml TEXT     the bootstrap itself, in place of a file
@@ -17,7 +24,7 @@ const USAGE = `Usage: weft proxy -c FILE [options]
       --service-node ID      node.id, over the one in the bootstrap
       --service-cluster NAME node.cluster, over the one in the bootstrap
   -l, --log-level LEVEL      trace, debug, info, warning, error, critical, off; default info
-      --drain-time-s N       seconds that a stop waits for requests under way, default 5
+      --drain-time-s N       seconds that a stop waits for requests under way, default $WEFT_DRAIN_TIME_S or 5
   -h, --help                 this text
 `;
 
@@ -25,14 +32,18 @@ const USAGE = `Usage: weft proxy -c FILE [options]
 const FLUSH_MS = 1000;
 const EXIT_BAD_USAGE = 64;
 const EXIT_SIGTERM_TWICE = 143;
+/** Where a bootstrap that no file holds comes from, in messages. */
+const ENVIRONMENT = 'the environment';
 
 interface CommandLine {
-  readonly text: string;
+  /** The bootstrap; null = it is made from the environment. */
+  readonly text: string | null;
   readonly fileName: string;
   readonly validateOnly: boolean;
   readonly overrides: BootstrapOverrides;
   readonly logLevel: LogLevel;
-  readonly drainTimeMs: number;
+  /** Null: as the environment says. */
+  readonly drainTimeMs: number | null;
 }
 
 /** Wrong use of the command line; the message says what is right. */
@@ -50,8 +61,15 @@ async function readCommandLine(args: readonly string[]): Promise<CommandLine | '
   }
   const path = values['config-path'] ?? '';
   const yaml = values['config-yaml'] ?? '';
-  if ((path === '') === (yaml === ''))
-    throw new UsageError('give one of -c FILE and --config-yaml TEXT');
+  const { isConfiguredByEnvironment } = await import('./xds/bootstrap/environment-variables.ts');
+  if (path !== '' && yaml !== '') {
+    throw new UsageError('give one of -c FILE and --config-yaml TEXT, not both');
+  }
+  if (path === '' && yaml === '' && !isConfiguredByEnvironment(process.env)) {
+    throw new UsageError(
+      'give one of -c FILE and --config-yaml TEXT, or set WEFT_CONTROL_PLANE=host:port to configure it by the environment',
+    );
+  }
   const mode = values.mode ?? 'serve';
   if (mode !== 'serve' && mode !== 'validate') {
     throw new UsageError(`--mode "${mode}" is not one of serve, validate`);
@@ -61,20 +79,21 @@ async function readCommandLine(args: readonly string[]): Promise<CommandLine | '
   if (level === null) {
     throw new UsageError(`--log-level "${values['log-level']}" is not one of ${LOG_LEVEL_NAMES}`);
   }
-  const drainSeconds = Number(values['drain-time-s'] ?? '5');
+  const drainText = values['drain-time-s'];
+  const drainSeconds = Number(drainText ?? '0');
   if (!(drainSeconds >= 0 && drainSeconds <= 86_400)) {
     throw new UsageError('--drain-time-s must be a number of seconds, 0 to 86400');
   }
   return {
-    text: path === '' ? yaml : readBootstrapFile(path),
-    fileName: path === '' ? '--config-yaml' : path,
+    text: path !== '' ? readBootstrapFile(path) : yaml !== '' ? yaml : null,
+    fileName: path !== '' ? path : yaml !== '' ? '--config-yaml' : ENVIRONMENT,
     validateOnly: mode === 'validate',
     overrides: {
       node: values['service-node'] ?? '',
       cluster: values['service-cluster'] ?? '',
     },
     logLevel: level,
-    drainTimeMs: drainSeconds * 1000,
+    drainTimeMs: drainText === undefined ? null : drainSeconds * 1000,
   };
 }
 
@@ -117,9 +136,21 @@ function keepCompiledSources(): void {
   enableCompileCache(join(import.meta.dirname, '../node_modules/.cache/weft'));
 }
 
+/** `weft proxy wait`, `drain`, `healthcheck`: a hook of a container waits for them, so they load nothing else. */
+async function statusCommand(args: readonly string[]): Promise<number> {
+  const { runStatusCommand } = await import('./status/status-command.ts');
+  const { code, message } = await runStatusCommand(args, process.env);
+  if (message !== '') {
+    const text = code === 0 ? `${message}\n` : `weft proxy ${args[0]}: ${message}\n`;
+    (code === 0 ? process.stdout : process.stderr).write(text);
+  }
+  return code;
+}
+
 /** Runs until stopped; resolves with the exit code. */
 export async function main(args: readonly string[]): Promise<number> {
   keepCompiledSources();
+  if (['wait', 'drain', 'healthcheck'].includes(args[0] ?? '')) return statusCommand(args);
   let commandLine: CommandLine | 'help';
   try {
     commandLine = await readCommandLine(args);
@@ -132,8 +163,24 @@ export async function main(args: readonly string[]): Promise<number> {
     process.stdout.write(USAGE);
     return 0;
   }
-  const { text, fileName, overrides, validateOnly, logLevel, drainTimeMs } = commandLine;
+  const { fileName, overrides, validateOnly, logLevel } = commandLine;
   const environment = (name: string): string | undefined => process.env[name];
+  const text = commandLine.text ?? (await readEnvironment());
+  const drain = await readDrainTimes(commandLine.drainTimeMs);
+  const { appEndpointsFromEnvironment } = await import('./status/status-environment.ts');
+  const app = appEndpointsFromEnvironment(process.env);
+  const problems = [
+    ...(typeof text === 'string' ? [] : text),
+    ...('problems' in drain ? drain.problems : []),
+    ...(app.ok ? [] : app.problems),
+  ];
+  if (typeof text !== 'string' || 'problems' in drain || !app.ok) {
+    const lines = [...new Set(problems)].map((problem) => `  ${problem}\n`);
+    process.stderr.write(
+      `weft proxy: the sidecar cannot be configured by its environment:\n${lines.join('')}`,
+    );
+    return 1;
+  }
   if (validateOnly) {
     const { loadBootstrap } = await import('./xds/bootstrap/bootstrap.ts');
     const { checkOnlyContext } = await import('./xds/compile/compile-context.ts');
@@ -145,14 +192,74 @@ export async function main(args: readonly string[]): Promise<number> {
   }
   const { Loggers } = await import('./observe/logger.ts');
   const loggers = new Loggers({ level: logLevel });
-  return serve({ text, fileName, overrides, drainTimeMs, environment, loggers });
+  const appEndpoints = app.endpoints;
+  return serve({ text, fileName, overrides, drain, appEndpoints, environment, loggers });
+}
+
+/** The bootstrap's text, or every problem. */
+async function readEnvironment(): Promise<string | readonly string[]> {
+  const { bootstrapFromEnvironment } = await import('./xds/bootstrap/environment.ts');
+  const made = bootstrapFromEnvironment({
+    variables: process.env,
+    hostName: hostname(),
+    addresses: ownAddresses(),
+    readFile: (path) => {
+      try {
+        return readFileSync(path, 'utf8');
+      } catch {
+        return undefined;
+      }
+    },
+  });
+  return made.ok ? JSON.stringify(made.bootstrap) : made.problems;
+}
+
+/** Addresses that others may reach this host at, IPv4 first. */
+function ownAddresses(): string[] {
+  const all = Object.values(networkInterfaces()).flatMap((each) => each ?? []);
+  const reachable = all.filter(
+    ({ internal, address }) => !internal && !/^(fe80|169\.254)/i.test(address),
+  );
+  return reachable
+    .toSorted((a, b) => a.family.localeCompare(b.family))
+    .map(({ address }) => address);
+}
+
+async function readDrainTimes(
+  flagMs: number | null,
+): Promise<DrainTimes | { readonly problems: readonly string[] }> {
+  if (flagMs !== null) return { drainMs: flagMs, minimumMs: 0 };
+  const { drainFromEnvironment } = await import('./xds/bootstrap/drain-environment.ts');
+  const parsed = drainFromEnvironment(process.env);
+  return parsed.ok ? parsed.times : { problems: parsed.problems };
+}
+
+/** [A5.6] In a container the sidecar shares its pod with programs that may not be friendly. */
+async function warnOfExposure(log: Logger, inContainer: boolean): Promise<void> {
+  const { processExposures, opensInspectorOnSignal } = await import(
+    './observe/process-exposure.ts'
+  );
+  const inspectorUrl = process.getBuiltinModule('node:inspector').url() ?? '';
+  for (const { what, warning } of processExposures({
+    variables: process.env,
+    execArgv: process.execArgv,
+    inspectorUrl,
+  })) {
+    log.warn({ what }, warning);
+  }
+  delete process.env['NODE_TLS_REJECT_UNAUTHORIZED'];
+  if (inContainer && opensInspectorOnSignal(process.execArgv)) {
+    const warning = 'SIGUSR1 opens an inspector; start node with --disable-sigusr1';
+    log.warn({ what: 'SIGUSR1' }, warning);
+  }
 }
 
 interface ServeOptions {
   readonly text: string;
   readonly fileName: string;
   readonly overrides: BootstrapOverrides;
-  readonly drainTimeMs: number;
+  readonly drain: DrainTimes;
+  readonly appEndpoints: AppEndpoints;
   readonly environment: (name: string) => string | undefined;
   readonly loggers: Loggers;
 }
@@ -160,18 +267,21 @@ interface ServeOptions {
 async function serve(options: ServeOptions): Promise<number> {
   const { loggers } = options;
   const log = loggers.get('main');
+  await warnOfExposure(log, options.fileName === ENVIRONMENT);
   let stop: (code: number) => void = () => {};
   const stopped = new Promise<number>((resolve) => {
     stop = resolve;
   });
   const { StartError, startSidecar } = await import('./sidecar.ts');
   let sidecar: Sidecar;
+  let onStop = (_reason: string): void => stop(0);
   try {
     sidecar = await startSidecar({
       ...options,
       wallClockMs: () => Date.now(),
       random: () => Math.random(),
       onQuit: () => stop(0),
+      onStop: () => onStop('POST /quitquitquit'),
     });
   } catch (error) {
     // A start that fails says why in plain lines: a field at its place, a port in use, …
@@ -181,22 +291,26 @@ async function serve(options: ServeOptions): Promise<number> {
     return 1;
   }
   flushCompileCache(); // a later kill -9 would lose it
-  let signals = 0;
-  const onSignal = (signal: NodeJS.Signals): void => {
-    signals++;
-    if (signals > 1) {
-      log.warn({ signal }, 'stopping at once');
-      stop(EXIT_SIGTERM_TWICE);
-      return;
-    }
-    log.info({ signal, drainMs: options.drainTimeMs }, 'draining');
-    sidecar.drain(options.drainTimeMs).then(
+  onStop = (reason) => {
+    const { drainMs, minimumMs } = options.drain;
+    log.info({ reason, drainMs }, 'draining');
+    sidecar.drain(drainMs, minimumMs).then(
       () => stop(0),
       (error: unknown) => {
         log.error({ error: String(error) }, 'draining failed');
         stop(1);
       },
     );
+  };
+  let signals = 0;
+  const onSignal = (signal: NodeJS.Signals): void => {
+    signals++;
+    if (signals === 1) {
+      onStop(signal);
+      return;
+    }
+    log.warn({ signal }, 'stopping at once');
+    stop(EXIT_SIGTERM_TWICE);
   };
   process.on('SIGTERM', onSignal);
   process.on('SIGINT', onSignal);

@@ -23,6 +23,7 @@ import { defineProcessMetrics } from './observe/process-metrics.ts';
 import { StatsRegistry } from './observe/stats.ts';
 import type { AppProbe } from './registration/app-probe.ts';
 import { RouteTables } from './router/route-tables.ts';
+import type { AppEndpoints } from './status/status-environment.ts';
 import { TimerLists } from './tcp/timer-list.ts';
 import { InMemorySecretStore } from './tls/secret-store.ts';
 import { TlsContexts } from './tls/tls-context.ts';
@@ -34,7 +35,7 @@ import {
   loadBootstrap,
 } from './xds/bootstrap/bootstrap.ts';
 import type { ControlPlaneAddress } from './xds/bootstrap/control-plane-address.ts';
-import { formatHostPort } from './xds/bootstrap/host-port.ts';
+import { formatHostPort, type HostPort } from './xds/bootstrap/host-port.ts';
 import type { CompileContext } from './xds/compile/compile-context.ts';
 import { liveContext, storeSecret } from './xds/compile/live-context.ts';
 import { configDump } from './xds/config-dump.ts';
@@ -70,8 +71,12 @@ export interface SidecarOptions {
   readonly loggers: Loggers;
   readonly wallClockMs: () => number;
   readonly random: () => number;
-  /** POST /quitquitquit. */
+  /** What the status port knows of the app. */
+  readonly appEndpoints: AppEndpoints;
+  /** POST /quitquitquit of the admin port. */
   readonly onQuit: () => void;
+  /** POST /quitquitquit of the status port: drain, then exit 0. */
+  readonly onStop: () => void;
 }
 
 /** Why a proxy did not start; `lines` are complete messages for people. */
@@ -118,6 +123,7 @@ export class Sidecar {
   #probe: AppProbe | null = null;
   /** Why the proxy is not ready yet; '' once it is. */
   #waitingFor = 'the static configuration is being applied';
+  #rootFilePem = '';
   #draining = false;
   #healthCheckPassing = true;
 
@@ -215,20 +221,34 @@ export class Sidecar {
   }
 
   /**
-   * Not ready, `connection: close` on everything, still accepting (OP-05). Shortly before `drainMs` the ports close, so
-   * that the last requests taken can end before `close` cuts what is left. Resolves early when no connection has been
-   * open for a second.
+   * Not ready, and inbound connections are told to end; outbound ones serve the app on, which may still be finishing
+   * (`POST /drain` of a preStop hook). The process stays.
    */
-  async drain(drainMs: number): Promise<void> {
+  startDraining(): void {
+    if (this.#draining) return;
+    this.#options.loggers.get('main').info('draining inbound connections');
     this.#draining = true;
     this.#probe?.close();
     // The control plane takes the workload out of everybody's endpoints while it still answers.
     if (this.bootstrap.settings.ports.length > 0) {
       this.#session?.setHealth({ healthy: false, message: 'draining' });
     }
+    for (const listener of this.listeners.listeners.values()) {
+      if (listener.config.direction === 'INBOUND') listener.drain();
+    }
+  }
+
+  /**
+   * Not ready, `connection: close` on everything, still accepting (OP-05). Shortly before `drainMs` the ports close, so
+   * that the last requests taken can end before `close` cuts what is left. Resolves early when no connection has been
+   * open for a second, but not before `minimumMs`.
+   */
+  async drain(drainMs: number, minimumMs = 0): Promise<void> {
+    this.startDraining();
     this.listeners.drain();
     const endMs = performance.now() + drainMs;
     const lastRequestsMs = Math.min(LAST_REQUESTS_MS, drainMs / 2);
+    await waitMs(Math.min(minimumMs, drainMs - lastRequestsMs));
     if (await this.#noConnections(endMs - lastRequestsMs, DRAINED_AFTER_MS)) return;
     await this.#quietTurn();
     this.listeners.stopAccepting();
@@ -296,6 +316,47 @@ export class Sidecar {
       await server.listen(address);
       this.#closers.push(() => server.close());
     }
+    if (settings.status !== null) await this.#openStatusPort(settings.status);
+  }
+
+  /** Port 15020; loaded where there is one. */
+  async #openStatusPort(address: HostPort): Promise<void> {
+    const { admin, settings, node } = this.bootstrap;
+    const { appEndpoints, loggers, onStop } = this.#options;
+    const [{ StatusServer }, { ownPorts }, { refusedTargets }, { appAddress }] = await Promise.all([
+      import('./status/status-server.ts'),
+      import('./status/own-ports.ts'),
+      import('./status/scrape-target.ts'),
+      import('./status/app-address.ts'),
+    ]);
+    const mode = String(node.metadata?.['WEFT_MODE'] ?? '');
+    const bound = [
+      [admin, 'the admin port of the sidecar'],
+      [settings.readiness, 'the readiness port of the sidecar'],
+      [settings.prometheus, "the sidecar's own metrics, which are merged already"],
+      [address, 'the status port of the sidecar, which is this page itself'],
+    ] as const;
+    const ports = ownPorts(
+      mode,
+      bound.flatMap(([at, what]) => (at === null ? [] : [[at.port, what] as const])),
+    );
+    const refused = refusedTargets(appEndpoints.targets, ports);
+    if (refused.length > 0) {
+      throw new StartError(refused.map((each) => `${appEndpoints.targetsVariable}: ${each}`));
+    }
+    const addresses = String(node.metadata?.['INSTANCE_IPS'] ?? '').split(',');
+    const server = new StatusServer({
+      readiness: () => this.readiness(),
+      registry: this.stats,
+      app: appAddress(mode, addresses[0] ?? ''),
+      ...appEndpoints,
+      ownPorts: ports,
+      drain: () => this.startDraining(),
+      quit: onStop,
+      log: loggers.get('status'),
+    });
+    await server.listen(address);
+    this.#closers.push(() => server.close());
   }
 
   #adminOptions(loggers: Loggers, nowMs: () => number) {
@@ -375,9 +436,8 @@ export class Sidecar {
 
   /** The roots of the bootstrap, and those that the mesh has said since: a root may be rotated (SC-06). */
   #rootCertsPem({ rootCertsPem, validationSecret }: ControlPlaneAddress): string {
-    const { rootCertFile } = this.bootstrap.settings;
     return [
-      rootCertFile === '' ? '' : readFileSync(rootCertFile, 'utf8'),
+      this.#readRootCertFile(),
       rootCertsPem,
       validationSecret === ''
         ? ''
@@ -386,6 +446,18 @@ export class Sidecar {
     ]
       .filter((pem) => pem !== '')
       .join('\n');
+  }
+
+  /** A mounted file is replaced while it is read: what was read last holds until the new one can be (SC-06). */
+  #readRootCertFile(): string {
+    const { rootCertFile } = this.bootstrap.settings;
+    if (rootCertFile === '') return '';
+    try {
+      this.#rootFilePem = readFileSync(rootCertFile, 'utf8');
+    } catch (error) {
+      if (this.#rootFilePem === '') throw error;
+    }
+    return this.#rootFilePem;
   }
 
   async #startProbe(session: ControlPlaneSession): Promise<void> {
@@ -511,6 +583,11 @@ export class Sidecar {
       if (bound !== null) yield { name, address: bound.address, port: bound.port };
     }
   }
+}
+
+/** Keeps the process alive meanwhile. */
+function waitMs(ms: number): Promise<void> {
+  return ms <= 0 ? Promise.resolve() : new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 /** Waits for `promise`, at most `ms`. */

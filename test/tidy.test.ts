@@ -41,7 +41,9 @@ const production = imports.filter(({ from }) => !isTest(from));
 const PROXY_LAYERS = [
   ['main.ts'],
   ['sidecar.ts'],
-  ['xds', 'admin', 'identity', 'registration', 'dns', 'status'],
+  // The status port stands on the admin port's server.
+  ['status'],
+  ['xds', 'admin', 'identity', 'registration', 'dns'],
   ['listener'],
   ['connection-manager'],
   // A filter reads the route that was chosen and its matchers.

@@ -1,3 +1,5 @@
+import { sidecarBootstrap as adsBootstrap } from '../../proxy/xds/bootstrap/sidecar-bootstrap.ts';
+
 /** What the sidecar of one app needs to know; addresses are `host:port`. */
 export interface SidecarSettings {
   readonly workload: string;
@@ -36,7 +38,6 @@ export interface SidecarPort {
 /** Envoy's bootstrap for a sidecar in explicit mode; Weft's own settings ride in `node.metadata`. */
 export function sidecarBootstrap(settings: SidecarSettings): object {
   const { workload, namespace, service, labels, controlPlane } = settings;
-  const ads = { ads: {}, resource_api_version: 'V3' };
   const metadata: Record<string, unknown> = {
     NAME: workload,
     NAMESPACE: namespace,
@@ -50,6 +51,7 @@ export function sidecarBootstrap(settings: SidecarSettings): object {
     WEFT_ADMIN: settings.admin,
     WEFT_READINESS: settings.readiness,
     WEFT_PROMETHEUS: settings.prometheus,
+    WEFT_STATUS: 'none',
     WEFT_CA: controlPlane,
     WEFT_ROOT_CERT: settings.rootCertFile,
     WEFT_TOKEN_FILE: settings.joinTokenFile,
@@ -67,51 +69,17 @@ export function sidecarBootstrap(settings: SidecarSettings): object {
       app,
     }));
   }
-  return {
+  return adsBootstrap({
     node: {
       id: `sidecar~${settings.address}~${workload}.${namespace}~${namespace}.svc.cluster.local`,
       cluster: `${labels['app'] ?? workload}.${namespace}`,
       metadata,
     },
-    admin: { address: socketAddress(settings.admin) },
-    dynamic_resources: {
-      ads_config: {
-        api_type: 'DELTA_GRPC',
-        transport_api_version: 'V3',
-        grpc_services: [{ envoy_grpc: { cluster_name: 'xds-grpc' } }],
-      },
-      cds_config: ads,
-      lds_config: ads,
-    },
-    static_resources: {
-      clusters: [
-        {
-          name: 'xds-grpc',
-          type: 'STRICT_DNS',
-          connect_timeout: '5s',
-          load_assignment: {
-            cluster_name: 'xds-grpc',
-            endpoints: [{ lb_endpoints: [{ endpoint: { address: socketAddress(controlPlane) } }] }],
-          },
-          transport_socket: {
-            name: 'envoy.transport_sockets.tls',
-            typed_config: {
-              '@type':
-                'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext',
-              common_tls_context: {
-                validation_context: { trusted_ca: { filename: settings.rootCertFile } },
-              },
-            },
-          },
-        },
-      ],
-    },
-  };
-}
-
-function socketAddress(hostPort: string): object {
-  const { host, port } = splitHostPort(hostPort);
-  return { socket_address: { address: host, port_value: port } };
+    admin: splitHostPort(settings.admin),
+    controlPlane: splitHostPort(controlPlane),
+    tls: true,
+    trustedCaFile: settings.rootCertFile,
+  });
 }
 
 /** `127.0.0.1:9080`, `[::1]:9080`. Throws RangeError for anything else. */

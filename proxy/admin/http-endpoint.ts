@@ -1,4 +1,10 @@
-import type { IncomingMessage, OutgoingHttpHeaders, Server, ServerResponse } from 'node:http';
+import type {
+  IncomingHttpHeaders,
+  IncomingMessage,
+  OutgoingHttpHeaders,
+  Server,
+  ServerResponse,
+} from 'node:http';
 import { type AddressInfo, isIP } from 'node:net';
 
 /** Not by `import`: that asks node:http for all it has, WebSocket and so undici among it, 5 MiB and 30 ms of a start. */
@@ -14,6 +20,11 @@ export interface EndpointRequest {
   readonly method: 'GET' | 'POST';
   readonly query: URLSearchParams;
   readonly accept: string | undefined;
+  readonly headers: IncomingHttpHeaders;
+  /** IP address of the other side; '' once it is gone. */
+  readonly peer: string;
+  /** Ends with the connection: nobody waits for the answer any more. */
+  readonly signal: AbortSignal;
 }
 
 export interface EndpointReply {
@@ -31,7 +42,8 @@ export interface EndpointRoute {
   readonly help: string;
   /** Routes that change something take POST only. */
   readonly method: 'GET' | 'POST';
-  handle(request: EndpointRequest): EndpointReply;
+  /** A reply that takes time must bound it itself: the connection's own limits rest meanwhile. */
+  handle(request: EndpointRequest): EndpointReply | Promise<EndpointReply>;
 }
 
 export interface HttpEndpointOptions {
@@ -133,18 +145,27 @@ export class HttpEndpoint {
 
   #onRequest(request: IncomingMessage, response: ServerResponse): void {
     drainBody(request);
-    let reply: EndpointReply;
+    let reply: EndpointReply | Promise<EndpointReply>;
     try {
-      reply = this.#reply(request);
+      reply = this.#reply(request, response);
     } catch (error) {
-      // A bug in one page must not end the proxy that shows it.
-      const message = error instanceof Error ? error.message : String(error);
-      reply = plain(500, `this page failed: ${message}\n`);
+      reply = failedPage(error);
     }
-    void send(request, response, reply);
+    if (!(reply instanceof Promise)) {
+      void send(request, response, reply);
+      return;
+    }
+    request.socket.setTimeout(0);
+    void reply.catch(failedPage).then((settled) => {
+      request.socket.setTimeout(SOCKET_IDLE_TIMEOUT_MS);
+      return response.destroyed ? undefined : send(request, response, settled);
+    });
   }
 
-  #reply(request: IncomingMessage): EndpointReply {
+  #reply(
+    request: IncomingMessage,
+    response: ServerResponse,
+  ): EndpointReply | Promise<EndpointReply> {
     if (this.#options.guardBrowsers) {
       const refusal = this.#browserRefusal(request);
       if (refusal !== '') return plain(403, `${refusal}\n`);
@@ -164,7 +185,17 @@ export class HttpEndpoint {
       return { ...plain(405, `${hint}\n`), headers };
     }
     const query = new URLSearchParams(question < 0 ? '' : url.slice(question + 1));
-    return route.handle({ method: route.method, query, accept: request.headers.accept });
+    const { headers, socket } = request;
+    const gone = new AbortController();
+    response.once('close', () => gone.abort());
+    return route.handle({
+      method: route.method,
+      query,
+      accept: headers.accept,
+      headers,
+      peer: socket.remoteAddress ?? '',
+      signal: gone.signal,
+    });
   }
 
   /** '' where the request may come in. */
@@ -189,6 +220,12 @@ export class HttpEndpoint {
     const { routes } = this.#options;
     return routes.has('/help') ? '/help' : [...routes.keys()].join(', ');
   }
+}
+
+/** A bug in one page must not end the proxy that shows it. */
+function failedPage(error: unknown): EndpointReply {
+  const message = error instanceof Error ? error.message : String(error);
+  return plain(500, `this page failed: ${message}\n`);
 }
 
 export function plain(status: number, body: string | Iterable<string>): EndpointReply {

@@ -67,6 +67,7 @@ export function certificateClient(options: CertificateClientOptions): RequestCer
         'grpc.enable_channelz': 0,
         'grpc.use_local_subchannel_pool': 1,
         'grpc.service_config_disable_resolution': 1,
+        'grpc.enable_http_proxy': 0, // HTTP_PROXY is for the app, and names this sidecar
         ...channelOptions,
       });
       const metadata = new Metadata();

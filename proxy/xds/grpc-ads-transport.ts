@@ -48,6 +48,7 @@ export class GrpcAdsTransport implements AdsTransport {
       'grpc.use_local_subchannel_pool': 1,
       'grpc.service_config_disable_resolution': 1,
       'grpc.enable_retries': 0,
+      'grpc.enable_http_proxy': 0, // HTTP_PROXY is for the app, and names this sidecar
       ...channelOptions,
     });
     const metadata = new Metadata();

@@ -77,7 +77,7 @@ function bootstrap(xdsPort: number, adminPort: number): object {
     node: {
       id: 'foreign',
       cluster: 'test',
-      metadata: { WEFT_READINESS: 'none', WEFT_PROMETHEUS: 'none' },
+      metadata: { WEFT_READINESS: 'none', WEFT_PROMETHEUS: 'none', WEFT_STATUS: 'none' },
     },
     admin: { address: address(adminPort) },
     dynamic_resources: {

@@ -28,6 +28,8 @@ export interface WeftSettings {
   /** `WEFT_READINESS`, `WEFT_PROMETHEUS`: null = closed. Default ports 15021 and 15090 beside an ADS server. */
   readonly readiness: HostPort | null;
   readonly prometheus: HostPort | null;
+  /** `WEFT_STATUS`: app probes, merged metrics, quit (`proxy/status/`); null = closed. Default 15020 beside an ADS server. */
+  readonly status: HostPort | null;
   /** `WEFT_CA`: the certificate service; null = the address of the ADS server. */
   readonly certificateService: HostPort | null;
   /** `WEFT_ROOT_CERT`: PEM file of the control plane's root, or ''. */
@@ -45,7 +47,8 @@ export interface WeftSettings {
   readonly ports: readonly WorkloadPort[];
 }
 
-const KNOWN: ReadonlySet<string> = new Set([
+/** Every key; `environment.ts` takes each as a variable too. */
+export const SETTING_KEYS: ReadonlySet<string> = new Set([
   'WEFT_MODE',
   'WEFT_OUTBOUND',
   'WEFT_SERVICE',
@@ -53,6 +56,7 @@ const KNOWN: ReadonlySet<string> = new Set([
   'WEFT_ADMIN',
   'WEFT_READINESS',
   'WEFT_PROMETHEUS',
+  'WEFT_STATUS',
   'WEFT_CA',
   'WEFT_ROOT_CERT',
   'WEFT_TOKEN_FILE',
@@ -73,8 +77,8 @@ export function readSettings(
 ): WeftSettings {
   const reader = new SettingsReader(metadata, problems);
   for (const key of Object.keys(metadata)) {
-    if (key.startsWith('WEFT_') && !KNOWN.has(key)) {
-      reader.problem(key, `is not one of ${[...KNOWN].join(', ')}`);
+    if (key.startsWith('WEFT_') && !SETTING_KEYS.has(key)) {
+      reader.problem(key, `is not one of ${[...SETTING_KEYS].join(', ')}`);
     }
   }
   const ports = readPorts(reader);
@@ -88,6 +92,7 @@ export function readSettings(
       'WEFT_PROMETHEUS',
       dynamic ? { host: '0.0.0.0', port: 15090 } : null,
     ),
+    status: reader.address('WEFT_STATUS', dynamic ? { host: '0.0.0.0', port: 15020 } : null),
     certificateService: reader.address('WEFT_CA', null),
     rootCertFile: reader.text('WEFT_ROOT_CERT'),
     tokenFile: reader.text('WEFT_TOKEN_FILE'),
