@@ -73,6 +73,7 @@ export function parseControlPlaneFlags(
           outboundTrafficPolicy: values.outboundTrafficPolicy,
           accessLogFile: values.accessLog ?? '',
           accessLogEncoding: values.accessLogEncoding,
+          protocolDetectionTimeoutMs: values.protocolDetectionTimeout,
         },
         trustDomainAliases: values.trustDomainAliases ?? [],
         serverNames: values.serverNames ?? [],
@@ -104,6 +105,7 @@ interface FlagValues {
   accessLogEncoding: 'TEXT' | 'JSON';
   workloadCertTtl: number;
   registrationLease: number;
+  protocolDetectionTimeout: number;
   debounce: number;
   debounceMax: number;
   apiTokenFile?: string;
@@ -191,6 +193,13 @@ const FLAGS: readonly Flag[] = [
     flag: '--registration-lease <duration>',
     summary: "how long an endpoint outlives its sidecar's stream",
     fallback: `${REGISTRATION_DEFAULTS.leaseMs}ms`,
+    read: duration(0),
+  },
+  {
+    flag: '--protocol-detection-timeout <duration>',
+    summary:
+      'peers that say nothing are taken for opaque bytes after this time; 0s = wait for ever',
+    fallback: `${MESH_DEFAULTS.protocolDetectionTimeoutMs / 1000}s`,
     read: duration(0),
   },
   {

@@ -11,6 +11,7 @@ import { DateHeader } from './connection-manager/date-header.ts';
 import { HttpConnectionManager } from './connection-manager/http-connection-manager.ts';
 import { encodePeerMetadata } from './connection-manager/peer-metadata.ts';
 import type { WorkloadIdentity } from './identity/workload-identity.ts';
+import { INBOUND_SOURCES, missingInboundSource } from './listener/inbound-source.ts';
 import type { ListenerConfig } from './listener/listener-config.ts';
 import { ListenerManager } from './listener/listener-manager.ts';
 import { connectionsByOpenFiles } from './listener/open-files-limit.ts';
@@ -192,6 +193,7 @@ export class Sidecar {
     this.#closers.push(defineProcessMetrics(this.stats, this.#startedMs));
     for (const { name, secret } of bootstrap.secrets) storeSecret(this.secrets, name, secret);
     for (const { config } of bootstrap.clusters) this.clusters.setCluster(config);
+    if (bootstrap.settings.redirected) this.#checkRedirection();
     await this.#openPorts();
     const warm = bootstrap.clusters.map(({ config }) => this.clusters.warm(config.name));
     await withinMs(STATIC_WARMING_MS, Promise.all(warm));
@@ -208,6 +210,15 @@ export class Sidecar {
       const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
       this.#options.loggers.get('main').error({ error: text }, 'the mesh could not be joined');
     });
+  }
+
+  /** What redirect mode needs of this host, said before anything is served. */
+  #checkRedirection(): void {
+    const problem = this.listeners.loadRedirection();
+    if (problem !== '') throw new StartError([problem]);
+    const instanceIps = this.bootstrap.node.metadata?.['INSTANCE_IPS'];
+    const missing = missingInboundSource(String(instanceIps ?? ''));
+    if (missing !== '') this.#options.loggers.get('main').warn(missing);
   }
 
   readiness(): Readiness {
@@ -461,12 +472,17 @@ export class Sidecar {
   }
 
   async #startProbe(session: ControlPlaneSession): Promise<void> {
-    const { appProbe, ports } = this.bootstrap.settings;
+    const { appProbe, ports, redirected } = this.bootstrap.settings;
     if (appProbe.kind === 'none' || ports.length === 0) return;
     const { AppProbe, probeApp } = await import('./registration/app-probe.ts');
     const path = appProbe.kind === 'http' ? appProbe.path : '';
     this.#probe = new AppProbe({
-      targets: ports.map(({ app }) => ({ ...app, path })),
+      // From any other address the question would be redirected to the sidecar itself, which always answers.
+      targets: ports.map(({ app }) => ({
+        ...app,
+        path,
+        sources: redirected ? INBOUND_SOURCES : [],
+      })),
       probe: probeApp,
       after,
       onChange: (result) => {
@@ -503,8 +519,17 @@ export class Sidecar {
   }
 
   /** Binds for a moment, so that an address in use is told in the NACK of a listener that must still wait. */
-  #probeListener({ address, port, bindToPort }: ListenerConfig): Promise<string> {
-    if (!bindToPort || port === 0) return Promise.resolve('');
+  async #probeListener(probed: ListenerConfig): Promise<string> {
+    const first = { host: probed.address, port: probed.port };
+    for (const { host, port } of [first, ...probed.additionalAddresses]) {
+      const problem = probed.bindToPort ? await this.#probeAddress(host, port) : '';
+      if (problem !== '') return problem;
+    }
+    return '';
+  }
+
+  #probeAddress(address: string, port: number): Promise<string> {
+    if (port === 0) return Promise.resolve('');
     for (const { config } of this.listeners.listeners.values()) {
       if (config.port === port && config.bindToPort) return Promise.resolve('');
     }
@@ -513,7 +538,8 @@ export class Sidecar {
       server.once('error', (error: NodeJS.ErrnoException) => {
         resolve(`cannot listen on ${address}:${port}: ${error.code ?? error.message}`);
       });
-      server.listen({ host: address, port, exclusive: true }, () =>
+      const ipv6Only = address.includes(':');
+      server.listen({ host: address, port, exclusive: true, ipv6Only }, () =>
         server.close(() => resolve('')),
       );
     });
@@ -579,8 +605,8 @@ export class Sidecar {
   }
 
   *#listenerStatuses() {
-    for (const { name, bound } of this.listeners.listeners.values()) {
-      if (bound !== null) yield { name, address: bound.address, port: bound.port };
+    for (const { name, allBound } of this.listeners.listeners.values()) {
+      for (const { address, port } of allBound) yield { name, address, port };
     }
   }
 }

@@ -11,7 +11,11 @@ export interface SidecarSettings {
   readonly ports: readonly SidecarPort[];
   /** Address that other sidecars reach this one at. */
   readonly address: string;
-  /** Where the app's HTTP_PROXY points. */
+  /** Further addresses of this host (redirect mode: IPv4 and IPv6 are both taken care of). */
+  readonly furtherAddresses?: readonly string[];
+  /** `explicit` (the default): the app names the sidecar. `redirect`: rules bring its connections to 15001 and 15006. */
+  readonly mode?: 'explicit' | 'redirect';
+  /** Where the app's HTTP_PROXY points; '' in redirect mode. */
   readonly outbound: string;
   readonly admin: string;
   readonly readiness: string;
@@ -35,7 +39,7 @@ export interface SidecarPort {
   readonly app: string;
 }
 
-/** Envoy's bootstrap for a sidecar in explicit mode; Weft's own settings ride in `node.metadata`. */
+/** Envoy's bootstrap for a sidecar; Weft's own settings ride in `node.metadata`. */
 export function sidecarBootstrap(settings: SidecarSettings): object {
   const { workload, namespace, service, labels, controlPlane } = settings;
   const metadata: Record<string, unknown> = {
@@ -45,9 +49,8 @@ export function sidecarBootstrap(settings: SidecarSettings): object {
     SERVICE_ACCOUNT: settings.serviceAccount,
     CLUSTER_ID: 'Kubernetes',
     LABELS: labels,
-    INSTANCE_IPS: settings.address,
-    WEFT_MODE: 'explicit',
-    WEFT_OUTBOUND: settings.outbound,
+    INSTANCE_IPS: [settings.address, ...(settings.furtherAddresses ?? [])].join(','),
+    WEFT_MODE: settings.mode ?? 'explicit',
     WEFT_ADMIN: settings.admin,
     WEFT_READINESS: settings.readiness,
     WEFT_PROMETHEUS: settings.prometheus,
@@ -57,6 +60,7 @@ export function sidecarBootstrap(settings: SidecarSettings): object {
     WEFT_TOKEN_FILE: settings.joinTokenFile,
     WEFT_APP_PROBE: settings.probe,
   };
+  if (settings.outbound !== '') metadata['WEFT_OUTBOUND'] = settings.outbound;
   if (settings.trustDomain !== '') metadata['WEFT_TRUST_DOMAIN'] = settings.trustDomain;
   if (settings.stateDirectory !== '') metadata['WEFT_STATE_DIR'] = settings.stateDirectory;
   if (service !== '') {

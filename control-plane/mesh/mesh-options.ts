@@ -11,6 +11,11 @@ export interface MeshOptions {
   /** Path of the sidecars' access log (`/dev/stdout`), '' = off (OB-07). */
   readonly accessLogFile: string;
   readonly accessLogEncoding: 'TEXT' | 'JSON';
+  /**
+   * Milliseconds that a peer has to say what it speaks, on ports where that must be known; then its connection goes on
+   * as opaque bytes (PR-02, A1.4). 0 = for ever, which is Istio's default.
+   */
+  readonly protocolDetectionTimeoutMs: number;
   /** `CLUSTER_ID` of workloads that name none. */
   readonly clusterId: string;
 }
@@ -22,5 +27,6 @@ export const MESH_DEFAULTS: MeshOptions = {
   outboundTrafficPolicy: 'ALLOW_ANY',
   accessLogFile: '',
   accessLogEncoding: 'TEXT',
+  protocolDetectionTimeoutMs: 5000,
   clusterId: 'Kubernetes',
 };

@@ -21,6 +21,8 @@ const BY_NAME: ReadonlyMap<string, Protocol> = new Map([
   ['mongo', 'tcp'],
   ['redis', 'tcp'],
   ['mysql', 'tcp'],
+  ['postgres', 'tcp'],
+  ['postgresql', 'tcp'],
   ['udp', 'udp'],
 ]);
 

@@ -102,7 +102,7 @@ function inboundListener(port: ProxyPort, snapshot: MeshSnapshot, proxy: ProxyVi
     name: `inbound_${port.listen.port}`,
     address: tcpAddress(port.listen.host, port.listen.port),
     trafficDirection: TrafficDirection.INBOUND,
-    ...inspect(inspection(inbound)),
+    ...inspect(inspection(inbound), options),
     filterChains: inboundChains(inbound),
   });
 }

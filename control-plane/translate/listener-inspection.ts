@@ -5,9 +5,7 @@ import type { ListenerFilter } from '../../proto/gen/envoy/config/listener/v3/li
 import { HttpInspector } from '../../proto/gen/envoy/extensions/filters/listener/http_inspector/v3/http_inspector.ts';
 import { TlsInspector } from '../../proto/gen/envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector.ts';
 import { TYPE_HTTP_INSPECTOR, TYPE_TLS_INSPECTOR } from '../../proto/type-urls.ts';
-
-/** A1.4: a peer that does not say what it speaks is decided about after this; Istio waits for ever. */
-const DETECTION_TIMEOUT_MS = 5000;
+import type { MeshOptions } from '../mesh/mesh-options.ts';
 
 /** What of a connection is looked at before its filter chain is chosen (PR-02). */
 export interface Inspection {
@@ -21,10 +19,13 @@ export interface Inspection {
  * The listener filters for it. After the timeout the connection goes on with what is known: a protocol where the server
  * speaks first is plain text to whom waits long enough.
  */
-export function inspect({ tls, http }: Inspection): DeepPartial<Listener> {
+export function inspect(
+  { tls, http }: Inspection,
+  { protocolDetectionTimeoutMs }: Pick<MeshOptions, 'protocolDetectionTimeoutMs'>,
+): DeepPartial<Listener> {
   return {
     listenerFilters: [...(tls ? [TLS_INSPECTOR] : []), ...(http ? [HTTP_INSPECTOR] : [])],
-    listenerFiltersTimeout: duration(DETECTION_TIMEOUT_MS),
+    listenerFiltersTimeout: duration(protocolDetectionTimeoutMs),
     continueOnListenerFiltersTimeout: true,
   };
 }

@@ -11,21 +11,14 @@ import {
 } from './clusters.ts';
 import { DiscoveryResource } from './discovery-resource.ts';
 import { loadAssignment } from './endpoints.ts';
+import { MadeOnce } from './made-once.ts';
 import { outboundCluster } from './names.ts';
 
 type ClusterResource = DiscoveryResource<typeof TYPE_CLUSTER>;
 type EndpointResource = DiscoveryResource<typeof TYPE_ENDPOINT>;
 
-/**
- * What was made from a service and from a list of endpoints, for as long as these very objects live: a snapshot hands
- * on what did not change, so that a change costs what it touches. `stamp` says under which rule it was made.
- */
-interface Made<R> {
-  readonly stamp: string;
-  readonly resource: R;
-}
-const clustersMade = new WeakMap<Service, Map<string, Made<ClusterResource>>>();
-const endpointsMade = new WeakMap<readonly Endpoint[], Map<string, Made<EndpointResource>>>();
+const clustersMade = new MadeOnce<Service, ClusterResource>();
+const endpointsMade = new MadeOnce<readonly Endpoint[], EndpointResource>();
 
 /** Clusters for callers of `namespace`: one for each port of each service, and for each subset of it (TM-09). */
 export function outboundClusters(
@@ -98,7 +91,7 @@ function clusterResource(
   if (service.resolution === 'DNS') return make();
   const name = outboundCluster(port.number, subset?.name ?? '', service.host);
   const key = `${flavour.kind} ${flavour.secrets} ${rule?.namespace ?? ''} ${name}`;
-  return made(clustersMade, service, key, rule?.version ?? '', make);
+  return clustersMade.get(service, key, rule?.version ?? '', make);
 }
 
 function endpointResource(
@@ -117,24 +110,5 @@ function endpointResource(
     return new DiscoveryResource(TYPE_ENDPOINT, name, message);
   };
   const stamp = `${subset === undefined ? '' : rule!.version} ${peerAuthentications.someDisable ? peerAuthentications.version : ''}`;
-  return made(endpointsMade, endpoints, `${rule?.namespace ?? ''} ${name}`, stamp, make);
-}
-
-function made<O extends object, R>(
-  cache: WeakMap<O, Map<string, Made<R>>>,
-  owner: O,
-  key: string,
-  stamp: string,
-  make: () => R,
-): R {
-  let ofOwner = cache.get(owner);
-  if (ofOwner === undefined) {
-    ofOwner = new Map();
-    cache.set(owner, ofOwner);
-  }
-  const there = ofOwner.get(key);
-  if (there !== undefined && there.stamp === stamp) return there.resource;
-  const resource = make();
-  ofOwner.set(key, { stamp, resource });
-  return resource;
+  return endpointsMade.get(endpoints, `${rule?.namespace ?? ''} ${name}`, stamp, make);
 }

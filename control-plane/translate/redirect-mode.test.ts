@@ -3,6 +3,11 @@ import { unpackAny } from '../../proto/any.ts';
 import { testMesh } from '../mesh/mesh.testing.ts';
 import { testProxy, translated, virtualHost } from './proxy.testing.ts';
 
+function socketAddress(address: string, port: number): object {
+  const portSpecifier = { $case: 'portValue', value: port };
+  return { address: { $case: 'socketAddress', value: { address, portSpecifier } } };
+}
+
 const REDIRECT = testProxy({ mode: 'redirect', outbound: null });
 
 const ENTRIES = `
@@ -24,10 +29,11 @@ spec:
 test('outbound: one listener for all, one for the HTTP of a port, one for an address', () => {
   const { listeners, listener } = translated(testMesh(ENTRIES), REDIRECT);
   expect(listeners).toEqual([
-    'virtualOutbound',
     '0.0.0.0_443',
-    '10.1.1.1_5432',
     '0.0.0.0_9080',
+    '10.1.1.1_443',
+    '10.1.1.1_5432',
+    'virtualOutbound',
     'virtualInbound',
   ]);
   expect(listener('virtualOutbound')).toMatchObject({
@@ -76,6 +82,29 @@ spec: {selector: {matchLabels: {app: productpage}}, portLevelMtls: {"32000": {mo
     'virtualInbound-tls',
   ]);
   expect(inbound.filterChains[1]?.filterChainMatch?.destinationPort).toBe(32_000);
+});
+
+test('IPv6: any address of each family of the host, and a source of each for the app', () => {
+  const both = testProxy({ mode: 'redirect', outbound: null, addresses: ['10.0.0.9', 'fd00::9'] });
+  const { listener, cluster } = translated(testMesh(), both);
+  for (const [name, port] of [
+    ['virtualOutbound', 15_001],
+    ['virtualInbound', 15_006],
+  ] as const) {
+    expect(listener(name)?.address).toMatchObject(socketAddress('0.0.0.0', port));
+    expect(listener(name)?.additionalAddresses).toMatchObject([
+      { address: socketAddress('::', port) },
+    ]);
+  }
+  expect(cluster('InboundPassthroughCluster')?.upstreamBindConfig).toMatchObject({
+    sourceAddress: { address: '127.0.0.6' },
+    extraSourceAddresses: [{ address: { address: '::6' } }],
+  });
+  const six = testProxy({ mode: 'redirect', outbound: null, addresses: ['fd00::9'] });
+  expect(translated(testMesh(), six).listener('virtualInbound')).toMatchObject({
+    address: socketAddress('::', 15_006),
+    additionalAddresses: [],
+  });
 });
 
 test('connections to the app come from an address that the redirect rules leave alone', () => {

@@ -1,14 +1,13 @@
+import { isIP } from 'node:net';
 import { duration } from '../../proto/duration.ts';
 import { Cluster, type DeepPartial } from '../../proto/gen/envoy/config/cluster/v3/cluster.ts';
 import { TrafficDirection } from '../../proto/gen/envoy/config/core/v3/base.ts';
 import { Listener } from '../../proto/gen/envoy/config/listener/v3/listener.ts';
 import type { FilterChain } from '../../proto/gen/envoy/config/listener/v3/listener_components.ts';
 import type { MeshSnapshot } from '../mesh/snapshot.ts';
-import { isHttp } from '../registry/protocol.ts';
-import type { Service } from '../registry/registry.ts';
 import { COMMON, httpOptions, ORIGINAL_DESTINATION, serviceMetadata } from './clusters.ts';
 import { tcpAddress } from './config-source.ts';
-import { outboundConnectionManager, tcpProxy } from './connection-manager.ts';
+import { tcpProxy } from './connection-manager.ts';
 import { inboundChains, inspection } from './inbound-chains.ts';
 import { inspect } from './listener-inspection.ts';
 import { downstreamMeshTls } from './mesh-tls.ts';
@@ -18,8 +17,6 @@ import {
   inboundName,
   MESH_HTTP_ALPNS,
   MESH_TCP_ALPNS,
-  outboundCluster,
-  PLAIN_HTTP_ALPNS,
   VIRTUAL_INBOUND,
   VIRTUAL_OUTBOUND,
 } from './names.ts';
@@ -29,35 +26,27 @@ import { unknownCluster } from './routes.ts';
 /** Where the redirect rules send the app's connections, and those of others to the app. */
 const OUTBOUND_PORT = 15_001;
 const INBOUND_PORT = 15_006;
-const ANY_ADDRESS = '0.0.0.0';
-/** Connections to the app are made from here, which the redirect rules leave alone. */
-const INBOUND_SOURCE = '127.0.0.6';
+/** Connections to the app are made from here, which the redirect rules leave alone; they add `::6` to `lo`. */
+const INBOUND_SOURCE = { v4: '127.0.0.6', v6: '::6' };
 const CONNECT_TIMEOUT_MS = 10_000;
 
 /**
- * What the app's redirected connections meet: `virtualOutbound` takes each and hands it to the listener of its original
- * destination. A virtual address has a listener of its own; a port has one for all HTTP, which is told from other bytes
- * by its first ones, and for TLS by server name. What nobody knows is passed on or ended (TM-19).
+ * `virtualOutbound`: what the app's redirected connections meet. It takes each and hands it to the listener of its
+ * original destination (`redirect-outbound.ts`); what nobody knows is passed on or ended (TM-19).
  */
-export function redirectOutboundListeners(snapshot: MeshSnapshot, namespace: string): Listener[] {
+export function redirectOutboundListener(snapshot: MeshSnapshot, proxy: ProxyView): Listener {
   const { options } = snapshot;
   const unknown = unknownCluster(snapshot);
-  const listeners = [
-    Listener.create({
-      name: VIRTUAL_OUTBOUND,
-      address: tcpAddress(ANY_ADDRESS, OUTBOUND_PORT),
-      useOriginalDst: true,
-      trafficDirection: TrafficDirection.OUTBOUND,
-      filterChains: [
-        trap('virtualOutbound-trap', OUTBOUND_PORT, snapshot),
-        { name: 'virtualOutbound-catchall', filters: [tcpProxy(unknown, unknown, options)] },
-      ],
-    }),
-  ];
-  for (const [port, services] of servicesByPort(snapshot.directory.visibleTo(namespace))) {
-    listeners.push(...portListeners(port, services, snapshot));
-  }
-  return listeners;
+  return Listener.create({
+    name: VIRTUAL_OUTBOUND,
+    ...everyAddress(proxy, OUTBOUND_PORT),
+    useOriginalDst: true,
+    trafficDirection: TrafficDirection.OUTBOUND,
+    filterChains: [
+      trap('virtualOutbound-trap', OUTBOUND_PORT, snapshot),
+      { name: 'virtualOutbound-catchall', filters: [tcpProxy(unknown, unknown, options)] },
+    ],
+  });
 }
 
 /** Every redirected connection to the app: by its port, and the other ports as they are. */
@@ -90,10 +79,10 @@ export function redirectInboundListener(snapshot: MeshSnapshot, proxy: ProxyView
   asked.tls ||= chains.length > 1;
   return Listener.create({
     name: VIRTUAL_INBOUND,
-    address: tcpAddress(ANY_ADDRESS, INBOUND_PORT),
+    ...everyAddress(proxy, INBOUND_PORT),
     useOriginalDst: true,
     trafficDirection: TrafficDirection.INBOUND,
-    ...inspect(asked),
+    ...inspect(asked, options),
     filterChains: [...filterChains, ...chains],
   });
 }
@@ -104,9 +93,7 @@ export function redirectInboundClusters(snapshot: MeshSnapshot, proxy: ProxyView
     ...ORIGINAL_DESTINATION,
     connectTimeout: duration(CONNECT_TIMEOUT_MS),
     ...COMMON,
-    upstreamBindConfig: {
-      sourceAddress: { address: INBOUND_SOURCE, portSpecifier: { $case: 'portValue', value: 0 } },
-    },
+    upstreamBindConfig: inboundSource(proxy),
   };
   const clusters = proxy.ports
     .filter(({ protocol }) => protocol !== 'udp')
@@ -130,6 +117,30 @@ export function redirectInboundClusters(snapshot: MeshSnapshot, proxy: ProxyView
       }),
     );
   return [...clusters, Cluster.create({ name: INBOUND_PASSTHROUGH_CLUSTER, ...toApp })];
+}
+
+/** The families that the host of a proxy has; IPv4 where it does not say. */
+function familiesOf({ addresses }: ProxyView): ('v4' | 'v6')[] {
+  const families: ('v4' | 'v6')[] = [];
+  if (addresses.some((address) => isIP(address) !== 6)) families.push('v4');
+  if (addresses.some((address) => isIP(address) === 6)) families.push('v6');
+  return families.length === 0 ? ['v4'] : families;
+}
+
+/** Any address of its families at `port`: a socket each. */
+function everyAddress(proxy: ProxyView, port: number): DeepPartial<Listener> {
+  const [first, ...others] = familiesOf(proxy).map((family) =>
+    tcpAddress(family === 'v4' ? '0.0.0.0' : '::', port),
+  );
+  return { address: first, additionalAddresses: others.map((address) => ({ address })) };
+}
+
+function inboundSource(proxy: ProxyView): DeepPartial<Cluster>['upstreamBindConfig'] {
+  const [first, ...others] = familiesOf(proxy).map((family) => ({
+    address: INBOUND_SOURCE[family],
+    portSpecifier: { $case: 'portValue' as const, value: 0 },
+  }));
+  return { sourceAddress: first, extraSourceAddresses: others.map((address) => ({ address })) };
 }
 
 /** A connection to the sidecar's own port was not redirected: answering it would be a call of itself. */
@@ -169,96 +180,4 @@ function passthroughChains(snapshot: MeshSnapshot, proxy: ProxyView): DeepPartia
     filters,
   });
   return [mutual, byTransport('raw_buffer'), byTransport('tls')];
-}
-
-function servicesByPort(services: readonly Service[]): ReadonlyMap<number, readonly Service[]> {
-  const byPort = new Map<number, Service[]>();
-  for (const service of services) {
-    for (const { number, protocol } of service.ports) {
-      if (protocol === 'udp') continue;
-      const there = byPort.get(number);
-      if (there === undefined) byPort.set(number, [service]);
-      else there.push(service);
-    }
-  }
-  return new Map([...byPort].sort(([a], [b]) => a - b));
-}
-
-function portListeners(
-  port: number,
-  services: readonly Service[],
-  snapshot: MeshSnapshot,
-): Listener[] {
-  const { options } = snapshot;
-  const protocolOfPort = (service: Service) =>
-    service.ports.find(({ number }) => number === port)!.protocol;
-  const listeners: Listener[] = [];
-  const chains: DeepPartial<FilterChain>[] = [];
-  const common: DeepPartial<Listener> = {
-    bindToPort: false,
-    trafficDirection: TrafficDirection.OUTBOUND,
-  };
-  if (services.some((service) => isHttp(protocolOfPort(service)))) {
-    chains.push({
-      name: 'http',
-      filterChainMatch: {
-        transportProtocol: 'raw_buffer',
-        applicationProtocols: [...PLAIN_HTTP_ALPNS],
-      },
-      filters: [
-        outboundConnectionManager(`outbound_${ANY_ADDRESS}_${port}`, String(port), options),
-      ],
-    });
-  }
-  let opaque = unknownCluster(snapshot);
-  const addresses = new Set<string>();
-  for (const service of services) {
-    const protocol = protocolOfPort(service);
-    const cluster = outboundCluster(port, '', service.host);
-    if (protocol === 'tls') {
-      chains.push({
-        name: `tls-${service.host}`,
-        filterChainMatch: {
-          transportProtocol: 'tls',
-          serverNames: [service.host],
-        },
-        filters: [tcpProxy(cluster, cluster, options)],
-      });
-    } else if (protocol === 'tcp') {
-      const own = service.addresses.filter((address) => !address.includes('/'));
-      for (const address of own) {
-        // Two that claim one address: the first by host, as for every other conflict of names.
-        if (addresses.has(address)) continue;
-        addresses.add(address);
-        listeners.push(
-          Listener.create({
-            ...common,
-            name: `${address}_${port}`,
-            address: tcpAddress(address, port),
-            filterChains: [{ name: 'tcp', filters: [tcpProxy(cluster, cluster, options)] }],
-          }),
-        );
-      }
-      // Without an address of its own a TCP service is known by its port: the first one has it.
-      if (own.length === 0 && opaque === unknownCluster(snapshot)) opaque = cluster;
-    }
-  }
-  const fallback: DeepPartial<FilterChain> = {
-    name: 'passthrough',
-    filters: [tcpProxy(opaque, opaque, options)],
-  };
-  const isPlain = chains.length === 0;
-  if (isPlain && opaque === unknownCluster(snapshot)) return listeners;
-  return [
-    ...listeners,
-    Listener.create({
-      ...common,
-      name: `${ANY_ADDRESS}_${port}`,
-      address: tcpAddress(ANY_ADDRESS, port),
-      ...(isPlain ? {} : inspect({ tls: true, http: true })),
-      ...(isPlain
-        ? { filterChains: [fallback] }
-        : { filterChains: chains, defaultFilterChain: fallback }),
-    }),
-  ];
 }

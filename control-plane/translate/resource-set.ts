@@ -19,8 +19,9 @@ import {
 import {
   redirectInboundClusters,
   redirectInboundListener,
-  redirectOutboundListeners,
+  redirectOutboundListener,
 } from './redirect-mode.ts';
+import { redirectPortListeners } from './redirect-outbound.ts';
 import { explicitProxyRoutes, httpPorts, portRoutes } from './routes.ts';
 
 export type ResourceMap<T extends ResourceType = ResourceType> = ReadonlyMap<
@@ -98,9 +99,12 @@ function listeners(snapshot: MeshSnapshot, proxy: ProxyView): ResourceMap {
       return named(TYPE_LISTENER, explicitListeners(snapshot, proxy));
     case 'redirect': {
       const outbound = shared(snapshot, `listeners ${proxy.namespace}`, () =>
-        named(TYPE_LISTENER, redirectOutboundListeners(snapshot, proxy.namespace)),
+        redirectPortListeners(snapshot, proxy.namespace),
       );
-      return joined(outbound, TYPE_LISTENER, [redirectInboundListener(snapshot, proxy)]);
+      return joined(outbound, TYPE_LISTENER, [
+        redirectOutboundListener(snapshot, proxy),
+        redirectInboundListener(snapshot, proxy),
+      ]);
     }
     case 'proxyless':
       return shared(snapshot, `proxyless listeners ${proxy.namespace}`, () =>

@@ -33,6 +33,7 @@ export class OpaqueTunnel implements UpstreamTunnelSink, PickContext {
   // PickContext
   readonly tried: readonly Endpoint[] = [];
   readonly repicksMax = 0;
+  readonly endpointOnly = '';
   readonly originalDestination: string;
 
   constructor(outer: ActiveStream) {

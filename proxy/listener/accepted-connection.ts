@@ -66,7 +66,7 @@ export class AcceptedConnection implements TransportReceiver, HandshakeListener,
 
   start(): void {
     const compiled = this.#compiled;
-    if (!compiled.inspects) {
+    if (!compiled.inspects || !compiled.matcher.asksPeer(this.#localHost, this.#localPort)) {
       this.#pickChain(PLAIN);
       return;
     }
@@ -161,7 +161,9 @@ export class AcceptedConnection implements TransportReceiver, HandshakeListener,
     });
     if (chain === null) {
       stats.noFilterChainMatch.value++;
-      if (inspection.transportProtocol === 'raw_buffer' && this.#onlyTlsWouldMatch()) {
+      const { matcher } = this.#compiled;
+      const plain = inspection.transportProtocol === 'raw_buffer';
+      if (plain && matcher.takesOnlyTls(this.#localHost, this.#localPort)) {
         this.#refusePlainText();
       } else this.#refuse(ResponseFlag.NR, 'filter chain not found');
       return;
@@ -170,12 +172,6 @@ export class AcceptedConnection implements TransportReceiver, HandshakeListener,
     if (chain.tls === null) this.#serve(null);
     else if (inspection.transportProtocol === 'tls') this.#startHandshake(chain, chain.tls);
     else this.#refusePlainText();
-  }
-
-  /** The listener has chains for TLS alone: then "no chain" means "this port is STRICT". */
-  #onlyTlsWouldMatch(): boolean {
-    const { filterChains } = this.#compiled.config;
-    return filterChains.length > 0 && filterChains.every(({ tls }) => tls !== null);
   }
 
   #startHandshake(chain: FilterChainConfig, tls: NonNullable<FilterChainConfig['tls']>): void {

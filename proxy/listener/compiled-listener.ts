@@ -5,7 +5,7 @@ import type { TlsContexts } from '../tls/tls-context.ts';
 import { FilterChainMatcher } from './filter-chain-match.ts';
 import type { FilterChainConfig, ListenerConfig } from './listener-config.ts';
 import type { NetworkFilter } from './network-filter.ts';
-import type { OriginalDestinationLookup } from './original-destination.ts';
+import type { LoadedLookup } from './original-destination.ts';
 import { TcpProxy, type TcpProxyDeps } from './tcp-proxy.ts';
 
 /** What all listeners of a sidecar share. Put together by `sidecar.ts`. */
@@ -16,7 +16,7 @@ export interface ListenerDeps extends TcpProxyDeps {
   /** `(config) => new HttpConnectionManager(config, deps)`. */
   readonly httpConnectionManager: (config: ConnectionManagerConfig) => NetworkFilter;
   /** `loadOriginalDestinationLookup`, called when the first listener needs it. */
-  readonly loadOriginalDestination: () => OriginalDestinationLookup | null;
+  readonly loadOriginalDestination: () => LoadedLookup;
   /** Connections of one listener at a time (A1.5); further ones are closed at once. */
   readonly connectionsPerListenerMax: number;
   /** Connections of all listeners at a time (D13); likewise. */

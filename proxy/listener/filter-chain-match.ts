@@ -26,16 +26,36 @@ export class FilterChainMatcher {
     this.#fallback = fallback;
   }
 
+  /**
+   * Whether what the peer says decides anything for a connection to there: a chain that is left wants TLS, a server
+   * name or a protocol. If none does, waiting for the first bytes would only hold up a server that speaks first (PR-03).
+   */
+  asksPeer(destinationAddress: string, destinationPort: number): boolean {
+    const left = this.#of(destinationAddress, destinationPort);
+    if (left.length === 0) return this.#fallback !== null && asksPeer(this.#fallback);
+    return left.some(({ chain }) => asksPeer(chain));
+  }
+
+  /** Whether connections to there have chains for TLS alone: then "no chain" for plain text means STRICT (SC-02). */
+  takesOnlyTls(destinationAddress: string, destinationPort: number): boolean {
+    const left = this.#of(destinationAddress, destinationPort);
+    return left.length > 0 && left.every(({ chain }) => chain.tls !== null);
+  }
+
+  /** The chains that the destination leaves. */
+  #of(address: string, port: number): readonly CompiledChain[] {
+    const destination = ipBytes(address);
+    const left = mostSpecific(this.#chains, ({ match }) =>
+      exact(match.destinationPort === 0, match.destinationPort === port),
+    );
+    return mostSpecific(left, ({ destinations }) => prefixScore(destinations, destination));
+  }
+
   /** Null: nothing matches and there is no default chain (flag NR). */
   match(criteria: ChainCriteria): FilterChainConfig | null {
-    const destination = ipBytes(criteria.destinationAddress);
     const source = ipBytes(criteria.sourceAddress);
     const { inspection } = criteria;
-    let left = this.#chains;
-    left = mostSpecific(left, ({ match }) =>
-      exact(match.destinationPort === 0, match.destinationPort === criteria.destinationPort),
-    );
-    left = mostSpecific(left, ({ destinations }) => prefixScore(destinations, destination));
+    let left = this.#of(criteria.destinationAddress, criteria.destinationPort);
     left = mostSpecific(left, ({ match }) =>
       serverNameScore(match.serverNames, inspection.serverName),
     );
@@ -56,6 +76,17 @@ export class FilterChainMatcher {
     left = mostSpecific(left, ({ sources }) => prefixScore(sources, source));
     return left[0]?.chain ?? this.#fallback;
   }
+}
+
+/** An HTTP chain does too: its codec is told what was seen. */
+function asksPeer({ match, tls, filter }: FilterChainConfig): boolean {
+  return (
+    tls !== null ||
+    filter.kind === 'httpConnectionManager' ||
+    match.transportProtocol !== '' ||
+    match.serverNames.length > 0 ||
+    match.applicationProtocols.length > 0
+  );
 }
 
 interface CompiledChain {

@@ -1,5 +1,6 @@
 import type { ConnectionManagerConfig } from '../connection-manager/connection-manager-config.ts';
 import type { AccessLogSink } from '../observe/access-log.ts';
+import type { HostPort } from '../tcp/socket-address.ts';
 import type { DownstreamTlsConfig } from '../tls/tls-config.ts';
 
 /** A compiled `envoy.config.listener.v3.Listener`. Built only by `xds/`. */
@@ -8,6 +9,8 @@ export interface ListenerConfig {
   readonly version: string;
   readonly address: string;
   readonly port: number;
+  /** `additional_addresses`: bound, and owned, like the first one. */
+  readonly additionalAddresses: readonly HostPort[];
   /** False: takes only connections handed over by original destination. */
   readonly bindToPort: boolean;
   /** Hand connections to the listener that owns their original destination. */
@@ -60,6 +63,8 @@ export interface TcpProxyConfig {
   /** Weights per connection. */
   readonly clusters: readonly { readonly name: string; readonly weight: number }[];
   readonly weightTotal: number;
+  /** `ip:port` of the one endpoint of the cluster that was dialled, whatever its health; '' = by the cluster's policy. */
+  readonly endpoint: string;
   /** Default 3 600 000, 0 = off (RS-11). */
   readonly idleTimeoutMs: number;
   /** `max_connect_attempts`, default 1. */

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import { networkInterfaces } from 'node:os';
-import { unmapped } from '../tcp/socket-address.ts';
+import { canonicalIp, unmapped } from '../tcp/socket-address.ts';
 import { CompiledListener, type ListenerDeps } from './compiled-listener.ts';
 import type { ListenerConfig } from './listener-config.ts';
 import { type ListenResult, LiveListener, type Redirection } from './live-listener.ts';
@@ -15,7 +15,9 @@ export class ListenerManager implements Redirection {
   readonly #listeners = new Map<string, LiveListener>();
   /** Taken out; their connections end in their own time. */
   readonly #retired = new Set<LiveListener>();
-  #lookup: OriginalDestinationLookup | null | undefined;
+  #lookup: OriginalDestinationLookup | undefined;
+  /** Listeners by `address port`; null: to be made anew, since listeners have changed. */
+  #owners: ReadonlyMap<string, LiveListener> | null = null;
   #draining = false;
 
   constructor(deps: ListenerDeps) {
@@ -36,11 +38,16 @@ export class ListenerManager implements Redirection {
 
   /** Adds or swaps. With a `problem` nothing has changed: the last good listener stays. */
   async set(config: ListenerConfig): Promise<ListenResult> {
+    const missing = config.useOriginalDst ? this.loadRedirection() : '';
+    if (missing !== '') {
+      return { kind: 'problem', detail: `listener '${config.name}': ${missing}` };
+    }
     const current = this.#listeners.get(config.name);
     if (current !== undefined && isSameVersion(current.config, config)) return listening(current);
     const compiled = new CompiledListener(config, this.#deps);
     if (current !== undefined && sameSocket(current.config, config)) {
       current.swap(compiled);
+      this.#owners = null;
       return listening(current);
     }
     const listener = new LiveListener(compiled, this.#deps, this);
@@ -50,6 +57,7 @@ export class ListenerManager implements Redirection {
       return result;
     }
     this.#listeners.set(config.name, listener);
+    this.#owners = null;
     if (this.#draining) listener.drain();
     if (current !== undefined) this.#retire(current);
     return result;
@@ -59,6 +67,7 @@ export class ListenerManager implements Redirection {
     const listener = this.#listeners.get(name);
     if (listener === undefined) return;
     this.#listeners.delete(name);
+    this.#owners = null;
     this.#retire(listener);
   }
 
@@ -88,19 +97,27 @@ export class ListenerManager implements Redirection {
   isOwnAddress(host: string, port: number): boolean {
     for (const listener of this.#listeners.values()) {
       if (listener.config.direction !== 'OUTBOUND') continue;
-      const { bound } = listener;
-      if (bound === null || bound.port !== port) continue;
-      if (bound.address === host || isThisHost(bound.address, host)) return true;
+      for (const bound of listener.allBound) {
+        if (bound.port !== port) continue;
+        if (bound.address === host || isThisHost(bound.address, host)) return true;
+      }
     }
     return false;
+  }
+
+  /** '' or why redirected connections cannot be served here: a listener would send each to the wrong place. */
+  loadRedirection(): string {
+    if (this.#lookup !== undefined) return '';
+    const loaded = this.#deps.loadOriginalDestination();
+    if (loaded.kind === 'problem') return loaded.detail;
+    this.#lookup = loaded.lookup;
+    return '';
   }
 
   // --- Redirection ----------------------------------------------------------------------------
 
   originalDestination(socket: Socket): OriginalDestination | null {
-    if (this.#lookup === undefined) this.#loadLookup();
-    if (this.#lookup === null || this.#lookup === undefined) return null;
-    const found = this.#lookup(socket);
+    const found = this.#lookup?.(socket) ?? null;
     if (found === null) return null;
     // With redirect rules loaded the kernel answers for every connection; its own address means "not redirected".
     const local = unmapped(socket.localAddress ?? '');
@@ -109,28 +126,22 @@ export class ListenerManager implements Redirection {
 
   /** As Envoy: the listener with the exact address, else the one with the port on the wildcard. */
   owner({ host, port }: OriginalDestination): CompiledListener | null {
-    let wildcard: CompiledListener | null = null;
-    for (const { config, compiled } of this.#listeners.values()) {
-      if (config.port !== port) continue;
-      if (config.address === host) return compiled;
-      if (config.address === '0.0.0.0' || config.address === '::') wildcard = compiled;
-    }
-    return wildcard;
+    this.#owners ??= this.#indexOwners();
+    const exact = this.#owners.get(`${host} ${port}`);
+    const owner = exact ?? this.#owners.get(`0.0.0.0 ${port}`) ?? this.#owners.get(`:: ${port}`);
+    return owner?.compiled ?? null;
   }
 
-  #loadLookup(): void {
-    this.#lookup = null;
-    if (![...this.#listeners.values()].some(({ config }) => config.useOriginalDst)) {
-      this.#lookup = undefined; // a later listener may need it
-      return;
+  #indexOwners(): ReadonlyMap<string, LiveListener> {
+    const owners = new Map<string, LiveListener>();
+    for (const listener of this.#listeners.values()) {
+      const { address, port, additionalAddresses } = listener.config;
+      for (const own of [{ host: address, port }, ...additionalAddresses]) {
+        const key = `${canonicalIp(own.host)} ${own.port}`;
+        if (!owners.has(key)) owners.set(key, listener);
+      }
     }
-    this.#lookup = this.#deps.loadOriginalDestination();
-    if (this.#lookup === null) {
-      this.#deps.log.warn(
-        'the original destination of redirected connections cannot be read here: ' +
-          'node:ffi is missing or this is not Linux; only explicit-proxy traffic will work',
-      );
-    }
+    return owners;
   }
 
   #retire(listener: LiveListener): void {
@@ -143,7 +154,8 @@ export class ListenerManager implements Redirection {
 }
 
 function listening({ bound }: LiveListener): ListenResult {
-  return bound === null ? { kind: 'unbound' } : { kind: 'listening', ...bound };
+  if (bound === null) return { kind: 'unbound' };
+  return { kind: 'listening', address: bound.address, port: bound.port };
 }
 
 /** The very resource that is in force, sent again: no connection has to hear of it (D24). */
@@ -152,7 +164,9 @@ function isSameVersion(a: ListenerConfig, b: ListenerConfig): boolean {
 }
 
 function sameSocket(a: ListenerConfig, b: ListenerConfig): boolean {
-  return a.address === b.address && a.port === b.port && a.bindToPort === b.bindToPort;
+  const addresses = ({ address, port, additionalAddresses }: ListenerConfig) =>
+    JSON.stringify([{ host: address, port }, ...additionalAddresses]);
+  return addresses(a) === addresses(b) && a.bindToPort === b.bindToPort;
 }
 
 /** Whether `host` reaches a socket that is bound to `bound`. */

@@ -125,6 +125,7 @@ export function tcpChain(
       config: {
         statPrefix: 'tcp',
         clusters,
+        endpoint: '',
         weightTotal: clusters.reduce((sum, { weight }) => sum + weight, 0),
         idleTimeoutMs,
         connectAttemptsMax,
@@ -144,6 +145,7 @@ export function listenerConfig(
     version: '1',
     address: '127.0.0.1',
     port: 0,
+    additionalAddresses: [],
     bindToPort: true,
     useOriginalDst: false,
     direction: 'INBOUND',
@@ -203,7 +205,7 @@ export function listenerManager(change: Partial<ListenerDeps> = {}) {
     tlsContexts,
     log: { info: line, warn: line, error: line } as unknown as Logger,
     httpConnectionManager: ({ statPrefix }) => filter(statPrefix),
-    loadOriginalDestination: () => null,
+    loadOriginalDestination: () => ({ kind: 'lookup', lookup: () => null }),
     connectionsPerListenerMax: 1_000,
     connectionsMax: 10_000,
     ...change,
@@ -248,8 +250,8 @@ export class Client extends Waitable {
     });
   }
 
-  static to(port: number): Client {
-    return new Client(connect({ port, host: '127.0.0.1', allowHalfOpen: true }));
+  static to(port: number, host = '127.0.0.1'): Client {
+    return new Client(connect({ port, host, allowHalfOpen: true }));
   }
 }
 

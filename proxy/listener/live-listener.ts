@@ -1,5 +1,5 @@
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
-import { formatAddress } from '../tcp/socket-address.ts';
+import { formatAddress, type HostPort } from '../tcp/socket-address.ts';
 import { AcceptedConnection } from './accepted-connection.ts';
 import type { CompiledListener, ListenerDeps } from './compiled-listener.ts';
 import type { ListenerConfig } from './listener-config.ts';
@@ -17,6 +17,10 @@ export interface Redirection {
 export interface BoundAddress {
   readonly address: string;
   readonly port: number;
+}
+
+interface BoundSocket extends BoundAddress {
+  readonly server: Server;
 }
 
 export type ListenResult =
@@ -39,8 +43,7 @@ export class LiveListener {
   compiled: CompiledListener;
   readonly connections = new Set<AcceptedConnection>();
   readonly #redirection: Redirection;
-  #server: Server | null = null;
-  #bound: BoundAddress | null = null;
+  #sockets: readonly BoundSocket[] = [];
   #draining = false;
   #logWindowMs = 0;
   #loggedInWindow = 0;
@@ -61,38 +64,49 @@ export class LiveListener {
 
   /** What is bound: the configured port, or the one that the kernel chose for 0. Null when not bound. */
   get bound(): BoundAddress | null {
-    return this.#bound;
+    return this.#sockets[0] ?? null;
   }
 
-  listen(): Promise<ListenResult> {
+  /** All that is bound: the first address and the additional ones. */
+  get allBound(): readonly BoundAddress[] {
+    return this.#sockets;
+  }
+
+  /** Binds every address; where one cannot be had, none is. */
+  async listen(): Promise<ListenResult> {
     const { config } = this;
-    if (!config.bindToPort) return Promise.resolve({ kind: 'unbound' });
+    if (!config.bindToPort) return { kind: 'unbound' };
+    const first = { host: config.address, port: config.port };
+    for (const address of [first, ...config.additionalAddresses]) {
+      const bound = await this.#bind(address);
+      if (typeof bound === 'string') {
+        this.stopAccepting();
+        return { kind: 'problem', detail: bound };
+      }
+      this.#sockets = [...this.#sockets, bound];
+    }
+    const { address, port } = this.#sockets[0]!;
+    return { kind: 'listening', address, port };
+  }
+
+  #bind({ host, port }: HostPort): Promise<BoundSocket | string> {
     const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true });
     server.on('connection', (socket) => this.#onSocket(socket));
     return new Promise((resolve) => {
       const onListenError = (error: NodeJS.ErrnoException) => {
-        resolve({ kind: 'problem', detail: this.#listenProblem(error) });
+        resolve(this.#listenProblem(host, port, error));
       };
       server.once('error', onListenError);
-      server.listen(
-        {
-          host: config.address,
-          port: config.port,
-          backlog: BACKLOG,
-          ipv6Only: config.address.includes(':'),
-        },
-        () => {
-          server.removeListener('error', onListenError);
-          server.on('error', (error) => {
-            this.deps.log.error({ listener: this.name, err: error }, 'listener socket failed');
-          });
-          this.#server = server;
-          // Kept: asking the socket is a system call, and the loop check asks once a request.
-          const { address, port } = server.address() as AddressInfo;
-          this.#bound = { address, port };
-          resolve({ kind: 'listening', address, port });
-        },
-      );
+      // The families have a socket each, so that no address is ever an IPv4-mapped one.
+      server.listen({ host, port, backlog: BACKLOG, ipv6Only: host.includes(':') }, () => {
+        server.removeListener('error', onListenError);
+        server.on('error', (error) => {
+          this.deps.log.error({ listener: this.name, err: error }, 'listener socket failed');
+        });
+        // Kept: asking the socket is a system call, and the loop check asks once a request.
+        const bound = server.address() as AddressInfo;
+        resolve({ server, address: bound.address, port: bound.port });
+      });
     });
   }
 
@@ -109,9 +123,8 @@ export class LiveListener {
   }
 
   stopAccepting(): void {
-    this.#server?.close();
-    this.#server = null;
-    this.#bound = null;
+    for (const { server } of this.#sockets) server.close();
+    this.#sockets = [];
   }
 
   /** Ends everything now. */
@@ -166,8 +179,8 @@ export class LiveListener {
     }
   }
 
-  #listenProblem(error: NodeJS.ErrnoException): string {
-    const where = formatAddress(this.config.address, this.config.port);
+  #listenProblem(host: string, port: number, error: NodeJS.ErrnoException): string {
+    const where = formatAddress(host, port);
     const why =
       error.code === 'EADDRINUSE'
         ? 'another process has the port (EADDRINUSE)'
@@ -175,7 +188,9 @@ export class LiveListener {
           ? 'the port needs a privilege that this process does not have (EACCES)'
           : error.code === 'EADDRNOTAVAIL'
             ? 'the address is not one of this host (EADDRNOTAVAIL)'
-            : error.message;
+            : error.code === 'EAFNOSUPPORT'
+              ? 'this host has no addresses of that family (EAFNOSUPPORT)'
+              : error.message;
     return `listener '${this.name}' cannot listen on ${where}: ${why}`;
   }
 }

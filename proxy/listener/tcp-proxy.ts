@@ -96,6 +96,7 @@ class TcpProxyConnection implements NetworkConnection, UpstreamTunnelSink, PickC
   readonly tried: Endpoint[] = [];
   readonly repicksMax: number;
   readonly originalDestination: string;
+  readonly endpointOnly: string;
 
   constructor(
     proxy: TcpProxy,
@@ -108,6 +109,7 @@ class TcpProxyConnection implements NetworkConnection, UpstreamTunnelSink, PickC
     this.originalDestination = originalDestination;
     this.#attemptsLeft = proxy.config.connectAttemptsMax;
     this.repicksMax = proxy.config.connectAttemptsMax;
+    this.endpointOnly = proxy.config.endpoint;
     const { deps } = proxy;
     this.#record = new RequestRecord(deps.wallClockMs(), deps.timers.clock.nowMs(), info);
   }

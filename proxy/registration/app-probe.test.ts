@@ -15,7 +15,7 @@ async function play(
   let next: () => void = () => {};
   let at = 0;
   const probe = new AppProbe({
-    targets: [{ host: '127.0.0.1', port: 1, path: '' }],
+    targets: [{ host: '127.0.0.1', port: 1, path: '', sources: [] }],
     probe: async () => answers[at++]!,
     after: (ms, callback) => {
       waits.push(ms);
@@ -53,9 +53,9 @@ test('a TCP probe is well where something listens', async () => {
   const server = createServer((socket) => socket.destroy());
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
-  expect(await probeApp({ host: '127.0.0.1', port, path: '' })).toEqual(WELL);
+  expect(await probeApp({ host: '127.0.0.1', port, path: '', sources: [] })).toEqual(WELL);
   await new Promise((resolve) => server.close(resolve));
-  const { healthy, message } = await probeApp({ host: '127.0.0.1', port, path: '' });
+  const { healthy, message } = await probeApp({ host: '127.0.0.1', port, path: '', sources: [] });
   expect([healthy, message]).toEqual([false, `127.0.0.1:${port}: ECONNREFUSED`]);
 });
 
@@ -68,7 +68,9 @@ test('an HTTP probe is well from 200 to 399', async () => {
   const { port } = server.address() as AddressInfo;
   const results: boolean[] = [];
   for (const status of [200, 302, 404, 503]) {
-    results.push((await probeApp({ host: '127.0.0.1', port, path: `/${status}` })).healthy);
+    results.push(
+      (await probeApp({ host: '127.0.0.1', port, path: `/${status}`, sources: [] })).healthy,
+    );
   }
   expect(results).toEqual([true, true, false, false]);
   server.closeAllConnections();

@@ -1,4 +1,4 @@
-import { connect } from 'node:net';
+import { connect, isIP } from 'node:net';
 
 /** Not by `import`, which would load undici too (`admin/http-endpoint.ts`). */
 const { get } = process.getBuiltinModule('node:http');
@@ -9,6 +9,8 @@ export type ProbeTarget = {
   readonly port: number;
   /** A path to GET, expected to answer 200 to 399; '' = a TCP connection is enough. */
   readonly path: string;
+  /** Addresses to connect from, one of each family at most; none = the kernel's choice. */
+  readonly sources: readonly string[];
 };
 
 export interface ProbeResult {
@@ -83,9 +85,9 @@ export function probeApp(target: ProbeTarget): Promise<ProbeResult> {
 
 const WELL: ProbeResult = Object.freeze({ healthy: true, message: '' });
 
-function probeTcp({ host, port }: ProbeTarget): Promise<ProbeResult> {
+function probeTcp({ host, port, sources }: ProbeTarget): Promise<ProbeResult> {
   return new Promise((resolve) => {
-    const socket = connect({ host, port, timeout: TIMEOUT_MS });
+    const socket = connect({ host, port, timeout: TIMEOUT_MS, ...from(sources, host) });
     const finish = (result: ProbeResult): void => {
       socket.destroy();
       resolve(result);
@@ -99,7 +101,12 @@ function probeTcp({ host, port }: ProbeTarget): Promise<ProbeResult> {
   });
 }
 
-function probeHttp({ host, port, path }: ProbeTarget): Promise<ProbeResult> {
+function from(sources: readonly string[], host: string): { localAddress?: string } {
+  const source = sources.find((address) => isIP(address) === isIP(host));
+  return source === undefined ? {} : { localAddress: source };
+}
+
+function probeHttp({ host, port, path, sources }: ProbeTarget): Promise<ProbeResult> {
   return new Promise((resolve) => {
     const failed = (reason: string): void => {
       resolve({ healthy: false, message: `http://${host}:${port}${path}: ${reason}` });
@@ -110,6 +117,7 @@ function probeHttp({ host, port, path }: ProbeTarget): Promise<ProbeResult> {
         port,
         path,
         agent: false,
+        ...from(sources, host),
         timeout: TIMEOUT_MS,
         headers: { 'user-agent': 'weft-probe' },
       },

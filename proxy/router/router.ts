@@ -73,6 +73,7 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
   // PickContext
   tried: Endpoint[] = NO_ENDPOINTS;
   repicksMax = 0;
+  readonly endpointOnly = '';
   originalDestination: string;
 
   #cluster: Cluster | null = null;

@@ -29,6 +29,15 @@ export function parseAddress(text: string): HostPort | null {
   return { host: host.toLowerCase(), port };
 }
 
+/** An IP address in the runtime's own spelling (`FD00:0::1` as `fd00::1`), so that texts compare equal. */
+export function canonicalIp(address: string): string {
+  if (isIP(address) !== 6) return address;
+  // A zone (`%eth0`) is of this host alone, and no URL takes one.
+  const zone = address.indexOf('%');
+  const bare = zone < 0 ? address : address.slice(0, zone);
+  return new URL(`http://[${bare}]/`).hostname.slice(1, -1) + (zone < 0 ? '' : address.slice(zone));
+}
+
 /** An IPv4-mapped IPv6 address (`::ffff:10.0.0.1`, what a dual-stack socket shows) as IPv4. */
 export function unmapped(address: string): string {
   return address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address;

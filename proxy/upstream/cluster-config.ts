@@ -33,8 +33,8 @@ export interface ClusterConfig {
   /** STRICT_DNS: milliseconds between resolutions, default 5 000 (DS-03). */
   readonly dnsRefreshMs: number;
   readonly dnsFamily: 'V4_ONLY' | 'V6_ONLY' | 'AUTO';
-  /** `upstream_bind_config.source_address` without port, or ''. */
-  readonly bindAddress: string;
+  /** `upstream_bind_config`: `source_address` and `extra_source_addresses` without port; none = the kernel's choice. */
+  readonly bindAddresses: readonly string[];
   /** Milliseconds; 0 = off. `upstream_connection_options.tcp_keepalive`. */
   readonly tcpKeepaliveMs: number;
   readonly assignment: EndpointAssignment;

@@ -287,6 +287,18 @@ describe('ORIGINAL_DST', () => {
     expect((await get(cluster, 'localhost:99')).failure).toContain('refusing to loop');
   });
 
+  test('an endpoint that was dialled is the only one that will do', () => {
+    const { manager } = setup();
+    const instances = [1, 2].map((last) => ({ address: `10.0.0.${last}`, port: 6379 }));
+    manager.setCluster(clusterConfig(instances));
+    const cluster = manager.get('test')!;
+    const pick = (endpointOnly: string) => cluster.pickEndpoint({ ...NO_CONTEXT, endpointOnly });
+    for (let round = 0; round < 10; round++) {
+      expect(pick('10.0.0.2:6379')?.address).toBe('10.0.0.2:6379');
+    }
+    expect(pick('10.0.0.3:6379')).toBeNull();
+  });
+
   test('endpoints that nobody uses are let go', async () => {
     const clock = new ManualClock();
     const { manager } = setup({ timers: new TimerLists(clock) });

@@ -22,7 +22,12 @@ import type {
 
 /** What tests of clusters share: configurations with defaults, recording sinks, loopback servers. */
 
-export const NO_CONTEXT: PickContext = { tried: [], repicksMax: 0, originalDestination: '' };
+export const NO_CONTEXT: PickContext = {
+  tried: [],
+  repicksMax: 0,
+  originalDestination: '',
+  endpointOnly: '',
+};
 
 export function endpointConfig(change: Partial<EndpointConfig> = {}): EndpointConfig {
   return {
@@ -63,7 +68,7 @@ export function clusterConfig(
     tlsMatches: [],
     dnsRefreshMs: 5_000,
     dnsFamily: 'AUTO',
-    bindAddress: '',
+    bindAddresses: [],
     tcpKeepaliveMs: 0,
     assignment: { version: '1', endpoints: endpoints.map(endpointConfig) },
     service: null,

@@ -25,8 +25,8 @@ export interface ConnectTarget {
   readonly port: number;
   readonly tls: UpstreamTlsConfig | null;
   readonly connectTimeoutMs: number;
-  /** '' = the kernel's choice. */
-  readonly bindAddress: string;
+  /** One of each family at most; none = the kernel's choice. */
+  readonly bindAddresses: readonly string[];
   /** 0 = off. */
   readonly tcpKeepaliveMs: number;
 }
@@ -113,7 +113,7 @@ export class ConnectAttempt implements TimerOwner {
       return;
     }
     // A source address of the other family cannot work; the kernel chooses instead.
-    const bound = isIP(this.#target.bindAddress) === isIP(host) ? this.#target.bindAddress : '';
+    const bound = this.#target.bindAddresses.find((own) => isIP(own) === isIP(host)) ?? '';
     let socket: Socket;
     try {
       socket = tls === null ? plainSocket(host, port, bound) : this.#tlsSocket(host, bound, tls);

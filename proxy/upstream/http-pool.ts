@@ -323,7 +323,7 @@ class PoolAttempt {
         port: endpoint.port,
         tls: endpoint.tls,
         connectTimeoutMs: config.connectTimeoutMs,
-        bindAddress: config.bindAddress,
+        bindAddresses: config.bindAddresses,
         tcpKeepaliveMs: config.tcpKeepaliveMs,
       },
       {

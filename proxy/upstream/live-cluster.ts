@@ -1,7 +1,7 @@
 import type { RequestHead } from '../http/message.ts';
 import type { DestinationService } from '../observe/request-record.ts';
 import type { StatsRegistry } from '../observe/stats.ts';
-import { parseAddress } from '../tcp/socket-address.ts';
+import { type HostPort, parseAddress } from '../tcp/socket-address.ts';
 import { CircuitBreaker } from './circuit-breaker.ts';
 import type { ClusterConfig, EndpointAssignment, EndpointConfig } from './cluster-config.ts';
 import { type ClusterGauges, ClusterStats } from './cluster-stats.ts';
@@ -81,6 +81,7 @@ export class LiveCluster implements Cluster, PoolShared, ClusterGauges {
 
   pickEndpoint(context: PickContext): Endpoint | null {
     if (this.#config.discovery === 'ORIGINAL_DST') return this.#pickOriginal(context);
+    if (context.endpointOnly !== '') return this.#pickOnly(context.endpointOnly);
     const selection = this.#selection;
     let picked = selection.pick();
     const { tried } = context;
@@ -129,7 +130,7 @@ export class LiveCluster implements Cluster, PoolShared, ClusterGauges {
     this.#config = config;
     this.breaker.limits = config;
     const sameSocket =
-      previous.bindAddress === config.bindAddress &&
+      String(previous.bindAddresses) === String(config.bindAddresses) &&
       previous.tcpKeepaliveMs === config.tcpKeepaliveMs;
     for (const endpoint of this.#endpoints.values()) {
       this.#setTls(endpoint);
@@ -144,7 +145,7 @@ export class LiveCluster implements Cluster, PoolShared, ClusterGauges {
     const next = new Map<string, UpstreamEndpoint>();
     let changed = false;
     for (const config of assignment.endpoints) {
-      const key = `${config.address} ${config.port}`;
+      const key = endpointKey({ host: config.address, port: config.port });
       if (next.has(key)) continue; // the same address twice: the first one counts, as in Envoy
       let endpoint = this.#endpoints.get(key);
       if (endpoint === undefined) {
@@ -196,6 +197,14 @@ export class LiveCluster implements Cluster, PoolShared, ClusterGauges {
     return this.#originals.endpoint(address.host, address.port);
   }
 
+  /** Null: it is gone, and no other one is what was dialled. */
+  #pickOnly(text: string): Endpoint | null {
+    const address = parseAddress(text);
+    const found = address === null ? null : this.#endpoints.get(endpointKey(address));
+    if (found === undefined || found === null) this.stats.connectionsNoneHealthy.value++;
+    return found ?? null;
+  }
+
   #makeEndpoint(config: EndpointConfig): UpstreamEndpoint {
     const { tls, tlsMatches } = this.#config;
     return new UpstreamEndpoint(
@@ -221,6 +230,10 @@ export class LiveCluster implements Cluster, PoolShared, ClusterGauges {
       this.deps.random,
     );
   }
+}
+
+function endpointKey({ host, port }: HostPort): string {
+  return `${host} ${port}`;
 }
 
 /** An endpoint for an address that the app dialled (LB-06). */

@@ -1,6 +1,7 @@
 import type { SocketTransport, TransportReceiver } from '../tcp/socket-transport.ts';
 import { ConnectAttempt, type ConnectedInfo } from './connector.ts';
 import type { PoolShared } from './http-pool.ts';
+import { opaqueTls } from './opaque-tls.ts';
 import type { PendingStream, StreamFailure, UpstreamTunnelSink } from './upstream.ts';
 import type { UpstreamEndpoint } from './upstream-endpoint.ts';
 
@@ -23,9 +24,9 @@ export class TunnelConnection implements PendingStream, TransportReceiver {
       {
         host: endpoint.host,
         port: endpoint.port,
-        tls: endpoint.tls,
+        tls: opaqueTls(endpoint.tls),
         connectTimeoutMs: config.connectTimeoutMs,
-        bindAddress: config.bindAddress,
+        bindAddresses: config.bindAddresses,
         tcpKeepaliveMs: config.tcpKeepaliveMs,
       },
       {

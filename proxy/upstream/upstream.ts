@@ -57,6 +57,8 @@ export interface PickContext {
   readonly repicksMax: number;
   /** `ip:port` the app dialled, or the authority of an explicit-proxy request, for ORIGINAL_DST; else ''. */
   readonly originalDestination: string;
+  /** `ip:port` of the one endpoint that may be picked, whatever its health; '' = any, by the cluster's policy. */
+  readonly endpointOnly: string;
 }
 
 export interface Endpoint {

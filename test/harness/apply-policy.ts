@@ -19,10 +19,11 @@ interface Policy {
 export async function applyPolicy(controlPlane: ControlPlane, text: string): Promise<void> {
   for (const document of parseAllDocuments(text)) {
     const policy = document.toJS() as Policy;
-    const created = await send('POST', collection(controlPlane, policy.kind), policy);
+    const created = await send(controlPlane, 'POST', collection(controlPlane, policy.kind), policy);
     if (created.status === 201) continue;
     const path = `${collection(controlPlane, policy.kind)}/${policy.metadata.name}`;
-    const replaced = created.status === 409 ? await send('PUT', path, policy) : created;
+    const replaced =
+      created.status === 409 ? await send(controlPlane, 'PUT', path, policy) : created;
     if (!replaced.ok) throw new Error(`${path}: ${replaced.status} ${await replaced.text()}`);
   }
 }
@@ -33,7 +34,7 @@ export async function deletePolicy(
   name: string,
 ): Promise<void> {
   const path = `${collection(controlPlane, kind)}/${name}`;
-  const deleted = await send('DELETE', path);
+  const deleted = await send(controlPlane, 'DELETE', path);
   if (!deleted.ok) throw new Error(`${path}: ${deleted.status} ${await deleted.text()}`);
 }
 
@@ -43,8 +44,13 @@ function collection({ api }: ControlPlane, kind: string): string {
   return `${api}/apis/${group}/v1/namespaces/default/${plural}`;
 }
 
-function send(method: string, url: string, body?: object): Promise<Response> {
+function send(
+  controlPlane: ControlPlane,
+  method: string,
+  url: string,
+  body?: object,
+): Promise<Response> {
   const init: RequestInit = { method, headers: { 'content-type': 'application/json' } };
   if (body !== undefined) init.body = JSON.stringify(body);
-  return fetch(url, init);
+  return controlPlane.fetch(url, init);
 }

@@ -148,7 +148,7 @@ export async function joinToken(
   namespace: string,
   serviceAccount: string,
 ): Promise<string> {
-  const response = await fetch(`${controlPlane.api}/weft/v1/tokens`, {
+  const response = await controlPlane.fetch(`${controlPlane.api}/weft/v1/tokens`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify({ namespace, serviceAccount, ttlSeconds: 3600 }),

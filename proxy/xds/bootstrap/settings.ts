@@ -45,6 +45,8 @@ export interface WeftSettings {
   /** `WEFT_APP_PROBE`: `none`, `tcp` (default with ports) or a path. */
   readonly appProbe: AppProbeSetting;
   readonly ports: readonly WorkloadPort[];
+  /** `WEFT_MODE: redirect`, or Istio's `INTERCEPTION_MODE: REDIRECT`: rules bring the connections here. */
+  readonly redirected: boolean;
 }
 
 /** Every key; `environment.ts` takes each as a variable too. */
@@ -101,6 +103,8 @@ export function readSettings(
     insecureXds: ['true', '1'].includes(reader.text('WEFT_INSECURE_XDS')),
     appProbe: readProbe(reader, ports.length > 0),
     ports,
+    redirected:
+      (reader.text('WEFT_MODE') || reader.text('INTERCEPTION_MODE').toLowerCase()) === 'redirect',
   };
 }
 

@@ -66,7 +66,7 @@ export function compileCluster(
       ],
       'AUTO',
     ),
-    bindAddress: compileBindAddress(reader),
+    bindAddresses: compileBindAddresses(reader),
     tcpKeepaliveMs: compileKeepalive(reader),
     assignment: compileAssignment(reader, discovery, version),
     service: destinationService(name, reader.take('metadata')),
@@ -288,12 +288,22 @@ function compileTlsMatches(
   });
 }
 
-function compileBindAddress(reader: MessageReader<Cluster>): string {
-  const source = reader.child('upstreamBindConfig')?.child('sourceAddress');
-  if (source === undefined) return '';
-  const { host, port } = compileSocketAddress(source, 'ip');
-  if (port !== 0) source.problems.add(source.caseAt('portValue'), 'must be 0');
-  return host;
+/** As in Envoy, a connection takes the first address of its target's family. */
+function compileBindAddresses(reader: MessageReader<Cluster>): string[] {
+  const config = reader.child('upstreamBindConfig');
+  const first = config?.child('sourceAddress');
+  if (config === undefined || first === undefined) return [];
+  const sources = [first];
+  for (const extra of config.children('extraSourceAddresses')) {
+    const address = extra.child('address');
+    if (address === undefined) extra.problem('address', 'must be set');
+    else sources.push(address);
+  }
+  return sources.map((source) => {
+    const { host, port } = compileSocketAddress(source, 'ip');
+    if (port !== 0) source.problems.add(source.caseAt('portValue'), 'must be 0');
+    return host;
+  });
 }
 
 function compileKeepalive(reader: MessageReader<Cluster>): number {

@@ -126,7 +126,7 @@ typed_extension_protocol_options:
     pendingRequestsMax: 2,
     requestsMax: 3,
     retriesMax: 4_294_967_295,
-    bindAddress: '127.0.0.6',
+    bindAddresses: ['127.0.0.6'],
     tcpKeepaliveMs: 7000,
     idleTimeoutMs: 0,
     requestsPerConnectionMax: 1,

@@ -96,6 +96,7 @@ const NOTHING: NetworkFilterConfig = {
   config: {
     statPrefix: '',
     clusters: [],
+    endpoint: '',
     weightTotal: 0,
     idleTimeoutMs: 0,
     connectAttemptsMax: 1,
@@ -123,7 +124,7 @@ function compileFilter(
         config: compileHttpConnectionManager(found.reader, traits, context),
       };
     case TCP_PROXY:
-      return { kind: 'tcpProxy', config: compileTcpProxy(found.reader, context) };
+      return { kind: 'tcpProxy', config: compileTcpProxy(found.reader, traits, context) };
     default:
       return undefined;
   }

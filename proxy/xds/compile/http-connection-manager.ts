@@ -15,6 +15,8 @@ import { readRouteConfiguration } from './route-configuration.ts';
 export interface ListenerTraits {
   readonly direction: ConnectionManagerConfig['direction'];
   readonly explicitProxy: boolean;
+  /** Listener metadata `weft.dialled_endpoint`; see `TcpProxyConfig.endpoint`. */
+  readonly dialledEndpoint: string;
   readonly version: string;
 }
 

@@ -2,7 +2,7 @@ import type { Listener } from '../../../proto/gen/envoy/config/listener/v3/liste
 import type { ListenerFilter } from '../../../proto/gen/envoy/config/listener/v3/listener_components.ts';
 import type { FilterChainConfig, ListenerConfig } from '../../listener/listener-config.ts';
 import { compileAccessLogs } from './access-log.ts';
-import { compileAddress } from './address.ts';
+import { compileAddress, type HostPort } from './address.ts';
 import type { CompileContext } from './compile-context.ts';
 import { compileFilterChain } from './filter-chain.ts';
 import type { ListenerTraits } from './http-connection-manager.ts';
@@ -29,6 +29,7 @@ export function compileListener(
   const address = reader.child('address');
   if (address === undefined) reader.problem('address', 'must be set');
   const { host, port } = compileAddress(address, 'ip');
+  const metadata = reader.take('metadata');
   const traits: ListenerTraits = {
     direction: reader.choice<ListenerConfig['direction']>(
       'trafficDirection',
@@ -39,7 +40,8 @@ export function compileListener(
       ],
       'UNSPECIFIED',
     ),
-    explicitProxy: isExplicitProxy(name, reader.take('metadata')),
+    explicitProxy: isExplicitProxy(name, metadata),
+    dialledEndpoint: String(metadata?.filterMetadata.get('weft')?.['dialled_endpoint'] ?? ''),
     version,
   };
   const chains = reader.children('filterChains');
@@ -55,6 +57,7 @@ export function compileListener(
     version,
     address: host,
     port,
+    additionalAddresses: compileAdditionalAddresses(reader),
     bindToPort: reader.bool('bindToPort', true),
     direction: traits.direction,
     ...filters,
@@ -73,6 +76,14 @@ export function compileListener(
   };
   reader.finish();
   return problems.finish(config);
+}
+
+function compileAdditionalAddresses(reader: MessageReader<Listener>): HostPort[] {
+  return reader.children('additionalAddresses').map((additional) => {
+    const address = additional.child('address');
+    if (address === undefined) additional.problem('address', 'must be set');
+    return compileAddress(address, 'ip');
+  });
 }
 
 function isExplicitProxy(name: string, metadata: Listener['metadata']): boolean {

@@ -2,6 +2,7 @@ import type { TcpProxy } from '../../../proto/gen/envoy/extensions/filters/netwo
 import type { TcpProxyConfig } from '../../listener/listener-config.ts';
 import { compileAccessLogs } from './access-log.ts';
 import type { CompileContext } from './compile-context.ts';
+import type { ListenerTraits } from './http-connection-manager.ts';
 import type { MessageReader } from './message-reader.ts';
 
 const IDLE_TIMEOUT_MS = 3_600_000;
@@ -9,12 +10,14 @@ const IDLE_TIMEOUT_MS = 3_600_000;
 /** `envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy`. */
 export function compileTcpProxy(
   reader: MessageReader<TcpProxy>,
+  { dialledEndpoint }: Pick<ListenerTraits, 'dialledEndpoint'>,
   context: CompileContext,
 ): TcpProxyConfig {
   const clusters = compileClusters(reader);
   return {
     statPrefix: reader.required('statPrefix'),
     clusters,
+    endpoint: dialledEndpoint,
     weightTotal: clusters.reduce((sum, { weight }) => sum + weight, 0),
     idleTimeoutMs: reader.durationMs('idleTimeout', IDLE_TIMEOUT_MS),
     connectAttemptsMax: reader.integer('maxConnectAttempts', { min: 1, max: 100, fallback: 1 }),

@@ -1,0 +1,128 @@
+import { expect, test } from 'vitest';
+import { unpackAny } from '../../proto/any.ts';
+import type { Listener } from '../../proto/gen/envoy/config/listener/v3/listener.ts';
+import type { FilterChain } from '../../proto/gen/envoy/config/listener/v3/listener_components.ts';
+import { testMesh } from '../mesh/mesh.testing.ts';
+import { testProxy, translated } from './proxy.testing.ts';
+
+const REDIRECT = testProxy({ mode: 'redirect', outbound: null });
+
+interface Entry {
+  readonly name: string;
+  readonly protocol?: string;
+  readonly port?: number;
+  readonly addresses?: readonly string[];
+  readonly endpoints?: readonly string[];
+  readonly target?: number;
+  readonly resolution?: string;
+}
+
+function entry({
+  name,
+  protocol = 'TCP',
+  port = 6379,
+  addresses = [],
+  endpoints = [],
+  target,
+  resolution = 'STATIC',
+}: Entry): string {
+  const targetPort = target === undefined ? '' : `, targetPort: ${target}`;
+  const protocolField = protocol === '' ? '' : `, protocol: ${protocol}`;
+  return `
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: ${name}}
+spec:
+  hosts: [${name}.internal]
+  addresses: ${JSON.stringify(addresses)}
+  resolution: ${resolution}
+  location: MESH_INTERNAL
+  ports: [{number: ${port}, name: p${protocolField}${targetPort}}]
+  endpoints: [${endpoints.map((address) => `{address: "${address}"}`).join(', ')}]
+`;
+}
+
+const outbound = (...entries: readonly Entry[]) =>
+  translated(testMesh(entries.map(entry).join('')), REDIRECT);
+
+/** Listeners that exist because of the entries. */
+function own(listeners: readonly string[]): readonly string[] {
+  return listeners.filter((name) => !name.startsWith('virtual') && name !== '0.0.0.0_9080');
+}
+
+function clusterOf(chain: FilterChain | undefined): string {
+  const config = chain?.filters[0]?.configType;
+  if (config?.$case !== 'typedConfig') throw new Error('no filter');
+  const { message } = unpackAny(config.value) as unknown as {
+    message: { clusterSpecifier?: { value: string } };
+  };
+  return message.clusterSpecifier?.value ?? '';
+}
+
+const dialledEndpoint = (listener: Listener | undefined): unknown =>
+  listener?.metadata?.filterMetadata.get('weft')?.['dialled_endpoint'];
+
+test('two TCP services of one port are told apart by the addresses of their endpoints', () => {
+  const { listeners, listener } = outbound(
+    { name: 'a', endpoints: ['10.0.0.1', '10.0.0.2'] },
+    { name: 'b', endpoints: ['10.0.0.3'] },
+  );
+  expect(own(listeners)).toEqual(['10.0.0.1_6379', '10.0.0.2_6379', '10.0.0.3_6379']);
+  expect(clusterOf(listener('10.0.0.2_6379')?.filterChains[0])).toBe('outbound|6379||a.internal');
+  expect(clusterOf(listener('10.0.0.3_6379')?.filterChains[0])).toBe('outbound|6379||b.internal');
+});
+
+test('[LB-06] who dials an endpoint means that one; who dials a virtual address does not', () => {
+  const { listener } = outbound(
+    { name: 'a', endpoints: ['10.0.0.1'], target: 16_379 },
+    { name: 'b', endpoints: ['fd00::3'] },
+    { name: 'c', addresses: ['10.1.1.1'], endpoints: ['10.0.0.4'] },
+  );
+  expect(dialledEndpoint(listener('10.0.0.1_16379'))).toBe('10.0.0.1:16379');
+  expect(dialledEndpoint(listener('10.0.0.1_6379'))).toBe('10.0.0.1:16379');
+  expect(dialledEndpoint(listener('fd00::3_6379'))).toBe('[fd00::3]:6379');
+  expect(dialledEndpoint(listener('10.1.1.1_6379'))).toBeUndefined();
+  expect(listener('10.0.0.4_6379')).toBeUndefined();
+});
+
+test('an address is the virtual one of a service before it is an endpoint of another', () => {
+  const { listener } = outbound(
+    { name: 'a', endpoints: ['10.0.0.1'] },
+    { name: 'b', addresses: ['10.0.0.1'], endpoints: ['10.0.0.9'] },
+  );
+  const chain = listener('10.0.0.1_6379')?.filterChains[0];
+  expect(clusterOf(chain)).toBe('outbound|6379||b.internal');
+});
+
+test('a port whose protocol is not said: HTTP by its routes, other bytes to the service (PR-02)', () => {
+  const { listener } = outbound({ name: 'a', protocol: '', port: 7000, endpoints: ['10.0.0.1'] });
+  const listed = listener('10.0.0.1_7000');
+  expect(listed?.listenerFilters).toHaveLength(2);
+  expect(listed?.filterChains.map(({ name }) => name)).toEqual(['http']);
+  expect(clusterOf(listed?.defaultFilterChain)).toBe('outbound|7000||a.internal');
+});
+
+test('a service whose addresses nobody can know has the rest of its port, the first one by host', () => {
+  const { listener } = outbound(
+    { name: 'b', resolution: 'DNS', endpoints: ['b.example.com'] },
+    { name: 'a', resolution: 'NONE' },
+    { name: 'static', endpoints: ['10.0.0.1'] },
+  );
+  const chain = listener('0.0.0.0_6379')?.filterChains[0];
+  expect(clusterOf(chain)).toBe('outbound|6379||a.internal');
+});
+
+test('a range of virtual addresses is a chain of the port', () => {
+  const { listener } = outbound({ name: 'a', addresses: ['10.8.0.0/16'], endpoints: ['10.0.0.1'] });
+  const listed = listener('0.0.0.0_6379');
+  expect(listed?.filterChains[0]?.filterChainMatch?.prefixRanges).toMatchObject([
+    { addressPrefix: '10.8.0.0', prefixLen: 16 },
+  ]);
+  expect(clusterOf(listed?.defaultFilterChain)).toBe('PassthroughCluster');
+});
+
+test('of one service 256 endpoints are told by address', () => {
+  const endpoints = Array.from({ length: 300 }, (_, at) => `10.2.${at >> 8}.${at & 255}`);
+  expect(own(outbound({ name: 'a', endpoints }).listeners)).toHaveLength(256);
+});
