@@ -251,6 +251,10 @@ export const COMMANDS: readonly CommandEntry[] = [
     options: [
       { flags: '--service-account <name>', summary: 'identity that the token stands for' },
       { flags: '--ttl <duration>', summary: 'how long it is valid', fallback: '24h' },
+      {
+        flags: '--to <directory>',
+        summary: "write it there as 'token', beside the mesh's 'root-cert.pem', and print nothing",
+      },
       namespace,
       ...api,
     ],

@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs';
 import { Command, CommanderError, Option } from 'commander';
+import manifest from '../package.json' with { type: 'json' };
 import { ApiError } from './api-error.ts';
 import { COMMANDS, type CommandEntry, type OptionValues } from './command-table.ts';
 import { CommandError, ExitCode } from './exit-code.ts';
@@ -7,22 +7,23 @@ import { processTerminal, type Terminal } from './terminal.ts';
 
 /** The command line: finds the command in the table, loads it alone, and turns what it throws into an exit code. */
 
-const terminal = processTerminal();
-process.stdout.on('error', endOfPipe);
-process.stderr.on('error', endOfPipe);
-
-const [word, ...rest] = process.argv.slice(2);
-const whole = COMMANDS.find(({ name }) => name === word);
-process.exitCode =
-  whole?.passThrough === true && whole.options.length === 0
-    ? await runCommand(whole, rest, {}, terminal)
-    : await dispatch(process.argv.slice(2), terminal);
+/** The exit code. */
+export async function main(argv: readonly string[]): Promise<number> {
+  const terminal = processTerminal();
+  process.stdout.on('error', endOfPipe);
+  process.stderr.on('error', endOfPipe);
+  const [word, ...rest] = argv;
+  const whole = COMMANDS.find(({ name }) => name === word);
+  return whole?.passThrough === true && whole.options.length === 0
+    ? runCommand(whole, rest, {}, terminal)
+    : dispatch(argv, terminal);
+}
 
 async function dispatch(argv: readonly string[], to: Terminal): Promise<number> {
   let exitCode: number = ExitCode.Ok;
   const program = new Command('weft')
     .description('A service mesh in TypeScript.')
-    .version(version(), '-V, --version', 'version of the command line')
+    .version(manifest.version, '-V, --version', 'version of the command line')
     .enablePositionalOptions()
     .showSuggestionAfterError(true)
     .exitOverride()
@@ -81,11 +82,6 @@ async function runCommand(
   }
 }
 
-function version(): string {
-  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
-}
-
 /**
  * `weft get … | head`: the reader left, which is no error. A command that has processes or files to end first has
  * taken the signals, and ends by them.
@@ -94,3 +90,5 @@ function endOfPipe(error: NodeJS.ErrnoException): void {
   if (process.listenerCount('SIGTERM') > 0) process.kill(process.pid, 'SIGTERM');
   else process.exit(error.code === 'EPIPE' ? ExitCode.Ok : ExitCode.Failure);
 }
+
+if (import.meta.main) process.exitCode = await main(process.argv.slice(2));

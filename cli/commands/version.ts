@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import manifest from '../../package.json' with { type: 'json' };
 import { connectApi } from '../api-connection.ts';
 import type { CommandHandler } from '../command-table.ts';
 import { CommandError, ExitCode } from '../exit-code.ts';
@@ -6,8 +6,7 @@ import { CommandError, ExitCode } from '../exit-code.ts';
 /** `weft version`: the control plane's is left out, with a word on stderr, where none answers. */
 export const run: CommandHandler = async (context) => {
   const { options, terminal } = context;
-  const manifest = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
-  const client = `v${(JSON.parse(manifest) as { version: string }).version}`;
+  const client = `v${manifest.version}`;
   let server: string | undefined;
   if (options['client'] !== true) {
     try {
