@@ -158,6 +158,18 @@ export function composeChecks(variant: Variant): readonly Check[] {
       },
     },
     {
+      name: 'a whole pod made anew',
+      expected: 'another network, rules and all; 50 of 50 served',
+      run: async (project) => {
+        const own = [...(await project.containers()).keys()].filter((service) =>
+          /^reviews-v1(-|$)/.test(service),
+        );
+        await project.remove(...own);
+        await project.up();
+        return servedAgain(project);
+      },
+    },
+    {
       name: 'the control plane started again',
       expected: `nothing lost meanwhile; ${SIDECARS} proxies SYNCED again`,
       run: async (project) => {

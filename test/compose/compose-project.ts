@@ -80,6 +80,11 @@ export class ComposeProject {
     must(await this.compose(['up', '-d', ...words], UP_TIMEOUT_MS), 'compose up');
   }
 
+  /** Stops and removes the containers of services. */
+  async remove(...services: string[]): Promise<void> {
+    must(await this.compose(['rm', '-sf', ...services], DOWN_TIMEOUT_MS), 'compose rm');
+  }
+
   /** The command line of the mesh as the README runs it. */
   weft(...words: string[]): Promise<Ended> {
     return this.compose(['run', '--rm', '-T', 'weft', ...words]);
