@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import { renderWrappedTable } from '../../cli/demo/wrapped-table.ts';
+import type { CommandError } from '../../cli/exit-code.ts';
 import { Interruption } from '../../cli/interruption.ts';
 import { ROOT } from '../harness/node-process.ts';
 import { type CheckResult, composeChecks } from './checks.ts';
@@ -47,14 +48,15 @@ try {
   }
 } catch (error) {
   failed += 1;
-  say(interruption.signal.aborted ? 'interrupted' : (error as Error).message);
+  say((error as Error).message);
 }
+const { signal: stopped } = interruption;
 interruption.close();
 process.stdout.write(
   `\n${renderWrappedTable(['check', 'expected', 'observed', 'ok'], rows, TABLE_WIDTHS, (text) => text)}\n`,
 );
 process.stdout.write(`${passed} passed, ${failed} failed, ${skipped} skipped, ${seconds()}\n`);
-process.exit(failed === 0 ? 0 : 1);
+process.exit(stopped.aborted ? (stopped.reason as CommandError).exitCode : failed === 0 ? 0 : 1);
 
 async function buildImage(): Promise<void> {
   say(`building ${values.image}`);
@@ -91,13 +93,11 @@ async function checkVariant(variant: Variant, compose: readonly string[]): Promi
       tell(check.name, check.expected, result);
     }
   } catch (error) {
-    if (!signal.aborted) {
-      tell('compose up', 'every container healthy', {
-        observed: (error as Error).message,
-        ok: false,
-      });
-    }
-    throw error;
+    signal.throwIfAborted();
+    tell('compose up', 'every container healthy', {
+      observed: (error as Error).message,
+      ok: false,
+    });
   } finally {
     if (failed > 0) await showLogs(project);
     const { code, err } = await project.down();
