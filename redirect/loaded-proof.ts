@@ -1,9 +1,15 @@
 import { type Iptables, save } from './iptables.ts';
+import { failed, type Proof } from './proof.ts';
 import { compareRules, ownPart } from './residue.ts';
 import { ruleSet } from './rule-set.ts';
 import { parseSavedRules, type SavedRule, type SavedTable } from './saved-rules.ts';
 import type { RedirectSettings } from './settings.ts';
-import type { Proof } from './verify.ts';
+
+export interface LoadedProof {
+  readonly proofs: readonly Proof[];
+  /** Rules of others before ours, a line each. */
+  readonly ahead: readonly string[];
+}
 
 /** Targets that end the way of a packet through a chain. */
 const ENDING = /^(ACCEPT|DROP|REJECT|RETURN|QUEUE|NFQUEUE|DNAT|REDIRECT|NETMAP|TPROXY)$/;
@@ -15,12 +21,12 @@ const ENDING = /^(ACCEPT|DROP|REJECT|RETURN|QUEUE|NFQUEUE|DNAT|REDIRECT|NETMAP|T
 export async function proveLoaded(
   settings: RedirectSettings,
   iptables: Iptables,
-): Promise<{ readonly proofs: readonly Proof[]; readonly ahead: readonly string[] }> {
+): Promise<LoadedProof> {
   const saved = await save(iptables);
-  if (!saved.ok) return { proofs: [{ kind: 'failed', line: saved.message }], ahead: [] };
+  if (!saved.ok) return { proofs: [failed(saved.message)], ahead: [] };
   const tables = parseSavedRules(saved.output);
   const { differences } = compareRules(ruleSet(settings, iptables.family), tables);
-  const proofs: Proof[] = differences.map((line) => ({ kind: 'failed', line: `rules: ${line}` }));
+  const proofs: Proof[] = differences.map((line) => failed(`rules: ${line}`));
   const before = rulesAhead(tables.find(({ name }) => name === 'nat'));
   for (const rule of before) {
     if (takesEverything(rule)) {

@@ -78,7 +78,8 @@ inNamespaces(
   '[KI-02] half-written, doubled and foreign-made rules of ours are repaired, and said',
   async (t, net) => {
     await net.redirect('--quiet', ...WITH_DNS);
-    const right = await net.saved('v4');
+    const loaded = async () => ownLines(await net.saved('v4')).join('\n');
+    const right = await loaded();
     const damages: readonly (readonly string[])[] = [
       ['-t', 'nat', '-D', 'OUTPUT', '-j', 'ISTIO_OUTPUT'],
       ['-t', 'nat', '-A', 'OUTPUT', '-p', 'tcp', '-j', 'ISTIO_OUTPUT'],
@@ -92,11 +93,11 @@ inNamespaces(
     ];
     for (const damage of damages) {
       await net.iptables('v4', ...damage);
-      t.not(await net.saved('v4'), right, damage.join(' '));
+      t.not(await loaded(), right, damage.join(' '));
       const { code, stderr } = await net.redirect(...WITH_DNS);
       t.equal(code, 0, damage.join(' '));
       t.match(stderr, /IPv4: repairing /);
-      t.equal(await net.saved('v4'), right, damage.join(' '));
+      t.equal(await loaded(), right, damage.join(' '));
     }
   },
 );
@@ -308,9 +309,9 @@ inNamespaces('[KI-02] --verify proves both families, and says why it cannot', as
     t.match(good.stderr, new RegExp(`verify: IPv6 ${proof}: .* arrives at port`));
   }
 
-  const only = ['--verify', '--skip-rule-apply', '--probe-timeout', '300ms'];
+  const only = ['--verify', '--skip-rule-apply', '--probe-timeout', '1s'];
   await net.iptables('v4', '-t', 'nat', '-D', 'OUTPUT', '-j', 'ISTIO_OUTPUT');
-  const removed = await net.redirect(...only);
+  const removed = await net.redirect(...only, ...WITH_DNS);
   t.equal(removed.code, 1);
   t.match(
     removed.stderr,
@@ -321,10 +322,17 @@ inNamespaces('[KI-02] --verify proves both families, and says why it cannot', as
     /IPv4 inbound: a connection to 127\.0\.0\.6:15002 did not arrive at port 15006/,
   );
   t.match(removed.stderr, /IPv6 outbound: .* arrives/);
+  t.match(removed.stderr, /IPv4 rules: nat: OUTPUT has no jump and should have "-j ISTIO_OUTPUT"/);
+
+  await net.redirect('--quiet');
+  await net.iptables('v6', '-t', 'nat', '-D', 'PREROUTING', '-p', 'tcp', '-j', 'ISTIO_INBOUND');
+  const outside = await net.redirect(...only);
+  t.equal(outside.code, 1, 'no connection from here would show it');
+  t.match(outside.stderr, /IPv6 rules: nat: PREROUTING has no jump/);
 
   await net.redirect('--quiet');
   await net.iptables('v4', '-t', 'nat', '-I', 'OUTPUT', '-p', 'tcp', '-j', 'ACCEPT');
-  const ahead = await net.redirect('--verify', '--probe-timeout', '300ms');
+  const ahead = await net.redirect('--verify', '--probe-timeout', '1s');
   t.equal(ahead.code, 1);
   t.match(
     ahead.stderr,
@@ -375,6 +383,7 @@ inNamespaces(
     const user = ['--reuid=1337', '--regid=1337', '--clear-groups', process.execPath, main];
     const asSidecar = await net.run(net.app, 'setpriv', [...user, '--verify', '--skip-rule-apply']);
     t.equal(asSidecar.code, 0, asSidecar.stderr);
+    t.match(asSidecar.stderr, /IPv4 rules: they cannot be read: .*ermission.* \(not tried\)/);
     t.match(asSidecar.stderr, /outbound: this process has the UID of the sidecar/);
     t.match(asSidecar.stderr, /IPv4 inbound: .* arrives at port 15006/);
   },

@@ -100,7 +100,7 @@ export class RedirectNamespaces {
     });
   }
 
-  /** Who answers a connection by this user; `ETIMEDOUT` after a second of silence. */
+  /** Who answers a connection by this user; `ETIMEDOUT` after three seconds of silence. */
   async ask(
     ns: string,
     uid: number,
@@ -226,7 +226,7 @@ for (const socket of sockets) {
 const ASKING = `
 const [protocol, host, port, from] = process.argv.slice(1);
 const say = (text) => { process.stdout.write(text); process.exit(0); };
-setTimeout(() => say('ETIMEDOUT'), 1000);
+setTimeout(() => say('ETIMEDOUT'), 3000);
 if (protocol === 'tcp') {
   const socket = require('node:net').connect({ host, port: Number(port), autoSelectFamily: false, ...(from ? { localAddress: from } : {}) });
   let text = '';
