@@ -1,4 +1,6 @@
 import { copyFileSync, writeFileSync } from 'node:fs';
+import { createServer, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
 import { freePorts } from '../cli/run/free-port.ts';
@@ -84,6 +86,39 @@ t.test('[SC-06] the mounted root and token are read again when they are replaced
   await sidecar.untilReady();
   t.pass('ready once both are right, in the same process');
 });
+
+t.test(
+  '[KI-03] EXIT_ON_ZERO_ACTIVE_CONNECTIONS: a stop waits as long as there is one',
+  async (t) => {
+    let held: ServerResponse | undefined;
+    const slow = createServer((_, response) => {
+      held = response;
+    });
+    await new Promise<void>((resolve) => slow.listen(0, '127.0.0.1', resolve));
+    t.teardown(() => {
+      slow.closeAllConnections();
+      slow.close();
+    });
+    const sidecar = await EnvironmentSidecar.ready(controlPlane, {
+      WEFT_DRAIN_TIME_S: '0',
+      EXIT_ON_ZERO_ACTIVE_CONNECTIONS: 'true',
+      MINIMUM_DRAIN_DURATION: '1ms',
+    });
+    t.teardown(() => sidecar.stop());
+    const outbound = Number(sidecar.env['WEFT_OUTBOUND']!.split(':')[1]);
+    const { port } = slow.address() as AddressInfo;
+    const answer = viaProxy(outbound, `http://127.0.0.1:${port}/slow`);
+    await until('the request to be with the app', () => held);
+    sidecar.process.kill('SIGTERM');
+    await until('the stop to be under way', async () => {
+      const ready = await sidecar.status('/healthz/ready');
+      return ready.status === 503;
+    });
+    held!.end('done');
+    t.match(await answer, { status: 200, body: 'done' });
+    t.equal(await sidecar.process.exited, 0);
+  },
+);
 
 t.test('a wrong environment is told whole, and the exit code is 1', async (t) => {
   const sidecar = await EnvironmentSidecar.spawn(controlPlane, {

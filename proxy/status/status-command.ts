@@ -81,17 +81,19 @@ interface Address {
 
 async function wait(address: Address, timeoutMs: number): Promise<CommandResult> {
   const endMs = performance.now() + timeoutMs;
-  for (;;) {
-    const leftMs = Math.max(1, endMs - performance.now());
+  let last = '';
+  for (let leftMs = timeoutMs; leftMs > 0; leftMs = endMs - performance.now()) {
     const answer = await ask(address, 'GET', READY, Math.min(ANSWER_MS, leftMs));
     if (answer === '') return { code: 0, message: '' };
-    if (performance.now() >= endMs) {
-      const message = `the sidecar at ${nameOf(address)} is not ready after ${timeoutMs / 1000} s: ${answer}`;
-      return { code: 1, message };
-    }
+    // What it said is worth more than that the time was too short to say it again.
+    if (last === '' || !answer.startsWith(NO_ANSWER)) last = answer;
     await new Promise((resolve) => setTimeout(resolve, Math.min(POLL_MS, leftMs)));
   }
+  const message = `the sidecar at ${nameOf(address)} is not ready after ${timeoutMs / 1000} s: ${last}`;
+  return { code: 1, message };
 }
+
+const NO_ANSWER = 'no answer within';
 
 /** '' = 200, else what it said or why it could not be asked. */
 function ask(address: Address, method: string, path: string, timeoutMs: number): Promise<string> {
@@ -110,7 +112,7 @@ function ask(address: Address, method: string, path: string, timeoutMs: number):
       });
     });
     outgoing.on('error', (error: NodeJS.ErrnoException) => {
-      if (signal.aborted) resolve(`no answer within ${timeoutMs / 1000} s`);
+      if (signal.aborted) resolve(`${NO_ANSWER} ${timeoutMs / 1000} s`);
       else resolve(error.code === 'ECONNREFUSED' ? 'nothing listens there yet' : error.message);
     });
     outgoing.end();

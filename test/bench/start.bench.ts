@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { freePorts } from '../../cli/run/free-port.ts';
 import { ControlPlane } from '../harness/control-plane.ts';
+import { EnvironmentSidecar } from '../harness/environment-sidecar.ts';
 import { NodeProcess, ROOT } from '../harness/node-process.ts';
 import { residentBytes } from '../harness/resident-bytes.ts';
 import { everything, httpListener, socketAddress, staticCluster } from '../harness/static-proxy.ts';
@@ -148,6 +149,16 @@ await measure('mesh (ADS, mutual TLS)', RUNS + 1, async () => {
     );
   } finally {
     await workload.stop();
+  }
+});
+await measure('by environment', RUNS + 1, async () => {
+  const startMs = performance.now();
+  const sidecar = await EnvironmentSidecar.spawn(controlPlane);
+  try {
+    const url = `http://${sidecar.env['WEFT_STATUS']}/healthz/ready`;
+    return await costOf(sidecar.process, startMs, url);
+  } finally {
+    await sidecar.stop();
   }
 });
 await measure('weft version', RUNS, commandLine);

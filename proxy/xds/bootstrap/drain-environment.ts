@@ -36,7 +36,11 @@ export function drainFromEnvironment(variables: Variables): ParsedDrainTimes {
   };
   const istio = seconds('TERMINATION_DRAIN_DURATION_SECONDS');
   const drainSeconds = seconds('WEFT_DRAIN_TIME_S') ?? istio ?? DRAIN_SECONDS;
-  const untilZero = ['true', '1'].includes(variables['EXIT_ON_ZERO_ACTIVE_CONNECTIONS'] ?? '');
+  const zeroText = variables['EXIT_ON_ZERO_ACTIVE_CONNECTIONS']?.trim() ?? '';
+  const untilZero = zeroText === 'true' || zeroText === '1';
+  if (!['', 'true', 'false', '1', '0'].includes(zeroText)) {
+    problems.push(`EXIT_ON_ZERO_ACTIVE_CONNECTIONS: "${zeroText}" is not one of true, false`);
+  }
   const minimumText = variables['MINIMUM_DRAIN_DURATION']?.trim() || `${MINIMUM_SECONDS}s`;
   const minimumMs = durationMs(minimumText);
   if (minimumMs === undefined) {

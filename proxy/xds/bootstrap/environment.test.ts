@@ -189,6 +189,18 @@ test('Istio says explicit mode by INTERCEPTION_MODE', () => {
   expect(node.metadata).toMatchObject({ WEFT_MODE: 'explicit', WEFT_OUTBOUND: '127.0.0.1:15001' });
 });
 
+test('every port can be closed, and the admin port opened to others', () => {
+  const closed = loaded({
+    WEFT_ADMIN: 'none',
+    WEFT_STATUS: 'none',
+    WEFT_READINESS: 'none',
+    WEFT_PROMETHEUS: 'none',
+  });
+  const { status, readiness, prometheus } = closed.settings;
+  expect([closed.admin, status, readiness, prometheus]).toEqual([null, null, null, null]);
+  expect(loaded({ WEFT_ADMIN: '[::]:15000' }).admin).toEqual({ host: '::', port: 15000 });
+});
+
 test('plain text to the control plane, where it is insisted on, needs neither root nor token', () => {
   const { controlPlane, settings } = loaded({ WEFT_INSECURE_XDS: 'true' }, new Map());
   expect([controlPlane!.tls, settings.tokenFile]).toEqual([false, '']);
@@ -233,6 +245,31 @@ test.each<[string, Variables, string]>([
     'an explicit proxy in redirect mode',
     { WEFT_OUTBOUND: '127.0.0.1:1' },
     'it needs WEFT_MODE=explicit',
+  ],
+  [
+    'no address for the admin port',
+    { WEFT_ADMIN: '15000' },
+    'WEFT_ADMIN: "15000" must read host:port',
+  ],
+  [
+    'no address for the proxy port',
+    { WEFT_MODE: 'explicit', WEFT_OUTBOUND: '15001' },
+    'WEFT_OUTBOUND: "15001" must read host:port',
+  ],
+  [
+    'a flag that is none',
+    { WEFT_INSECURE_XDS: 'yes' },
+    'WEFT_INSECURE_XDS: "yes" is not one of true',
+  ],
+  [
+    'another flag that is none',
+    { EXIT_ON_ZERO_ACTIVE_CONNECTIONS: 'on' },
+    'EXIT_ON_ZERO_ACTIVE_CONNECTIONS: "on" is not one of true, false',
+  ],
+  [
+    'a service that is no name',
+    { WEFT_SERVICE: 'A_b', WEFT_PORTS: '80' },
+    'WEFT_SERVICE: "A_b" is neither a DNS label nor a host name',
   ],
   ['a name as an address', { INSTANCE_IP: 'me' }, 'INSTANCE_IP: "me" is no IP address'],
   ['a bad namespace', { POD_NAMESPACE: 'A/b' }, 'POD_NAMESPACE: "A/b" is no name of a namespace'],

@@ -53,7 +53,7 @@ class EnvironmentReader {
     const { variables } = this.#surroundings;
     const controlPlane = this.#controlPlane();
     this.problems.push(...unknownVariables(variables));
-    const tls = !['true', '1'].includes(this.#text('WEFT_INSECURE_XDS'));
+    const tls = !this.#flag('WEFT_INSECURE_XDS');
     const mode = this.#mode();
     const addresses = this.#addresses();
     const labels = this.#labels();
@@ -69,24 +69,15 @@ class EnvironmentReader {
       if (text !== '' && key !== 'WEFT_PORTS') metadata[key] = text;
     }
     this.#ports(metadata, mode, addresses[0] ?? '127.0.0.1');
-    if (mode === 'explicit') metadata['WEFT_OUTBOUND'] ??= '127.0.0.1:15001';
-    else if (
-      this.#text('WEFT_OUTBOUND') !== '' &&
-      ['', 'redirect'].includes(this.#text('WEFT_MODE'))
-    ) {
-      this.problems.push(
-        'WEFT_OUTBOUND is where an app with HTTP_PROXY finds the sidecar; it needs WEFT_MODE=explicit',
-      );
-    }
+    this.#outbound(metadata, mode);
     this.#listenOnBothFamilies(metadata, addresses);
     if (tls) this.#credentials(metadata);
     this.#checkSettings(metadata);
     const drain = drainFromEnvironment(variables);
     if (!drain.ok) this.problems.push(...drain.problems);
-    const admin = parseHostPort(this.#text('WEFT_ADMIN')) ?? { host: '127.0.0.1', port: 15_000 };
     return sidecarBootstrap({
       node: this.#node(metadata, labels, addresses),
-      admin,
+      admin: this.#admin(),
       controlPlane: controlPlane ?? PLACEHOLDER,
       tls,
       trustedCaFile: '',
@@ -95,6 +86,23 @@ class EnvironmentReader {
 
   #text(name: string): string {
     return this.#surroundings.variables[name]?.trim() ?? '';
+  }
+
+  #flag(name: string): boolean {
+    const text = this.#text(name);
+    if (!['', 'true', 'false', '1', '0'].includes(text)) {
+      this.problems.push(`${name}: "${text}" is not one of true, false`);
+    }
+    return text === 'true' || text === '1';
+  }
+
+  /** Loopback alone may reach it, unless it is said otherwise. */
+  #admin(): HostPort | null {
+    const text = this.#text('WEFT_ADMIN') || '127.0.0.1:15000';
+    if (text === 'none') return null;
+    const admin = parseHostPort(text);
+    if (admin === undefined) this.problems.push(`WEFT_ADMIN: "${text}" must read host:port`);
+    return admin ?? null;
   }
 
   #controlPlane(): HostPort | undefined {
@@ -205,10 +213,28 @@ class EnvironmentReader {
     };
   }
 
+  #outbound(metadata: Record<string, unknown>, mode: 'redirect' | 'explicit'): void {
+    const text = this.#text('WEFT_OUTBOUND');
+    const saysRedirect = ['', 'redirect'].includes(this.#text('WEFT_MODE'));
+    if (mode === 'explicit') metadata['WEFT_OUTBOUND'] ??= '127.0.0.1:15001';
+    else if (text !== '' && saysRedirect) {
+      this.problems.push(
+        'WEFT_OUTBOUND is where an app with HTTP_PROXY finds the sidecar; it needs WEFT_MODE=explicit',
+      );
+    }
+    if (text !== '' && parseHostPort(text) === undefined) {
+      this.problems.push(`WEFT_OUTBOUND: "${text}" must read host:port`);
+    }
+  }
+
   #ports(metadata: Record<string, unknown>, mode: 'redirect' | 'explicit', address: string): void {
     const text = this.#text('WEFT_PORTS');
+    const service = this.#text('WEFT_SERVICE');
+    if (service !== '' && !/^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/.test(service)) {
+      this.problems.push(`WEFT_SERVICE: "${service}" is neither a DNS label nor a host name`);
+    }
     if (text === '') {
-      if (this.#text('WEFT_SERVICE') === '') return;
+      if (service === '') return;
       this.problems.push(
         'WEFT_SERVICE is set and WEFT_PORTS is not; list the ports of the app, such as WEFT_PORTS=9080:http',
       );

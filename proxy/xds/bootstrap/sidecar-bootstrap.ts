@@ -13,7 +13,8 @@ export interface SidecarNode {
 
 export interface SidecarBootstrapOptions {
   readonly node: SidecarNode;
-  readonly admin: HostPort;
+  /** Null: no admin port. */
+  readonly admin: HostPort | null;
   readonly controlPlane: HostPort;
   /** False: plain text to the control plane. */
   readonly tls: boolean;
@@ -30,9 +31,10 @@ const CONTROL_PLANE_CLUSTER = 'xds-grpc';
 /** Envoy's bootstrap for a sidecar that takes listeners and clusters from its control plane over incremental ADS. */
 export function sidecarBootstrap(options: SidecarBootstrapOptions): object {
   const ads = { ads: {}, resource_api_version: 'V3' };
+  const { node, admin } = options;
   return {
-    node: options.node,
-    admin: { address: socketAddress(options.admin) },
+    node,
+    ...(admin === null ? {} : { admin: { address: socketAddress(admin) } }),
     dynamic_resources: {
       ads_config: {
         api_type: 'DELTA_GRPC',
