@@ -191,6 +191,9 @@ t.test('[TM-19] a mesh of redirected apps', { skip: namespacesMissing() }, async
     t.equal((JSON.parse(plain.body) as Seen).peer, '::6');
     const opaque = await client.app.exchange({ host: other.host.v6, port: 7000, enough: 'ready' });
     t.equal(opaque.end, 'enough');
+    const mapped = `::ffff:${v1.host.v4}`;
+    const dual = await client.app.exchange({ host: mapped, port: 7000, send: 'x', end: true });
+    t.equal(dual.text, 'x', 'IPv4 from a socket of both families');
     const unknown = await client.app.exchange({
       host: outside.host.v6,
       port: 9999,
@@ -339,7 +342,10 @@ spec:
   t.test(
     '[SC-02] STRICT ends plain text with no byte to the app; a port may be DISABLE',
     async (t) => {
-      await applyPolicy(controlPlane, peerAuthentication('STRICT', '{"7000": {mode: DISABLE}}'));
+      await applyPolicy(
+        controlPlane,
+        peerAuthentication('STRICT', '{"7000": {mode: DISABLE}, "7300": {mode: DISABLE}}'),
+      );
       await until('STRICT in force', async () => {
         const answer = await outside.app.exchange({
           host: v1.host.v4,
@@ -391,6 +397,9 @@ spec:
         end: true,
       });
       t.equal(plain.text, 'd', 'a port that is DISABLE takes plain text');
+      const silent = { host: v1.host.v4, port: 7300, enough: 'ready' };
+      const first = await outside.app.exchange(silent);
+      t.ok(first.end === 'enough' && first.firstByteMs < DETECTION_S * 500, 'and waits for none');
       const refused = v1.admin('/stats?filter=tls_required');
       t.match(await refused, /tls_required\S*: [1-9]/);
       await deletePolicy(controlPlane, 'PeerAuthentication', 'web');
@@ -424,6 +433,10 @@ spec:
         t.equal(answer.bytes, 0);
       }
     }
+    // A neighbour that hands it packets for somebody else does not get there by it.
+    outside.host.run(['ip', 'route', 'add', '192.0.2.1/32', 'via', v1.host.v4]);
+    const relay = { host: '192.0.2.1', port: 80, send: GET, enough: 'HTTP/1.1 ' };
+    t.match((await outside.app.exchange(relay)).text, /^HTTP\/1\.1 503 /);
     const loops = (await accepted(v1)) - before;
     t.ok(loops <= 2 * tries.length * 2, `${loops} connections accepted`);
   });

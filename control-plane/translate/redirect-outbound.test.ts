@@ -113,6 +113,21 @@ test('a service whose addresses nobody can know has the rest of its port, the fi
   expect(clusterOf(chain)).toBe('outbound|6379||a.internal');
 });
 
+test('TLS services that share an address stay told apart by server name', () => {
+  for (const where of [{ addresses: ['10.1.1.1'] }, {}]) {
+    const tls = { protocol: 'TLS', port: 443, endpoints: ['10.0.0.1'], ...where };
+    const { listeners, listener } = outbound({ name: 'a', ...tls }, { name: 'b', ...tls });
+    expect(own(listeners)).toEqual(['0.0.0.0_443']);
+    expect(listener('0.0.0.0_443')?.filterChains.map(({ name }) => name)).toEqual([
+      'tls-a.internal',
+      'tls-b.internal',
+    ]);
+  }
+  const { listener } = outbound({ name: 'a', protocol: 'TLS', port: 443, endpoints: ['10.0.0.1'] });
+  const chain = listener('10.0.0.1_443')?.filterChains[0];
+  expect(clusterOf(chain)).toBe('outbound|443||a.internal');
+});
+
 test('a range of virtual addresses is a chain of the port', () => {
   const { listener } = outbound({ name: 'a', addresses: ['10.8.0.0/16'], endpoints: ['10.0.0.1'] });
   const listed = listener('0.0.0.0_6379');

@@ -46,15 +46,38 @@ export function redirectPortListeners(
   }
   // Outright before implied: no endpoint takes a virtual address away, and no service's port number an endpoint's own.
   for (const claims of [virtualAddresses, endpointSockets, endpointsByServicePort]) {
-    for (const { service, port } of opaquePorts(services)) {
-      for (const resource of claims(service, port, snapshot)) {
-        if (listeners.has(resource.name)) continue;
-        if (listeners.size >= ENDPOINT_LISTENERS_MAX && claims !== virtualAddresses) break;
-        listeners.set(resource.name, resource);
-      }
+    for (const resource of unlessToldByName(services, claims, snapshot)) {
+      if (listeners.has(resource.name)) continue;
+      if (listeners.size >= ENDPOINT_LISTENERS_MAX && claims !== virtualAddresses) break;
+      listeners.set(resource.name, resource);
     }
   }
   return listeners;
+}
+
+type Claims = (
+  service: Service,
+  port: ServicePort,
+  snapshot: MeshSnapshot,
+) => readonly ListenerResource[];
+
+/** TLS services that share an address are told apart by server name, which is the port's own listener's to do. */
+function unlessToldByName(
+  services: readonly Service[],
+  claims: Claims,
+  snapshot: MeshSnapshot,
+): readonly ListenerResource[] {
+  const claimed = new Map<string, number>();
+  const all: { readonly resource: ListenerResource; readonly tls: boolean }[] = [];
+  for (const { service, port } of opaquePorts(services)) {
+    for (const resource of claims(service, port, snapshot)) {
+      all.push({ resource, tls: port.protocol === 'tls' });
+      claimed.set(resource.name, (claimed.get(resource.name) ?? 0) + 1);
+    }
+  }
+  return all
+    .filter(({ resource, tls }) => !(tls && claimed.get(resource.name)! > 1))
+    .map(({ resource }) => resource);
 }
 
 interface PortOfService {

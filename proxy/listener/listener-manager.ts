@@ -147,7 +147,7 @@ export class ListenerManager implements Redirection {
   #retire(listener: LiveListener): void {
     listener.stopAccepting();
     listener.drain();
-    listener.stats.close();
+    listener.closeStats();
     for (const old of this.#retired) if (old.connections.size === 0) this.#retired.delete(old);
     if (listener.connections.size > 0) this.#retired.add(listener);
   }

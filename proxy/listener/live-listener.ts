@@ -1,5 +1,6 @@
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
-import { formatAddress, type HostPort } from '../tcp/socket-address.ts';
+import { StatsRegistry } from '../observe/stats.ts';
+import { formatAddress, type HostPort, unmapped } from '../tcp/socket-address.ts';
 import { AcceptedConnection } from './accepted-connection.ts';
 import type { CompiledListener, ListenerDeps } from './compiled-listener.ts';
 import type { ListenerConfig } from './listener-config.ts';
@@ -29,6 +30,11 @@ export type ListenResult =
   | { readonly kind: 'unbound' }
   | { readonly kind: 'problem'; readonly detail: string };
 
+/**
+ * Connections are counted by the listener that accepts them. The others, which may be thousands (an address each),
+ * share what nobody reads: no page has to show rows of zeros.
+ */
+const NOT_COUNTED = new ListenerStats(new StatsRegistry(), '', '', () => 0);
 /** Connections that the kernel holds until they are accepted. */
 const BACKLOG = 1_024;
 /** Lines a second of refused connections in the operational log; the counters have them all. */
@@ -55,7 +61,9 @@ export class LiveListener {
     this.compiled = compiled;
     this.#redirection = redirection;
     const address = formatAddress(config.address, config.port);
-    this.stats = new ListenerStats(deps.stats, config.name, address, () => this.connections.size);
+    this.stats = config.bindToPort
+      ? new ListenerStats(deps.stats, config.name, address, () => this.connections.size)
+      : NOT_COUNTED;
   }
 
   get config(): ListenerConfig {
@@ -131,7 +139,12 @@ export class LiveListener {
   destroy(): void {
     this.stopAccepting();
     for (const connection of [...this.connections]) connection.destroy();
-    this.stats.close();
+    this.closeStats();
+  }
+
+  /** Its series end; what is under way is counted no longer. */
+  closeStats(): void {
+    if (this.stats !== NOT_COUNTED) this.stats.close();
   }
 
   /** For `AcceptedConnection` only. */
@@ -141,13 +154,17 @@ export class LiveListener {
 
   /** For `AcceptedConnection` only. */
   logRefusal(level: 'info' | 'warn', remote: string, port: number, reason: string): void {
+    if (!this.#mayLog()) return;
+    this.deps.log[level]({ listener: this.name, remote, port, reason }, 'connection refused');
+  }
+
+  #mayLog(): boolean {
     const nowMs = this.deps.timers.clock.nowMs();
     if (nowMs - this.#logWindowMs >= 1_000) {
       this.#logWindowMs = nowMs;
       this.#loggedInWindow = 0;
     }
-    if (++this.#loggedInWindow > REFUSALS_LOGGED_PER_S) return;
-    this.deps.log[level]({ listener: this.name, remote, port, reason }, 'connection refused');
+    return ++this.#loggedInWindow <= REFUSALS_LOGGED_PER_S;
   }
 
   #onSocket(socket: Socket): void {
@@ -164,6 +181,10 @@ export class LiveListener {
     }
     const { useOriginalDst, direction } = this.config;
     const destination = useOriginalDst ? this.#redirection.originalDestination(socket) : null;
+    if (useOriginalDst && destination === null && this.#mayLog()) {
+      const remote = formatAddress(unmapped(socket.remoteAddress ?? ''), socket.remotePort ?? 0);
+      this.deps.log.info({ listener: this.name, remote }, 'a connection was not redirected here');
+    }
     // An inbound listener only wants to know the port; the owners are outbound listeners.
     const owner =
       destination === null || direction === 'INBOUND' ? null : this.#redirection.owner(destination);
