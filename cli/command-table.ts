@@ -265,7 +265,7 @@ export const COMMANDS: readonly CommandEntry[] = [
     name: 'proxy',
     aliases: [],
     args: '',
-    summary: 'the sidecar itself (-c bootstrap.yaml)',
+    summary: 'the sidecar itself (-c bootstrap.yaml, or by the environment)',
     options: [],
     passThrough: true,
     load: () => import('./commands/proxy.ts'),
