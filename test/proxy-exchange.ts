@@ -176,6 +176,10 @@ export class MemoryTransport implements Transport {
     this.ended = true;
   }
 
+  abort(): void {
+    this.destroyed = true;
+  }
+
   destroy(): void {
     this.destroyed = true;
   }

@@ -63,6 +63,7 @@ t.test('[TM-19] a mesh of redirected apps', { skip: namespacesMissing() }, async
         { number: 7200, protocol: 'tcp' },
         { number: 7300, protocol: 'tcp' },
         { number: 7400, protocol: 'tcp' },
+        { number: 7600, protocol: 'tcp' },
         { number: 7500, protocol: 'unsaid' },
         { number: 3306, protocol: 'unsaid' },
         { number: 8443, protocol: 'tcp' },
@@ -472,6 +473,9 @@ spec:
     t.match(up.text, /^300000 [0-9a-f]{64}$/);
     const down = await client.app.exchange({ host: v1.host.v4, port: 7200, send: '00300000' });
     t.same([down.end, down.bytes], ['fin', 300_000]);
+    const cut = await client.app.exchange({ host: v1.host.v4, port: 7600, send: 'x' });
+    const reset = ['reset', 'partial'];
+    t.same([cut.end, cut.text], reset, 'and a reset as a reset, mutual TLS between');
   });
 
   t.test(
@@ -656,6 +660,7 @@ async function serveWeb(
   await app.tcp({ port: 7200, service: 'source' });
   await app.tcp({ port: 7300, service: 'server-first' });
   await app.tcp({ port: 7400, service: 'stalled' });
+  await app.tcp({ port: 7600, service: 'reset' });
   await app.tcp({ port: 7500, service: 'server-first' });
   await app.tcp({ port: 3306, service: 'server-first' });
   await app.tcp({ port: 9000, service: 'echo' });

@@ -128,6 +128,10 @@ export class InnerTunnel implements Tunnel, Transport, TimerOwner {
     this.end();
   }
 
+  abort(): void {
+    this.destroy();
+  }
+
   destroy(): void {
     if (this.#closed) return;
     this.#outer.resetTunnel();

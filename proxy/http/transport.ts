@@ -13,6 +13,8 @@ export interface Transport {
   end(): void;
   /** Ends both directions after what has been written, with Envoy's delayed close (1 s default). */
   closeAfterFlush(): void;
+  /** Sends what has been written, then RST: the peer must not take what it has for the whole (I4). */
+  abort(): void;
   /** Drops everything now (RST where bytes were left unread). */
   destroy(): void;
   pauseReading(): void;

@@ -30,6 +30,9 @@ class SocketTransport implements Transport {
   closeAfterFlush(): void {
     this.#socket.end();
   }
+  abort(): void {
+    this.#socket.resetAndDestroy();
+  }
   destroy(): void {
     this.#socket.destroy();
   }

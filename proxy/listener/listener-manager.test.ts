@@ -231,6 +231,19 @@ describe('mutual TLS', () => {
     while (manager.connectionsActive > 0) await new Promise((resolve) => setImmediate(resolve));
   });
 
+  test('[I4] an aborted TLS session ends in a reset, and is gone here too', async () => {
+    const { manager, filter } = meshSetup();
+    const port = await bind(manager, listenerConfig([httpChain('http', { tls: downstreamTls() })]));
+    const peer = tlsClientTo(port, { allowHalfOpen: true });
+    peer.socket.write('x');
+    const http = filter('http');
+    await http.until(() => http.accepted[0]?.text === 'x');
+    http.accepted[0]!.transport.abort();
+    await peer.until(() => peer.closed);
+    expect([peer.error, peer.ended]).toEqual(['ECONNRESET', false]);
+    while (manager.connectionsActive > 0) await new Promise((resolve) => setImmediate(resolve));
+  });
+
   test('[SC-02] plain text to a STRICT port is reset with no answer, logged and counted', async () => {
     const { manager, stats, logged } = meshSetup();
     const port = await bind(manager, listenerConfig([httpChain('http', { tls: downstreamTls() })]));

@@ -175,6 +175,42 @@ describe('TcpProxy', () => {
     while (server.sockets.size > 0) await new Promise((resolve) => setImmediate(resolve));
   });
 
+  test('[I4] an upstream that resets is told to the client as a reset, after what it sent', async () => {
+    const server = await serve((socket) => {
+      socket.once('data', () => {
+        socket.write('partial');
+        socket.once('data', () => socket.resetAndDestroy());
+      });
+    });
+    const log = new RecordingLog();
+    const { manager, clusters } = setup();
+    clusters.setCluster(clusterConfig([{ port: server.port }], { name: 'app' }));
+    const port = await bind(manager, listenerConfig([tcpChain(ONE, { accessLogs: [log] })]));
+    const client = clientTo(port);
+    client.socket.write('question');
+    await client.until(() => client.text === 'partial');
+    client.socket.write('and another');
+    await client.until(() => client.closed);
+    expect([client.text, client.error, client.ended]).toEqual(['partial', 'ECONNRESET', false]);
+    expect(log.records[0]!.flags).toBe(ResponseFlag.UC);
+  });
+
+  test('[I4] a client that resets is told to the upstream as a reset', async () => {
+    const errors: string[] = [];
+    const server = await serve((socket) => {
+      socket.resume().write('x');
+      socket.on('error', (error: NodeJS.ErrnoException) => errors.push(error.code ?? ''));
+    });
+    const { manager, clusters } = setup();
+    clusters.setCluster(clusterConfig([{ port: server.port }], { name: 'app' }));
+    const port = await bind(manager, listenerConfig([tcpChain(ONE)]));
+    const client = clientTo(port);
+    await client.until(() => client.text === 'x');
+    client.socket.resetAndDestroy();
+    while (errors.length === 0) await new Promise((resolve) => setImmediate(resolve));
+    expect(errors).toEqual(['ECONNRESET']);
+  });
+
   test('metrics: opened once, closed once, all bytes', async () => {
     const server = await serve((socket) => socket.end('12345'));
     const seen: string[] = [];

@@ -262,12 +262,12 @@ class TcpProxyConnection implements NetworkConnection, UpstreamTunnelSink, PickC
     record.flags |= flag;
     record.connectionTerminationDetails = detail;
     record.endMs = this.#nowMs();
-    // A side that was lost is a no-op here; what was written to the other one still leaves.
-    if (this.#upstream !== null) {
-      if (flag === ResponseFlag.DC) this.#upstream.destroy();
-      else this.#upstream.closeAfterFlush();
-    }
-    this.#downstream.closeAfterFlush();
+    // A side that was lost is a no-op here. What was written to the other one still leaves; after a loss it is told by
+    // a reset, because an end would say that this was all (I4).
+    if (flag === ResponseFlag.DC) this.#upstream?.abort();
+    else this.#upstream?.closeAfterFlush();
+    if (flag === ResponseFlag.UC) this.#downstream.abort();
+    else this.#downstream.closeAfterFlush();
     this.#open();
     this.#report();
     deps.metrics?.tcpClosed(record, direction);

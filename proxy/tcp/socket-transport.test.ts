@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
+import { ManualClock } from './manual-clock.testing.ts';
 import { DEFAULT_TRANSPORT_OPTIONS, SocketTransport } from './socket-transport.ts';
 import { TimerLists } from './timer-list.ts';
 
@@ -45,7 +46,7 @@ class Recorder {
 }
 
 /** A transport on the accepted side of a loopback connection, and the raw socket of the other side. */
-async function pair(options = DEFAULT_TRANSPORT_OPTIONS) {
+async function pair(options = DEFAULT_TRANSPORT_OPTIONS, timers = new TimerLists()) {
   const server = createServer({ allowHalfOpen: true, pauseOnConnect: true });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -56,11 +57,15 @@ async function pair(options = DEFAULT_TRANSPORT_OPTIONS) {
   });
   const [accepted] = (await once(server, 'connection')) as [Socket];
   server.close();
-  const transport = new SocketTransport(accepted, new TimerLists(), options);
+  const transport = new SocketTransport(accepted, timers, options);
   const recorder = new Recorder();
   peer.on('error', () => {});
   open.push(peer, transport);
   return { transport, recorder, peer };
+}
+
+async function turns(count: number): Promise<void> {
+  for (let turn = 0; turn < count; turn++) await new Promise((resolve) => setImmediate(resolve));
 }
 
 describe('SocketTransport', () => {
@@ -168,6 +173,58 @@ describe('SocketTransport', () => {
     transport.closeAfterFlush();
     await recorder.until(() => recorder.events.includes('close closed'));
     expect(transport.destroyed).toBe(true);
+  });
+
+  test('[I4] a slow reader gets all that was written before the close', async () => {
+    const clock = new ManualClock();
+    const { transport, recorder, peer } = await pair(
+      DEFAULT_TRANSPORT_OPTIONS,
+      new TimerLists(clock),
+    );
+    transport.attach(recorder);
+    const total = 32 * 1024 * 1024;
+    transport.write(Buffer.alloc(total, 'x'));
+    transport.closeAfterFlush();
+    await turns(20);
+    clock.advance(20_000);
+    await turns(5);
+    let received = 0;
+    peer.on('data', (bytes: Buffer) => {
+      received += bytes.length;
+    });
+    await once(peer, 'end');
+    expect(received).toBe(total);
+  });
+
+  test('[I4] a reader that takes nothing at all is cut with a reset, not with an end', async () => {
+    const clock = new ManualClock();
+    const { transport, recorder, peer } = await pair(
+      DEFAULT_TRANSPORT_OPTIONS,
+      new TimerLists(clock),
+    );
+    transport.attach(recorder);
+    transport.write(Buffer.alloc(32 * 1024 * 1024, 'x'));
+    transport.closeAfterFlush();
+    await turns(20);
+    for (let second = 0; second < 40; second++) clock.advance(1000);
+    expect(transport.destroyed).toBe(true);
+    const [error] = (await once(peer.resume(), 'error')) as [NodeJS.ErrnoException];
+    expect(error.code).toBe('ECONNRESET');
+  });
+
+  test('an abort sends what was written, then a reset', async () => {
+    const { transport, recorder, peer } = await pair();
+    transport.attach(recorder);
+    let received = 0;
+    peer.on('data', (bytes: Buffer) => {
+      received += bytes.length;
+    });
+    // More than the kernel takes at once: a reset right away would drop most of it.
+    transport.write(Buffer.alloc(16 * 1024 * 1024));
+    transport.abort();
+    const [error] = (await once(peer, 'error')) as [NodeJS.ErrnoException];
+    expect(error.code).toBe('ECONNRESET');
+    expect(received).toBeGreaterThan(8 * 1024 * 1024);
   });
 
   test('a reset is told once, with its reason', async () => {

@@ -27,6 +27,10 @@ export const DEFAULT_TRANSPORT_OPTIONS: SocketTransportOptions = Object.freeze({
 });
 
 const NO_CHUNKS: (Buffer | string)[] = [];
+const NO_BYTES = Buffer.alloc(0);
+
+/** Milliseconds that a peer may take nothing of what was written before the close. */
+const FLUSH_STALL_MS_MAX = 30_000;
 
 /**
  * Bytes that all transports of the process may hold for slow peers together (D14): each one's high watermark is at
@@ -63,6 +67,9 @@ export class SocketTransport implements Transport, TimerOwner {
   /** `closeAfterFlush` was called: what still arrives is dropped. */
   #closing = false;
   #closeTimer: Timer | null = null;
+  /** While closing: what waited at the last look, and for how long nothing of it has been taken. */
+  #waitingBytes = -1;
+  #stalledMs = 0;
   #attached = false;
   #readingPaused = false;
   #closeTold = false;
@@ -149,8 +156,7 @@ export class SocketTransport implements Transport, TimerOwner {
     this.#closing = true;
     this.end();
     if (this.delayedCloseMs === 0) return;
-    this.#closeTimer ??= new Timer(this, 0);
-    this.#timers.arm(this.#closeTimer, this.delayedCloseMs);
+    this.#armCloseTimer();
     // Reading on to the peer's FIN keeps the kernel from answering late bytes with a RST, which
     // could overtake the response that is still in flight (RFC 9112 §9.6).
     this.#readingPaused = false;
@@ -161,9 +167,28 @@ export class SocketTransport implements Transport, TimerOwner {
     this.socket.destroy();
   }
 
-  /** Drops everything with a RST, for passing on a peer's reset. */
+  /** Drops everything with a RST. A TLS session is reset through the socket under it. */
   reset(): void {
-    this.socket.resetAndDestroy();
+    const { socket } = this;
+    if (socket.destroyed) return;
+    const under = (socket as { _handle?: { _parent?: { reset?(done: () => void): number } } })
+      ._handle?._parent;
+    if (under?.reset === undefined) {
+      socket.resetAndDestroy();
+      return;
+    }
+    // The session is never told that the socket under it went this way, and would not say `close`.
+    under.reset(() => this.onSocketClose());
+    socket.destroy();
+  }
+
+  abort(): void {
+    if (this.#closing || this.socket.destroyed) return;
+    this.#closing = true;
+    this.flush();
+    // Called when all before it is with the kernel; a peer that takes nothing is cut by the timer.
+    this.socket.write(NO_BYTES, () => this.reset());
+    this.#armCloseTimer();
   }
 
   pauseReading(): void {
@@ -196,8 +221,20 @@ export class SocketTransport implements Transport, TimerOwner {
     if (this.#blocked) this.#tellDrained();
   }
 
+  /**
+   * The peer has not closed in time. Where it still takes what was written it gets more time, as in Envoy; where it has
+   * taken nothing for long it is cut with a RST, so that it does not take a part for the whole (I4).
+   */
   onTimer(): void {
-    this.socket.destroy();
+    const waiting = this.bufferedBytes;
+    if (waiting === 0) {
+      this.socket.destroy();
+      return;
+    }
+    this.#stalledMs = waiting === this.#waitingBytes ? this.#stalledMs + this.#closeMs() : 0;
+    this.#waitingBytes = waiting;
+    if (this.#stalledMs >= FLUSH_STALL_MS_MAX) this.reset();
+    else this.#armCloseTimer();
   }
 
   /** @internal */
@@ -244,6 +281,17 @@ export class SocketTransport implements Transport, TimerOwner {
     if (this.socket.writableNeedDrain || this.#pendingBytes > 0) return;
     this.#blocked = false;
     if (!this.socket.destroyed) this.#receiver.onTransportDrain();
+  }
+
+  #armCloseTimer(): void {
+    this.#closeTimer ??= new Timer(this, 0);
+    this.#timers.arm(this.#closeTimer, this.#closeMs());
+  }
+
+  #closeMs(): number {
+    return this.delayedCloseMs === 0
+      ? DEFAULT_TRANSPORT_OPTIONS.delayedCloseMs
+      : this.delayedCloseMs;
   }
 
   #stopCloseTimer(): void {

@@ -55,6 +55,7 @@ class CountingTransport implements Transport {
   }
   end(): void {}
   closeAfterFlush(): void {}
+  abort(): void {}
   destroy(): void {}
   pauseReading(): void {}
   resumeReading(): void {}

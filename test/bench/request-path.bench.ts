@@ -65,6 +65,7 @@ function quiet() {
     write: () => true,
     end() {},
     closeAfterFlush() {},
+    abort() {},
     destroy() {},
     pauseReading() {},
     resumeReading() {},

@@ -18,6 +18,8 @@ export type TcpService =
   | 'digest'
   /** Reads an eight-digit number, sends so many bytes, ends. */
   | 'source'
+  /** Sends `partial`, and a little later resets the connection. */
+  | 'reset'
   /** Reads nothing at all until `resume`. */
   | 'stalled';
 
@@ -197,7 +199,10 @@ function serve(service: TcpService, socket: Socket, record: PortRecord): void {
   socket.on('data', (chunk: Buffer) => {
     bytes += chunk.length;
     record.bytes += chunk.length;
-    if (service === 'digest') hash.update(chunk);
+    if (service === 'reset') {
+      socket.write('partial');
+      setTimeout(() => socket.resetAndDestroy(), RESET_AFTER_MS);
+    } else if (service === 'digest') hash.update(chunk);
     else if (service === 'source') {
       if (bytes === chunk.length) fill(socket, Number(chunk.toString('latin1', 0, 8)), true);
     } else if (!socket.write(chunk)) {
@@ -210,6 +215,9 @@ function serve(service: TcpService, socket: Socket, record: PortRecord): void {
     else if (service !== 'source') socket.end();
   });
 }
+
+/** A reset that overtakes the bytes before it would be told without them. */
+const RESET_AFTER_MS = 200;
 
 const FILLER = Buffer.alloc(64 * 1024, 'weft');
 

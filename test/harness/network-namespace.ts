@@ -18,6 +18,7 @@ export function namespacesMissing(): string | false {
   for (const [program, flag] of [
     ['ip', '-V'],
     ['setpriv', '--version'],
+    ['sysctl', '--version'],
     ['iptables-restore', '--version'],
   ] as const) {
     if (spawnSync(program, [flag]).error !== undefined) return `${program} is not installed here`;
