@@ -68,6 +68,11 @@ export function composeChecks(variant: Variant): readonly Check[] {
       },
     },
     {
+      name: 'a host outside the mesh',
+      expected: '20 of 20 served: what the mesh does not know passes through',
+      run: outsideHost,
+    },
+    {
       name: 'all to v1',
       expected: '100 of 100 from reviews v1',
       run: async (project) => {
@@ -375,6 +380,19 @@ async function mutualTls(project: ComposeProject): Promise<CheckResult> {
     observed: `${counted} mutual_tls requests from sa/client to sa/bookinfo-reviews${plain ? ', and some in plain text' : ''}`,
     ok: counted > 0 && !plain,
   };
+}
+
+async function outsideHost(project: ComposeProject): Promise<CheckResult> {
+  const name = `${project.name}-outside`;
+  const server = "require('http').createServer((_, r) => r.end('outside')).listen(8080)";
+  await project.outsider(['--detach', '--name', name], 'node', ['-e', server]);
+  const url = `http://${name}:8080/`;
+  await until(
+    'the outside server to listen',
+    async () => (await asked(project, url, 1))['200'] === 1,
+    SETTLE_TIMEOUT_MS,
+  );
+  return same(await asked(project, url, 20), { 200: 20 });
 }
 
 /** The status, or the error's code where no answer came. */
