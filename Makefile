@@ -4,7 +4,7 @@ BIN := node_modules/.bin
 export NODE_COMPILE_CACHE ?= $(CURDIR)/node_modules/.cache/weft
 .DEFAULT_GOAL := help
 
-.PHONY: help install demo check format lint types tidy test unit e2e fuzz proto manifests
+.PHONY: help install demo check format lint types tidy test unit e2e e2e-compose fuzz image proto manifests
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,3 +44,15 @@ proto: install ## generate proto/gen from proto/*.proto
 
 manifests: install ## generate deploy/kubernetes and what the chart shares with it
 	$(NODE) deploy/generate.ts
+
+# The image needs Docker alone. `make image IMAGE=name:tag`
+DOCKER ?= docker
+IMAGE ?= weft:latest
+
+image: ## build the container image (IMAGE, default weft:latest)
+	$(DOCKER) build -f deploy/docker/Dockerfile -t $(IMAGE) \
+	  --build-arg VERSION=$$(sed -n 's/^  "version": "\(.*\)",$$/\1/p' package.json) \
+	  --build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) .
+
+e2e-compose: install ## examples/compose in both variants: build, start, apply policies, check the traffic, stop
+	$(NODE) test/compose/main.ts $(ARGS)

@@ -310,6 +310,10 @@ export const COMMANDS: readonly CommandEntry[] = [
     options: [
       { flags: '--service-account <name>', summary: 'identity that the token stands for' },
       { flags: '--ttl <duration>', summary: 'how long it is valid', fallback: '24h' },
+      {
+        flags: '--to <directory>',
+        summary: "write it there as 'token', beside the mesh's 'root-cert.pem', and print nothing",
+      },
       namespace,
       ...api,
     ],
@@ -320,7 +324,7 @@ export const COMMANDS: readonly CommandEntry[] = [
     name: 'proxy',
     aliases: [],
     args: '',
-    summary: 'the sidecar itself (-c bootstrap.yaml)',
+    summary: 'the sidecar itself (-c bootstrap.yaml, or by the environment)',
     options: [],
     passThrough: true,
     load: () => import('./commands/proxy.ts'),

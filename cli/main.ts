@@ -7,16 +7,17 @@ import { processTerminal, type Terminal } from './terminal.ts';
 
 /** The command line: finds the command in the table, loads it alone, and turns what it throws into an exit code. */
 
-const terminal = processTerminal();
-process.stdout.on('error', endOfPipe);
-process.stderr.on('error', endOfPipe);
-
-const [word, ...rest] = process.argv.slice(2);
-const whole = COMMANDS.find(({ name }) => name === word);
-process.exitCode =
-  whole?.passThrough === true && whole.options.length === 0
-    ? await runCommand(whole, rest, {}, terminal)
-    : await dispatch(process.argv.slice(2), terminal);
+/** The exit code. */
+export async function main(argv: readonly string[]): Promise<number> {
+  const terminal = processTerminal();
+  process.stdout.on('error', endOfPipe);
+  process.stderr.on('error', endOfPipe);
+  const [word, ...rest] = argv;
+  const whole = COMMANDS.find(({ name }) => name === word);
+  return whole?.passThrough === true && whole.options.length === 0
+    ? runCommand(whole, rest, {}, terminal)
+    : dispatch(argv, terminal);
+}
 
 async function dispatch(argv: readonly string[], to: Terminal): Promise<number> {
   let exitCode: number = ExitCode.Ok;
@@ -89,3 +90,5 @@ function endOfPipe(error: NodeJS.ErrnoException): void {
   if (process.listenerCount('SIGTERM') > 0) process.kill(process.pid, 'SIGTERM');
   else process.exit(error.code === 'EPIPE' ? ExitCode.Ok : ExitCode.Failure);
 }
+
+if (import.meta.main) process.exitCode = await main(process.argv.slice(2));

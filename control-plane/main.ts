@@ -1,32 +1,27 @@
 import { enableCompileCache } from 'node:module';
 import { join } from 'node:path';
+import manifest from '../package.json' with { type: 'json' };
 
-/**
- * `weft control-plane`: runs until SIGTERM or SIGINT. Exit code 0 after a clean stop, 1 where it cannot start or a bug
- * ended it, 64 for wrong flags.
- *
- * The rest is imported below, so that the compile cache serves it: 0.5 s to start become 0.15 s.
- */
-enableCompileCache(join(import.meta.dirname, '../node_modules/.cache/weft'));
-
-const { readFileSync } = await import('node:fs');
-const { parseControlPlaneFlags } = await import('./flags.ts');
-
-const { version } = JSON.parse(
-  readFileSync(new URL('../package.json', import.meta.url), 'utf8'),
-) as { version: string };
-const parsed = parseControlPlaneFlags(process.argv.slice(2), process.env, version, {
-  out: (text) => process.stdout.write(text),
-  talk: (text) => process.stderr.write(text),
-});
 /** Bytes of log lines that wait for stderr. */
 const LOG_PENDING_BYTES_MAX = 4 * 1024 * 1024;
 /** Milliseconds that a stop waits for them. */
 const LOG_FLUSH_MS = 1000;
 
-if (parsed.kind === 'exit') process.exitCode = parsed.exitCode;
-// By code, not by an empty event loop: a log line that nobody takes must not keep the process.
-else process.exit(await run(parsed.flags));
+/**
+ * `weft control-plane`: runs until SIGTERM or SIGINT. Exit code 0 after a clean stop, 1 where it cannot start or a bug
+ * ended it, 64 for wrong flags; what then still runs must not keep the process.
+ *
+ * The rest is imported late, so that the compile cache serves it: 0.5 s to start become 0.15 s.
+ */
+export async function main(args: readonly string[]): Promise<number> {
+  enableCompileCache(join(import.meta.dirname, '../node_modules/.cache/weft'));
+  const { parseControlPlaneFlags } = await import('./flags.ts');
+  const parsed = parseControlPlaneFlags(args, process.env, manifest.version, {
+    out: (text) => process.stdout.write(text),
+    talk: (text) => process.stderr.write(text),
+  });
+  return parsed.kind === 'exit' ? parsed.exitCode : run(parsed.flags);
+}
 
 async function run({ options, logLevel }: import('./flags.ts').ControlPlaneFlags): Promise<number> {
   const { default: pino } = await import('pino');
@@ -118,3 +113,6 @@ function describe(error: unknown): string {
   const { code } = error as NodeJS.ErrnoException;
   return code === undefined ? (error.stack ?? error.message) : error.message;
 }
+
+// By code, not by an empty event loop: a log line that nobody takes must not keep the process.
+if (import.meta.main) process.exit(await main(process.argv.slice(2)));

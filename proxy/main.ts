@@ -329,8 +329,7 @@ async function serve(options: ServeOptions): Promise<number> {
   return code;
 }
 
-// The command line `weft proxy` imports this file with its path as argv[1].
-if (import.meta.main || process.argv[1] === import.meta.filename) {
+if (import.meta.main) {
   // Exit by code, not by an empty event loop: what a peer keeps open must not keep the process.
   process.exit(await main(process.argv.slice(2)));
 }

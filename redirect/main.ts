@@ -30,7 +30,6 @@ export async function main(args: readonly string[]): Promise<number> {
   return done ? 0 : EXIT_FAILURE;
 }
 
-// The command line `weft redirect` imports this file with its path as argv[1].
-if (import.meta.main || process.argv[1] === import.meta.filename) {
+if (import.meta.main) {
   process.exit(await main(process.argv.slice(2)));
 }

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -186,6 +186,25 @@ t.test('get, apply, delete and token with a control plane', async (t) => {
     t.match(rest.stderr, /"details" not found/);
     t.match(rest.stdout, /virtualservice\.networking\.istio\.io "reviews" deleted/);
   });
+
+  t.test(
+    'token create --to writes what a sidecar elsewhere joins with, and prints nothing',
+    async (t) => {
+      const directory = join(t.testdir(), 'identity');
+      const create = ['token', 'create', '--service-account', 'reviews'];
+      t.match(weft(...create, '--to', directory, ...api), { status: 0, stdout: /^$/ });
+      const file = (name: string) => join(directory, name);
+      t.equal(
+        readFileSync(file('root-cert.pem'), 'utf8'),
+        readFileSync(controlPlane.rootCertFile, 'utf8'),
+      );
+      const [, claims] = readFileSync(file('token'), 'utf8').split('.');
+      t.match(JSON.parse(Buffer.from(claims!, 'base64url').toString()), { sa: 'reviews' });
+      t.equal(statSync(file('token')).mode & 0o777, 0o600);
+      const beyond = weft(...create, '--to', file('token'), ...api);
+      t.match(beyond, { status: 1, stderr: /^weft: --to .*\/token cannot be written: / });
+    },
+  );
 
   t.test('what the server refuses is its words on one line, without a stack', async (t) => {
     const none = weft('token', 'create', '--service-account', 'x', '--ttl', '0s', ...api);

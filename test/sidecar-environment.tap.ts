@@ -37,7 +37,13 @@ t.test('[KI-08] two containers find each other with nothing but an environment',
     ]),
   });
   t.teardown(() => server.stop());
-  const client = await EnvironmentSidecar.ready(controlPlane, { HTTP_PROXY: 'http://127.0.0.1:1' });
+  // An environment shared with the app: grpc-js would follow these.
+  const proxy = 'http://127.0.0.1:1';
+  const client = await EnvironmentSidecar.ready(controlPlane, {
+    HTTP_PROXY: proxy,
+    http_proxy: proxy,
+    https_proxy: proxy,
+  });
   t.teardown(() => client.stop());
   const outbound = Number(client.env['WEFT_OUTBOUND']!.split(':')[1]);
   const answer = await until('an answer through both', async () => {

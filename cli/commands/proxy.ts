@@ -1,10 +1,8 @@
 import type { CommandHandler } from '../command-table.ts';
-import { ExitCode } from '../exit-code.ts';
 
 /** `weft proxy …`: the same as `node proxy/main.ts …`, in this process. */
 export const run: CommandHandler = async ({ args }) => {
-  const main = new URL('../../proxy/main.ts', import.meta.url);
-  process.argv.splice(1, process.argv.length - 1, main.pathname, ...args);
-  await import(main.href);
-  return Number(process.exitCode ?? ExitCode.Ok);
+  const { main } = await import('../../proxy/main.ts');
+  // By code, not by an empty event loop: what a peer keeps open must not keep the process.
+  process.exit(await main(args));
 };

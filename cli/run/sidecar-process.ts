@@ -3,6 +3,7 @@ import { request } from 'node:http';
 import { dirname, join } from 'node:path';
 import { CommandError } from '../exit-code.ts';
 import { Child } from './child-process.ts';
+import { PROXY_PROGRAM } from './proxy-program.ts';
 import { type SidecarSettings, sidecarBootstrap, splitHostPort } from './sidecar-bootstrap.ts';
 
 export interface SidecarProcessOptions {
@@ -81,8 +82,7 @@ export class SidecarProcess {
   }
 
   #start(failures: number): Child {
-    const main = join(import.meta.dirname, '../../proxy/main.ts');
-    const args = [main, '-c', this.#bootstrapFile, '--log-level', this.#options.logLevel];
+    const args = [PROXY_PROGRAM, '-c', this.#bootstrapFile, '--log-level', this.#options.logLevel];
     const { logFile } = this.#options;
     const log = logFile === '' ? 2 : openLog(logFile);
     const child = Child.start(process.execPath, args, {
