@@ -1,12 +1,13 @@
-import { KINDS } from '../../control-plane/kinds/kind-registry.ts';
 import {
   AUTHORITY_SECRET,
   CONTROL_PLANE,
   clusterName,
   INJECTION_WEBHOOKS,
   type Installation,
+  LEADER_LEASE,
   labels,
   type Manifest,
+  policyGroups,
   ROOT_CONFIG,
   VALIDATION_WEBHOOKS,
 } from './installation.ts';
@@ -18,8 +19,7 @@ interface Rule {
   readonly verbs: readonly string[];
 }
 
-const READ = ['get', 'list', 'watch'];
-const WRITE = ['get', 'patch', 'update'];
+const FOLLOW = ['list', 'watch'];
 
 /** What the control plane may do with the Kubernetes API: nothing that it does not do. */
 export function accessManifests(installation: Installation): Manifest[] {
@@ -64,60 +64,71 @@ export function accessManifests(installation: Installation): Manifest[] {
 
 function clusterRules(installation: Installation): Rule[] {
   const { webhooks } = installation.values;
-  const webhookRule = (resource: string, name: string): Rule => ({
-    apiGroups: ['admissionregistration.k8s.io'],
-    resources: [resource],
-    resourceNames: [clusterName(installation, name)],
-    verbs: [...READ, 'patch', 'update'],
-  });
+  const webhookRules = (resource: string, name: string): Rule[] => [
+    // Found by a label, which no list by name can be.
+    { apiGroups: [ADMISSION], resources: [resource], verbs: FOLLOW },
+    {
+      apiGroups: [ADMISSION],
+      resources: [resource],
+      resourceNames: [clusterName(installation, name)],
+      verbs: ['patch'],
+    },
+  ];
   return [
-    { apiGroups: [''], resources: ['services', 'pods', 'nodes', 'namespaces'], verbs: READ },
-    { apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs: READ },
-    ...policyRules(),
+    // Services and who is behind them.
+    { apiGroups: [''], resources: ['services', 'pods', 'nodes'], verbs: FOLLOW },
+    { apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs: FOLLOW },
+    // Who a sidecar is.
     { apiGroups: ['authentication.k8s.io'], resources: ['tokenreviews'], verbs: ['create'] },
+    // Which cluster this is, where our roots go, whose pods are injected.
+    { apiGroups: [''], resources: ['namespaces'], verbs: ['get', ...FOLLOW] },
+    ...policyRules(installation),
     // A ConfigMap cannot be created by name: RBAC knows the name only afterwards.
     { apiGroups: [''], resources: ['configmaps'], verbs: ['create'] },
     {
       apiGroups: [''],
       resources: ['configmaps'],
       resourceNames: [ROOT_CONFIG],
-      verbs: [...READ, 'patch', 'update'],
+      verbs: [...FOLLOW, 'patch'],
     },
     ...(webhooks.injection.enabled
-      ? [webhookRule('mutatingwebhookconfigurations', INJECTION_WEBHOOKS)]
+      ? webhookRules('mutatingwebhookconfigurations', INJECTION_WEBHOOKS)
       : []),
     ...(webhooks.validation.enabled
-      ? [webhookRule('validatingwebhookconfigurations', VALIDATION_WEBHOOKS)]
+      ? webhookRules('validatingwebhookconfigurations', VALIDATION_WEBHOOKS)
       : []),
   ];
 }
 
-/** Policies are read, and only their status is written. */
-function policyRules(): Rule[] {
-  const groups = [...new Set(KINDS.map(({ group }) => group))];
-  return groups.flatMap((group) => {
-    const plurals = KINDS.filter((kind) => kind.group === group).map(({ plural }) => plural);
-    return [
-      { apiGroups: [group], resources: plurals, verbs: READ },
-      { apiGroups: [group], resources: plurals.map((each) => `${each}/status`), verbs: WRITE },
-    ];
-  });
+const ADMISSION = 'admissionregistration.k8s.io';
+
+/** Policies are read, and only their status is written, unless `weft apply` may write them through a replica. */
+function policyRules({ values }: Installation): Rule[] {
+  const write = values.controlPlane.writesPolicies ? ['create', 'update', 'delete'] : [];
+  return policyGroups().flatMap(([group, plurals]): Rule[] => [
+    { apiGroups: [group], resources: plurals, verbs: ['get', ...FOLLOW, ...write] },
+    {
+      apiGroups: [group],
+      resources: plurals.map((each) => `${each}/status`),
+      verbs: ['patch', 'update'],
+    },
+  ]);
 }
 
 /** In the control plane's own namespace: who leads, and the authority that all replicas share. */
 const NAMESPACE_RULES: readonly Rule[] = [
-  { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['create'] },
-  {
-    apiGroups: ['coordination.k8s.io'],
-    resources: ['leases'],
-    resourceNames: ['weft-leader'],
-    verbs: WRITE,
-  },
   { apiGroups: [''], resources: ['secrets'], verbs: ['create'] },
   {
     apiGroups: [''],
     resources: ['secrets'],
     resourceNames: [AUTHORITY_SECRET],
-    verbs: [...READ, 'patch', 'update'],
+    verbs: ['get', ...FOLLOW, 'update'],
+  },
+  { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['create'] },
+  {
+    apiGroups: ['coordination.k8s.io'],
+    resources: ['leases'],
+    resourceNames: [LEADER_LEASE],
+    verbs: ['get', 'update'],
   },
 ];

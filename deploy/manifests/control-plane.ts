@@ -14,6 +14,7 @@ import type { ResourceValues } from './values.ts';
 
 /** UID and GID of every Weft process (KI-02): in the image, too. */
 const USER = 1337;
+const NODE = '/usr/local/bin/node';
 const DATA = '/var/lib/weft';
 const INJECTION = '/etc/weft/injection';
 
@@ -152,8 +153,8 @@ function container(installation: Installation): object {
     imagePullPolicy: values.image.pullPolicy,
     args: ['control-plane', ...flags(installation)],
     env: [
-      { name: 'POD_NAME', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } },
-      { name: 'POD_NAMESPACE', valueFrom: { fieldRef: { fieldPath: 'metadata.namespace' } } },
+      { name: 'WEFT_POD_NAME', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } },
+      { name: 'WEFT_POD_NAMESPACE', valueFrom: { fieldRef: { fieldPath: 'metadata.namespace' } } },
     ],
     ports: [
       { name: 'grpc-xds', containerPort: PORT_XDS, protocol: 'TCP' },
@@ -168,6 +169,8 @@ function container(installation: Installation): object {
       timeoutSeconds: 5,
       failureThreshold: 6,
     },
+    // The API server and sidecars hear that this one goes before it does. There is no shell in the image.
+    lifecycle: { preStop: { exec: { command: [NODE, '-e', 'setTimeout(() => {}, 5000)'] } } },
     ...resources(values.controlPlane.resources),
     securityContext: {
       allowPrivilegeEscalation: false,
@@ -181,7 +184,7 @@ function container(installation: Installation): object {
   };
 }
 
-function flags({ values, namespace }: Installation): string[] {
+function flags({ values }: Installation): string[] {
   const { mesh, controlPlane, webhooks } = values;
   const hasWebhooks = webhooks.injection.enabled || webhooks.validation.enabled;
   return [
@@ -193,7 +196,6 @@ function flags({ values, namespace }: Installation): string[] {
     ...(hasWebhooks
       ? [`--webhooks=0.0.0.0:${PORT_WEBHOOKS}`, `--injection-settings=${INJECTION}/settings.json`]
       : []),
-    `--server-names=${serverNames(namespace, mesh.clusterDomain).join(',')}`,
     `--trust-domain=${mesh.trustDomain}`,
     `--cluster-domain=${mesh.clusterDomain}`,
     `--root-namespace=${mesh.rootNamespace}`,
@@ -204,12 +206,6 @@ function flags({ values, namespace }: Installation): string[] {
     `--log-level=${controlPlane.logLevel}`,
     ...controlPlane.extraArgs,
   ];
-}
-
-/** What sidecars and the API server may call the Service. */
-function serverNames(namespace: string, clusterDomain: string): string[] {
-  const short = `${CONTROL_PLANE}.${namespace}`;
-  return [short, `${short}.svc`, `${short}.svc.${clusterDomain}`];
 }
 
 function affinity(kind: 'preferred' | 'required' | 'none'): object {

@@ -1,3 +1,4 @@
+import { KINDS } from '../../control-plane/kinds/kind-registry.ts';
 import type { InstallValues } from './values.ts';
 
 /** One installation: its values and what they do not say. */
@@ -31,6 +32,8 @@ export const INJECTION_CONFIG = 'weft-injection';
 export const ROOT_CONFIG = 'weft-ca-root-cert';
 /** Secret with the authority's key. */
 export const AUTHORITY_SECRET = 'weft-ca';
+/** Lease by which one replica leads. */
+export const LEADER_LEASE = 'weft-leader';
 /** Names of webhook configurations. */
 export const INJECTION_WEBHOOKS = 'weft-injection';
 export const VALIDATION_WEBHOOKS = 'weft-validation';
@@ -59,4 +62,11 @@ export function labels(
 /** Cluster-wide objects of two installations must not meet. */
 export function clusterName({ namespace }: Installation, name: string): string {
   return namespace === 'weft-system' ? name : `${name}-${namespace}`;
+}
+
+/** The groups of the policy kinds, each with the plurals of its kinds. */
+export function policyGroups(): readonly (readonly [string, readonly string[]])[] {
+  const groups = new Map<string, string[]>();
+  for (const { group, plural } of KINDS) groups.set(group, [...(groups.get(group) ?? []), plural]);
+  return [...groups];
 }

@@ -35,6 +35,7 @@ const SETTINGS: readonly (readonly string[])[] = [
     'controlPlane.podAnnotations.note=a b',
     'controlPlane.nodeSelector.pool=system',
     'controlPlane.priorityClassName=system-cluster-critical',
+    'controlPlane.writesPolicies=true',
     'mesh.accessLog=/dev/stdout',
     'mesh.accessLogEncoding=JSON',
     `image.tag=@sha256:${'0'.repeat(64)}`,
@@ -157,18 +158,18 @@ test('the control plane may write nothing but status, its own objects and the ro
     }
   }
   expect(written.sort()).toEqual([
-    'configmaps weft-ca-root-cert: patch,update',
+    'configmaps weft-ca-root-cert: patch',
     'configmaps: create',
     'destinationrules/status: patch,update',
-    'leases weft-leader: patch,update',
+    'leases weft-leader: update',
     'leases: create',
-    'mutatingwebhookconfigurations weft-injection: patch,update',
+    'mutatingwebhookconfigurations weft-injection: patch',
     'peerauthentications/status: patch,update',
-    'secrets weft-ca: patch,update',
+    'secrets weft-ca: update',
     'secrets: create',
     'serviceentries/status: patch,update',
     'tokenreviews: create',
-    'validatingwebhookconfigurations weft-validation: patch,update',
+    'validatingwebhookconfigurations weft-validation: patch',
     'virtualservices/status: patch,update',
     'workloadentries/status: patch,update',
   ]);

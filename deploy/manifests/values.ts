@@ -58,6 +58,8 @@ export interface ControlPlaneValues {
   readonly priorityClassName: string;
   readonly podAnnotations: StringMap;
   readonly podLabels: StringMap;
+  /** Whether `weft apply` may write through a replica's API; kubectl needs no leave of the control plane. */
+  readonly writesPolicies: boolean;
   /** Further flags of `weft control-plane`. */
   readonly extraArgs: readonly string[];
 }
@@ -350,6 +352,11 @@ export function valuesSchema(version: string): Schema<InstallValues> {
           'Further annotations of the pods.',
         ),
         podLabels: withDefault(labels, {}, 'Further labels of the pods.'),
+        writesPolicies: withDefault(
+          flag(),
+          false,
+          'Whether weft apply may write policies through a replica, beside kubectl.',
+        ),
         extraArgs: withDefault(
           list(text({ charsMax: 512 }), { itemsMax: 64 }),
           [],

@@ -6,6 +6,7 @@ import {
   labels,
   type Manifest,
   PORT_WEBHOOK_SERVICE,
+  policyGroups,
   VALIDATION_WEBHOOKS,
 } from './installation.ts';
 
@@ -69,7 +70,7 @@ function injectionWebhooks(installation: Installation): Manifest {
     kind: 'MutatingWebhookConfiguration',
     metadata: {
       name: clusterName(installation, INJECTION_WEBHOOKS),
-      labels: labels(installation, { app: CONTROL_PLANE }),
+      labels: labels(installation, { app: CONTROL_PLANE, 'weft.dev/inject-ca-bundle': 'true' }),
     },
     webhooks: [
       webhook('namespace', [is(ours, 'enabled')], notRefused),
@@ -106,21 +107,20 @@ function validationWebhooks(installation: Installation): Manifest {
     kind: 'ValidatingWebhookConfiguration',
     metadata: {
       name: clusterName(installation, VALIDATION_WEBHOOKS),
-      labels: labels(installation, { app: CONTROL_PLANE }),
+      labels: labels(installation, { app: CONTROL_PLANE, 'weft.dev/inject-ca-bundle': 'true' }),
     },
     webhooks: [
       {
         name: 'policies.validation.weft.dev',
         clientConfig: clientConfig(installation, '/validate'),
-        rules: [
-          {
-            apiGroups: ['networking.istio.io', 'security.istio.io'],
-            apiVersions: ['*'],
-            operations: ['CREATE', 'UPDATE'],
-            resources: ['*'],
-            scope: 'Namespaced',
-          },
-        ],
+        // Our kinds, not "*": what another mesh's CRDs are for is not ours to refuse.
+        rules: policyGroups().map(([group, plurals]) => ({
+          apiGroups: [group],
+          apiVersions: ['*'],
+          operations: ['CREATE', 'UPDATE'],
+          resources: plurals,
+          scope: 'Namespaced',
+        })),
         admissionReviewVersions: ['v1'],
         sideEffects: 'None',
         failurePolicy,
