@@ -33,7 +33,7 @@ export const ANNOTATIONS = {
   'sidecar/nativeSidecar': readBoolean,
   'traffic.sidecar/includeInboundPorts': readAllOrPorts,
   'traffic.sidecar/excludeInboundPorts': readPorts,
-  'traffic.sidecar/includeOutboundPorts': readAllOrPorts,
+  'traffic.sidecar/includeOutboundPorts': readPorts,
   'traffic.sidecar/excludeOutboundPorts': readPorts,
   'traffic.sidecar/includeOutboundIPRanges': readAllOrCidrs,
   'traffic.sidecar/excludeOutboundIPRanges': readCidrs,

@@ -504,6 +504,7 @@ describe('annotations', () => {
       '15021',
       /must be a port from 1 to 65535 that the sidecar does not have/,
     ],
+    ['traffic.sidecar.istio.io/includeOutboundPorts', '*', /"\*" must be port numbers/],
     ['status.sidecar.istio.io/port', '65536', /must be a port from 1 to 65535/],
     ['readiness.status.sidecar.istio.io/periodSeconds', '0', /from 1 to/],
     ['proxy.istio.io/config', 'a: [', /must be YAML/],

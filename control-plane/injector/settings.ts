@@ -88,7 +88,8 @@ const injectionSettings = z.strictObject({
   mergePrometheus: z.boolean().default(true),
   includeInboundPorts: allOrPorts.default('*'),
   excludeInboundPorts: ports.default(''),
-  includeOutboundPorts: allOrPorts.default(''),
+  /** To any address, beside the ranges. */
+  includeOutboundPorts: ports.default(''),
   excludeOutboundPorts: ports.default(''),
   includeOutboundIpRanges: z.union([z.literal('*'), cidrs]).default('*'),
   excludeOutboundIpRanges: cidrs.default(''),
