@@ -250,7 +250,7 @@ export async function startControlPlane(
       changed();
     });
     if (kubernetes !== null) {
-      registerInformerMetrics(metrics.registry, kubernetes.registry.informers);
+      registerInformerMetrics(metrics.registry, kubernetes.registry.informers, clock.monotonicMs);
       kubernetes.registry.onChange(changed);
       kubernetes.registry.start();
       void kubernetes.registry.whenSynced().then(() => {

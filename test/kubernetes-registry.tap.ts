@@ -158,6 +158,7 @@ tap.test(
 
     const metrics = await (await fetch(`${controlPlane.monitoring}/metrics`)).text();
     t.match(metrics, /weft_kubernetes_synced\{type="Pod"\} 1/);
+    t.match(metrics, /weft_kubernetes_silence_seconds\{type="Service"\} \d/);
     t.match(metrics, /pilot_k8s_reg_events\{type="Service",event="update"\} [1-9]/);
   },
 );

@@ -8,27 +8,34 @@ import {
 import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import { parse as parseYaml } from 'yaml';
 import type { KubernetesObject } from '../../control-plane/kubernetes/kubernetes-object.ts';
 import { makeAuthority, type TestAuthority } from '../certificates.ts';
-import {
-  Access,
-  ADMIN,
-  type PolicyRule,
-  reviewedRequest,
-  reviewedUser,
-  type User,
-} from './kubernetes-api/access.ts';
+import { Access, ADMIN, type PolicyRule, type User } from './kubernetes-api/access.ts';
 import { Admission, type ResolveService } from './kubernetes-api/admission.ts';
 import { ApiError, badRequest, expired, notFound } from './kubernetes-api/api-error.ts';
+import {
+  askedPage,
+  continueToken,
+  keyOf,
+  revisionOf,
+  tooLarge,
+} from './kubernetes-api/asked-page.ts';
 import { customKind } from './kubernetes-api/custom-kind.ts';
 import { discoveryDocument } from './kubernetes-api/discovery.ts';
 import { type Faults, noFaults } from './kubernetes-api/faults.ts';
-import { at, type Fields, isFields, object, text, texts } from './kubernetes-api/fields.ts';
+import { at, type Fields, isFields, object, texts } from './kubernetes-api/fields.ts';
+import {
+  apiVersionOf,
+  parseBody,
+  readBody,
+  send,
+  withVersion,
+} from './kubernetes-api/http-exchange.ts';
 import { ObjectStore } from './kubernetes-api/object-store.ts';
 import { ObjectWrites, type WriteRequest } from './kubernetes-api/object-writes.ts';
 import { OPENAPI_V2_TYPE, openApiV2 } from './kubernetes-api/openapi-v2.ts';
 import { type RequestInfo, requestInfo } from './kubernetes-api/request-info.ts';
+import { answerReview } from './kubernetes-api/reviews.ts';
 import { selectorOf } from './kubernetes-api/selectors.ts';
 import { BUILT_IN_KINDS, type ServedKind } from './kubernetes-api/served-kind.ts';
 import { table, wantsTable } from './kubernetes-api/table.ts';
@@ -46,7 +53,6 @@ export interface KubernetesApiOptions {
   readonly bookmarkIntervalMs?: number;
 }
 
-const BODY_BYTES_MAX = 3 * 1024 * 1024;
 const WATCH_MS = 1_800_000;
 const NAMESPACES_AT_START = ['default', 'kube-system', 'kube-public'];
 
@@ -392,7 +398,7 @@ export class KubernetesApi {
   ): void {
     const { kind } = info;
     const test = selectorOf(kind, query);
-    const page = this.#page(query);
+    const page = askedPage(query, this.store, this.faults);
     const selected = this.store
       .list(kind, info.namespace, page.revision)
       .filter(test)
@@ -404,9 +410,7 @@ export class KubernetesApi {
       resourceVersion: String(page.revision),
       ...(items.length < rest.length &&
         last !== undefined && {
-          continue: Buffer.from(
-            JSON.stringify({ revision: page.revision, after: keyOf(last) }),
-          ).toString('base64url'),
+          continue: continueToken(page.revision, last),
           remainingItemCount: rest.length - items.length,
         }),
     };
@@ -420,28 +424,6 @@ export class KubernetesApi {
       metadata,
       items,
     });
-  }
-
-  #page(query: URLSearchParams): { revision: number; after: string; limit: number } {
-    const { staleRevision, pageMax } = this.faults;
-    const asked = Number(query.get('limit') ?? 0);
-    const limit = pageMax > 0 ? Math.min(asked || pageMax, pageMax) : asked;
-    const token = query.get('continue') ?? '';
-    const { compactedRevision } = this.store;
-    if (token !== '') {
-      const { revision, after } = readContinue(token);
-      if (revision < compactedRevision) throw expired(String(revision), compactedRevision);
-      return { revision, after, limit };
-    }
-    const newest = staleRevision > 0 ? staleRevision : this.store.revision;
-    const version = query.get('resourceVersion') ?? '';
-    if (version === '' || version === '0') return { revision: newest, after: '', limit };
-    const wanted = revisionOf(version);
-    if (wanted > newest) throw tooLarge(wanted, newest);
-    if (query.get('resourceVersionMatch') !== 'Exact')
-      return { revision: newest, after: '', limit };
-    if (wanted < compactedRevision) throw expired(version, compactedRevision);
-    return { revision: wanted, after: '', limit };
   }
 
   #watch(
@@ -575,6 +557,13 @@ export class KubernetesApi {
     );
   }
 
+  #review(info: RequestInfo, user: User, body: unknown): object {
+    const { namespace, name } = info;
+    const isMissing = this.get('serviceaccounts', namespace, name) === undefined;
+    if (info.subresource === 'token' && isMissing) throw notFound('', 'serviceaccounts', name);
+    return answerReview(info, user, body, this.tokens, this.#access);
+  }
+
   /** `autoscaling/v1 Scale` of a workload. */
   async #scale(
     { info, method, body, request, response }: Exchange,
@@ -610,57 +599,6 @@ export class KubernetesApi {
     );
     send(response, 200, scaleOf(stored));
   }
-
-  #review(info: RequestInfo, user: User, body: unknown): object {
-    if (!isFields(body)) throw badRequest('the body is no object');
-    const spec = object(body, 'spec');
-    const answer = (status: object): object => ({
-      ...body,
-      apiVersion: text(body, 'apiVersion') || apiVersionOf(info),
-      metadata: { creationTimestamp: null },
-      status,
-    });
-    switch (info.subresource === 'token' ? 'token' : info.resource) {
-      case 'tokenreviews': {
-        const reviewed = this.tokens.review(text(spec, 'token'), texts(spec, 'audiences'));
-        if ('error' in reviewed)
-          return answer({ user: {}, error: `[invalid bearer token, ${reviewed.error}]` });
-        const { username, uid, groups, extra } = reviewed.user;
-        return answer({
-          authenticated: true,
-          user: { username, uid, groups, ...(extra !== undefined && { extra }) },
-          audiences: reviewed.audiences,
-        });
-      }
-      case 'subjectaccessreviews':
-      case 'localsubjectaccessreviews':
-      case 'selfsubjectaccessreviews': {
-        const who = info.resource === 'selfsubjectaccessreviews' ? user : reviewedUser(spec);
-        const wanted = reviewedRequest(spec);
-        return answer({ allowed: wanted !== null && this.#access.allows(who, wanted) });
-      }
-      case 'token': {
-        const { namespace, name } = info;
-        if (this.get('serviceaccounts', namespace, name) === undefined)
-          throw notFound('', 'serviceaccounts', name);
-        const seconds =
-          typeof spec['expirationSeconds'] === 'number' ? spec['expirationSeconds'] : 3600;
-        const audiences = texts(spec, 'audiences');
-        const token = this.tokens.issue({
-          namespace,
-          serviceAccount: name,
-          ttlMs: seconds * 1000,
-          ...(audiences.length > 0 && { audiences }),
-        });
-        return answer({
-          token,
-          expirationTimestamp: new Date(Date.now() + seconds * 1000).toISOString(),
-        });
-      }
-      default:
-        throw new ApiError(405, 'MethodNotAllowed', `${info.resource} are not answered`);
-    }
-  }
 }
 
 interface Exchange {
@@ -680,92 +618,6 @@ function impersonated(request: IncomingMessage, user: User): User {
   if (typeof username !== 'string' || !user.groups.includes('system:masters')) return user;
   const groups = [request.headers['impersonate-group'] ?? []].flat();
   return { username, uid: '', groups: [...groups, 'system:authenticated'] };
-}
-
-async function readBody(request: IncomingMessage): Promise<string> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of request) {
-    bytes += (chunk as Buffer).length;
-    if (bytes > BODY_BYTES_MAX) {
-      throw new ApiError(413, 'RequestEntityTooLarge', `limit is ${BODY_BYTES_MAX}`);
-    }
-    chunks.push(chunk as Buffer);
-  }
-  return Buffer.concat(chunks).toString('utf8');
-}
-
-function parseBody(request: IncomingMessage, body: string): unknown {
-  const type = (request.headers['content-type'] ?? 'application/json').split(';')[0]!.trim();
-  try {
-    if (type === 'application/yaml') return parseYaml(body);
-    if (type !== 'application/json')
-      throw new ApiError(
-        415,
-        'UnsupportedMediaType',
-        `the body of the request was in an unknown format - accepted media types include: application/json, application/yaml`,
-      );
-    return JSON.parse(body);
-  } catch (error) {
-    if (error instanceof ApiError) throw error;
-    throw badRequest((error as Error).message);
-  }
-}
-
-function send(
-  response: ServerResponse,
-  code: number,
-  body: unknown,
-  warnings: readonly string[] = [],
-): void {
-  const text = JSON.stringify(body);
-  if (warnings.length > 0) {
-    response.setHeader(
-      'warning',
-      warnings.map((each) => `299 - ${JSON.stringify(each)}`),
-    );
-  }
-  response.writeHead(code, {
-    'content-type': 'application/json',
-    'content-length': Buffer.byteLength(text),
-  });
-  response.end(text);
-}
-
-function apiVersionOf({ kind, version }: RequestInfo): string {
-  return kind.group === '' ? version : `${kind.group}/${version}`;
-}
-
-function withVersion(each: KubernetesObject, info: RequestInfo): KubernetesObject {
-  return { ...each, apiVersion: apiVersionOf(info), kind: info.kind.kind };
-}
-
-function keyOf({ metadata }: KubernetesObject): string {
-  return `${metadata.namespace ?? ''}/${metadata.name}`;
-}
-
-function revisionOf(version: string): number {
-  if (!/^[0-9]{1,15}$/.test(version))
-    throw badRequest(`Invalid value: "${version}": invalid resource version`);
-  return Number(version);
-}
-
-function readContinue(token: string): { revision: number; after: string } {
-  try {
-    return JSON.parse(Buffer.from(token, 'base64url').toString('utf8')) as {
-      revision: number;
-      after: string;
-    };
-  } catch {
-    throw badRequest('continue key is not valid');
-  }
-}
-
-function tooLarge(wanted: number, newest: number): ApiError {
-  return new ApiError(504, 'Timeout', `Too large resource version: ${wanted}, current: ${newest}`, {
-    causes: [{ reason: 'ResourceVersionTooLarge', message: 'Too large resource version' }],
-    retryAfterSeconds: 1,
-  });
 }
 
 function forbidden(user: User, info: RequestInfo): ApiError {

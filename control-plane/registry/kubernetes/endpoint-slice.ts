@@ -1,5 +1,7 @@
+import { isIP } from 'node:net';
 import { isRecord, type KubernetesObject } from '../../kubernetes/kubernetes-object.ts';
 import { textOf } from './pod.ts';
+import { isPort } from './service.ts';
 
 /** What is kept of an EndpointSlice. */
 export interface SliceRecord {
@@ -42,7 +44,7 @@ export function sliceRecord(slice: KubernetesObject): SliceRecord | null {
     family: addressType,
     ports: list(ports).flatMap((each) => {
       const { name, port, protocol } = each;
-      if (typeof port !== 'number') return [];
+      if (!isPort(port)) return [];
       return [{ name: textOf(name), port, protocol: textOf(protocol) || 'TCP' }];
     }),
     endpoints: list(endpoints)
@@ -55,7 +57,7 @@ function sliceEndpoint(endpoint: Record<string, unknown>, namespace: string): Sl
   const { addresses, conditions, targetRef, nodeName, zone } = endpoint;
   // The API gives one endpoint one address; further ones are the same thing again.
   const address: unknown = Array.isArray(addresses) ? addresses[0] : undefined;
-  if (typeof address !== 'string' || address === '') return [];
+  if (typeof address !== 'string' || isIP(address) === 0) return [];
   const isReady = !isRecord(conditions) || conditions['ready'] !== false;
   const isPod = isRecord(targetRef) && targetRef['kind'] === 'Pod';
   return [

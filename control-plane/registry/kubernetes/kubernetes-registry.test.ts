@@ -304,6 +304,7 @@ test('[A6.9] objects that make no sense are left out, the others are there', asy
     api.put({ ...pod('odd'), status: [], spec: 3 });
   });
   expect(registry.read().provided!.map(({ service: each }) => each.host)).toEqual([reviewsHost]);
+  expect(found(registry, reviewsHost)!.endpoints).toHaveLength(2);
 });
 
 function snapshotOf(registry: KubernetesRegistry, previous?: MeshSnapshot): MeshSnapshot {

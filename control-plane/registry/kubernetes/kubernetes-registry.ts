@@ -202,9 +202,14 @@ export class KubernetesRegistry implements Registry {
     const services = this.services.read();
     const isAlias = (key: string): number => (services.get(key)?.externalName ? 1 : 0);
     for (const key of [...this.#dirty].sort((a, b) => isAlias(a) - isAlias(b))) {
-      this.#rebuildOne(key, services.get(key));
+      this.#dirty.delete(key);
+      try {
+        this.#rebuildOne(key, services.get(key));
+      } catch (error) {
+        // One service must not keep the others from being told: it stays as it was (A6.9).
+        this.#options.log.warn({ err: error, service: key }, 'a service cannot be made and stays');
+      }
     }
-    this.#dirty.clear();
   }
 
   #rebuildOne(key: string, record: ServiceRecord | undefined): void {

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import type { StringMap } from '../../kinds/resource.ts';
 import {
   isRecord,
@@ -37,7 +38,7 @@ export function podRecord({ metadata, spec, status }: KubernetesObject): PodReco
   return {
     namespace: metadata.namespace ?? '',
     name: metadata.name,
-    address: textOf(podIP),
+    address: isIP(textOf(podIP)) === 0 ? '' : textOf(podIP),
     nodeName: textOf(nodeName),
     labels,
     serviceAccount: textOf(serviceAccountName) || 'default',

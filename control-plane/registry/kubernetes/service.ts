@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import type { StringMap } from '../../kinds/resource.ts';
 import { isRecord, type KubernetesObject } from '../../kubernetes/kubernetes-object.ts';
 import { protocolOf } from '../protocol.ts';
@@ -29,10 +30,17 @@ export interface KubernetesPort extends ServicePort {
 /** The number of a Service's ports that is allowed by nothing but reason. */
 const PORTS_MAX = 256;
 
+const HOST_NAME = /^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/;
+
+/** Null where the mesh could make nothing of it. */
 export function serviceRecord({ metadata, spec }: KubernetesObject): ServiceRecord | null {
   if (!isRecord(spec)) return null;
   const annotations = stringMap(metadata.annotations);
   const isExternal = spec['type'] === 'ExternalName';
+  const externalName = isExternal
+    ? textOf(spec['externalName']).toLowerCase().replace(/\.$/, '')
+    : '';
+  if (isExternal && !HOST_NAME.test(externalName)) return null;
   const selector = stringMap(spec['selector']);
   const families: unknown = Array.isArray(spec['ipFamilies']) ? spec['ipFamilies'][0] : undefined;
   const addresses = isExternal ? [] : clusterAddresses(spec);
@@ -44,7 +52,7 @@ export function serviceRecord({ metadata, spec }: KubernetesObject): ServiceReco
     addresses,
     isHeadless: !isExternal && spec['clusterIP'] === 'None',
     family: isIPv6 === true ? 'IPv6' : 'IPv4',
-    externalName: isExternal ? textOf(spec['externalName']).toLowerCase().replace(/\.$/, '') : '',
+    externalName,
     selector: Object.keys(selector).length === 0 || isExternal ? null : selector,
     exportTo: exportTo(aliased(annotations, 'networking', 'exportTo')),
     hasSessionAffinity: spec['sessionAffinity'] === 'ClientIP',
@@ -56,9 +64,7 @@ function clusterAddresses(spec: Record<string, unknown>): string[] {
   const all: unknown[] = Array.isArray(spec['clusterIPs'])
     ? spec['clusterIPs']
     : [spec['clusterIP']];
-  return all.filter(
-    (each): each is string => typeof each === 'string' && each !== '' && each !== 'None',
-  );
+  return all.filter((each): each is string => typeof each === 'string' && isIP(each) !== 0);
 }
 
 /** By number: one number may stand twice, for TCP and UDP; TCP is what the mesh routes. SCTP is not for it. */
@@ -67,7 +73,7 @@ function servicePorts(value: unknown): KubernetesPort[] {
   for (const each of (Array.isArray(value) ? value : []).slice(0, PORTS_MAX)) {
     if (!isRecord(each)) continue;
     const { port, name, appProtocol, targetPort, protocol = 'TCP' } = each;
-    if (typeof port !== 'number' || (protocol !== 'TCP' && protocol !== 'UDP')) continue;
+    if (!isPort(port) || (protocol !== 'TCP' && protocol !== 'UDP')) continue;
     if (protocol === 'UDP' && ports.has(port)) continue;
     ports.set(port, {
       number: port,
@@ -81,7 +87,12 @@ function servicePorts(value: unknown): KubernetesPort[] {
 }
 
 function numberOr(value: unknown, fallback: number): number {
-  return typeof value === 'number' && value > 0 ? value : fallback;
+  return isPort(value) ? value : fallback;
+}
+
+/** What is no port would make every sidecar refuse its configuration. */
+export function isPort(value: unknown): value is number {
+  return Number.isInteger(value) && (value as number) >= 1 && (value as number) <= 65_535;
 }
 
 /** `networking.istio.io/exportTo: "ns1,ns2"`; nothing = everybody. */
