@@ -33,7 +33,18 @@ async function cluster(): Promise<KubernetesApi> {
   return api;
 }
 
-function opening(api: KubernetesApi, historyEventsMax = 100, signal?: AbortSignal) {
+/** Time that runs fifty times as fast for who waits. */
+const fastClock = {
+  ...clock,
+  schedule: (delayMs: number, callback: () => void) => clock.schedule(delayMs / 50, callback),
+};
+
+function opening(
+  api: KubernetesApi,
+  historyEventsMax = 100,
+  signal?: AbortSignal,
+  own: typeof clock = clock,
+) {
   const client = new KubernetesClient({
     clock,
     config: {
@@ -52,7 +63,7 @@ function opening(api: KubernetesApi, historyEventsMax = 100, signal?: AbortSigna
   const options = {
     client,
     kinds: KINDS,
-    clock,
+    clock: own,
     wallMs: Date.now,
     random: Math.random,
     log: { info: () => undefined, warn: () => undefined },
@@ -269,5 +280,26 @@ describe('the Kubernetes store', () => {
     expect(await store.get(keyOf(made))).toEqual(made);
     expect((await store.replace(policy('a', { host: 'x' }), undefined)).kind).toBe('ok');
     expect((await store.delete(keyOf(made), undefined)).kind).toBe('ok');
+  });
+
+  test('a CRD that is installed later, and one that moves to another version, are followed without a gap', async () => {
+    const api = await cluster();
+    const definition = 'virtualservices.networking.istio.io';
+    api.remove('customresourcedefinitions', '', definition);
+    const store = (await opening(api, 100, undefined, fastClock))!;
+    closers.push(() => store.close());
+    const start = await store.revision();
+    const watch = observe(store, {}, start, start);
+    api.put(policyDefinition(virtualService, ['v1alpha3']));
+    api.put({ ...resource('a'), apiVersion: 'networking.istio.io/v1alpha3' });
+    await watch.until(1);
+    api.put(policyDefinition(virtualService, ['v1', 'v1alpha3']));
+    const versions = () =>
+      store.kinds.find(({ kind }) => kind.kind === 'VirtualService')?.type?.version;
+    await until('the newer version', () => versions() === 'v1');
+    api.put(policyDefinition(virtualService, ['v1']));
+    api.put(resource('b'));
+    await watch.until(2);
+    expect(watch.seen).toEqual(['1 ADDED a', '2 ADDED b']);
   });
 });

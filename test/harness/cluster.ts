@@ -10,6 +10,7 @@ import { serviceAccountUser } from './kubernetes-api/access.ts';
 import { KubernetesApi } from './kubernetes-api.ts';
 import { NodeProcess, ROOT } from './node-process.ts';
 import { until } from './until.ts';
+import { webhookConfigurations } from './webhook-configurations.ts';
 
 /** A cluster with Weft in it: an API server, replicas of the control plane as processes, webhooks, kubectl. */
 export class Cluster {
@@ -160,77 +161,4 @@ function bindingOf({ kind, metadata }: KubernetesObject): KubernetesObject {
     subjects: [{ kind: 'ServiceAccount', namespace: 'weft-system', name: 'weft-control-plane' }],
     roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind, name },
   };
-}
-
-/** What an installation has: four webhooks for pods whose selectors never overlap, one for policies. */
-export function webhookConfigurations(): KubernetesObject[] {
-  const metadata = (name: string) => ({ name, labels: { 'weft.dev/inject-ca-bundle': 'true' } });
-  const service = (path: string) => ({
-    service: { namespace: 'weft-system', name: 'weft-control-plane', port: 443, path },
-  });
-  const rest = {
-    failurePolicy: 'Fail',
-    sideEffects: 'None',
-    admissionReviewVersions: ['v1'],
-    timeoutSeconds: 5,
-  };
-  const pods = {
-    rules: [{ operations: ['CREATE'], apiGroups: [''], apiVersions: ['v1'], resources: ['pods'] }],
-    clientConfig: service('/inject'),
-    ...rest,
-  };
-  const not = (key: string, ...values: string[]) => ({ key, operator: 'NotIn', values });
-  const exists = (key: string, operator: string) => ({ key, operator });
-  return [
-    {
-      apiVersion: 'admissionregistration.k8s.io/v1',
-      kind: 'MutatingWebhookConfiguration',
-      metadata: metadata('weft-sidecar-injector'),
-      webhooks: [
-        {
-          ...pods,
-          name: 'namespace.sidecar-injector.weft.dev',
-          namespaceSelector: {
-            matchExpressions: [{ key: 'istio-injection', operator: 'In', values: ['enabled'] }],
-          },
-          objectSelector: { matchExpressions: [not('sidecar.istio.io/inject', 'false')] },
-        },
-        {
-          ...pods,
-          name: 'object.sidecar-injector.weft.dev',
-          namespaceSelector: {
-            matchExpressions: [
-              exists('istio-injection', 'DoesNotExist'),
-              not('kubernetes.io/metadata.name', 'kube-system', 'weft-system'),
-            ],
-          },
-          objectSelector: {
-            matchExpressions: [
-              { key: 'sidecar.istio.io/inject', operator: 'In', values: ['true'] },
-            ],
-          },
-        },
-      ],
-    },
-    {
-      apiVersion: 'admissionregistration.k8s.io/v1',
-      kind: 'ValidatingWebhookConfiguration',
-      metadata: metadata('weft-policy-validator'),
-      webhooks: [
-        {
-          ...rest,
-          name: 'validation.weft.dev',
-          clientConfig: service('/validate'),
-          rules: [
-            {
-              operations: ['CREATE', 'UPDATE'],
-              apiGroups: ['networking.istio.io', 'security.istio.io'],
-              apiVersions: ['*'],
-              resources: ['*'],
-            },
-          ],
-        },
-      ],
-    },
-  ];
 }
