@@ -97,7 +97,7 @@ t.test('two replicas in a cluster', { skip: noKubectl }, async (t) => {
     async (t) => {
       const { code, err } = await kubectl('create -f -', pod('early'));
       t.not(code, 0);
-      t.match(err, /failed calling webhook "namespace\.sidecar-injector\.weft\.dev"/);
+      t.match(err, /failed calling webhook "namespace\.istio\.injection\.weft\.dev"/);
       t.equal(api.list('pods').length, 0);
       t.equal((await kubectl('create -f -', pod('outside', 'default'))).code, 0, 'others start');
     },
@@ -184,7 +184,7 @@ t.test('two replicas in a cluster', { skip: noKubectl }, async (t) => {
       };
       const refused = await kubectl('apply -f -', bad);
       t.not(refused.code, 0);
-      t.match(refused.err, /admission webhook "validation\.weft\.dev" denied the request/);
+      t.match(refused.err, /admission webhook "policies\.validation\.weft\.dev" denied the request/);
       const applied = await weftApply(cluster.replicas[0]!, bad);
       const problems = [...applied.matchAll(/^.*?:\d+:\d+: (spec\..*)$/gm)].map(
         ([, text]) => text!,
@@ -406,7 +406,7 @@ t.test('two replicas in a cluster', { skip: noKubectl }, async (t) => {
     },
   );
 
-  await t.test('the roles of docs/kubernetes.md are enough', async (t) => {
+  await t.test('the roles of the installation are enough', async (t) => {
     const refused = cluster.replicas.flatMap(({ log }) => log.match(/^.*\b403\b.*$/gm) ?? []);
     t.same(refused, []);
   });

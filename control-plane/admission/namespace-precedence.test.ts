@@ -2,10 +2,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { installedObjects } from '../../test/harness/installation.ts';
 import { KubernetesApi } from '../../test/harness/kubernetes-api.ts';
-import { policyDefinitions } from '../../test/harness/policy-definitions.ts';
 import { until } from '../../test/harness/until.ts';
-import { webhookConfigurations } from '../../test/harness/webhook-configurations.ts';
 import { type TestControlPlane, testControlPlane } from '../control-plane.testing.ts';
 
 /** Who is injected: the selectors of an installation and the injector together, through an API server (KI-01). */
@@ -20,9 +19,7 @@ beforeAll(async () => {
       return { host: host!, port: Number(port) };
     },
   });
-  for (const definition of policyDefinitions()) api.put(definition);
-  for (const configuration of webhookConfigurations()) api.put(configuration);
-  api.put({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'weft-system' } });
+  for (const object of installedObjects()) api.put(object);
   directory = mkdtempSync(join(tmpdir(), 'weft-precedence-'));
   const kubeconfig = join(directory, 'config');
   writeFileSync(kubeconfig, api.kubeconfig());

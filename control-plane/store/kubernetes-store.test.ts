@@ -290,14 +290,14 @@ describe('the Kubernetes store', () => {
     closers.push(() => store.close());
     const start = await store.revision();
     const watch = observe(store, {}, start, start);
-    api.put(policyDefinition(virtualService, ['v1alpha3']));
+    api.put(customResourceDefinition({ ...virtualService, versions: ['v1alpha3'] }));
     api.put({ ...resource('a'), apiVersion: 'networking.istio.io/v1alpha3' });
     await watch.until(1);
-    api.put(policyDefinition(virtualService, ['v1', 'v1alpha3']));
+    api.put(customResourceDefinition({ ...virtualService, versions: ['v1', 'v1alpha3'] }));
     const versions = () =>
       store.kinds.find(({ kind }) => kind.kind === 'VirtualService')?.type?.version;
     await until('the newer version', () => versions() === 'v1');
-    api.put(policyDefinition(virtualService, ['v1']));
+    api.put(customResourceDefinition({ ...virtualService, versions: ['v1'] }));
     api.put(resource('b'));
     await watch.until(2);
     expect(watch.seen).toEqual(['1 ADDED a', '2 ADDED b']);

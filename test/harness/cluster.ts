@@ -1,16 +1,12 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseAllDocuments } from 'yaml';
-import { customResourceDefinition } from '../../control-plane/kinds/custom-resource-definition.ts';
-import { KINDS } from '../../control-plane/kinds/kind-registry.ts';
-import type { KubernetesObject } from '../../control-plane/kubernetes/kubernetes-object.ts';
 import { ControlPlane } from './control-plane.ts';
+import { installedObjects } from './installation.ts';
 import { serviceAccountUser } from './kubernetes-api/access.ts';
 import { KubernetesApi } from './kubernetes-api.ts';
 import { NodeProcess, ROOT } from './node-process.ts';
 import { until } from './until.ts';
-import { webhookConfigurations } from './webhook-configurations.ts';
 
 /** A cluster with Weft in it: an API server, replicas of the control plane as processes, webhooks, kubectl. */
 export class Cluster {
@@ -35,27 +31,22 @@ export class Cluster {
           ? (cluster?.webhookAddress() ?? null)
           : null,
     });
-    for (const role of documentedRoles()) {
-      api.put(role);
-      api.put(bindingOf(role));
-    }
+    // Policies are written through replicas, too.
+    for (const object of installedObjects('controlPlane.writesPolicies=true')) api.put(object);
     const home = mkdtempSync(join(tmpdir(), 'weft-cluster-'));
     cluster = new Cluster(api, home, flags);
     writeFileSync(cluster.kubeconfig, api.kubeconfig(), { mode: 0o600 });
     api.addUser(TOKEN, serviceAccountUser('weft-system', 'weft-control-plane'));
     writeFileSync(cluster.#ownKubeconfig, api.kubeconfig(TOKEN), { mode: 0o600 });
-    for (const definition of KINDS.map(customResourceDefinition)) api.put(definition);
-    for (const [name, labels] of [
-      ['weft-system', {}],
-      ['shop', { 'istio-injection': 'enabled' }],
-    ] as const) {
-      api.put({ apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels } });
-    }
-    for (const configuration of webhookConfigurations()) api.put(configuration);
+    api.put({
+      apiVersion: 'v1',
+      kind: 'Namespace',
+      metadata: { name: 'shop', labels: { 'istio-injection': 'enabled' } },
+    });
     return cluster;
   }
 
-  /** The control plane's, which may do what docs/kubernetes.md says and nothing else. */
+  /** The control plane's, which may do what its roles say and nothing else. */
   get #ownKubeconfig(): string {
     return join(this.#home, 'own-kubeconfig');
   }
@@ -144,21 +135,3 @@ export class Cluster {
 }
 
 const TOKEN = 'token-of-the-control-plane';
-
-/** The ClusterRole and the Role that docs/kubernetes.md lists. */
-function documentedRoles(): KubernetesObject[] {
-  const page = readFileSync(join(ROOT, 'docs/kubernetes.md'), 'utf8');
-  const [, block = ''] = /```yaml\n(.*?)```/s.exec(page) ?? [];
-  return parseAllDocuments(block).map((document) => document.toJS() as KubernetesObject);
-}
-
-function bindingOf({ kind, metadata }: KubernetesObject): KubernetesObject {
-  const { name, namespace } = metadata;
-  return {
-    apiVersion: 'rbac.authorization.k8s.io/v1',
-    kind: `${kind}Binding`,
-    metadata: { name, ...(namespace !== undefined && { namespace }) },
-    subjects: [{ kind: 'ServiceAccount', namespace: 'weft-system', name: 'weft-control-plane' }],
-    roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind, name },
-  };
-}
