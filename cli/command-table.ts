@@ -58,7 +58,23 @@ const filename: OptionEntry = {
   many: true,
 };
 const recursive: OptionEntry = { flags: '-R, --recursive', summary: 'directories with all below' };
+const outputFile: OptionEntry = {
+  flags: '-o, --output <file>',
+  summary: 'file to write (default standard output)',
+};
 const api = [server, tokenFile] as const;
+const installOptions: readonly OptionEntry[] = [
+  {
+    flags: '-n, --namespace <name>',
+    summary: 'namespace of the control plane (default: weft-system)',
+  },
+  { flags: '--values <file>', summary: 'values, as for the chart; may be repeated', many: true },
+  {
+    flags: '--set <path=value>',
+    summary: 'one value: controlPlane.replicas=3; may be repeated',
+    many: true,
+  },
+];
 
 export const COMMANDS: readonly CommandEntry[] = [
   {
@@ -129,6 +145,49 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: 'check policy files offline',
     options: [filename, recursive],
     load: () => import('./commands/validate.ts'),
+  },
+  {
+    name: 'inject',
+    aliases: [],
+    args: '',
+    summary: 'put the sidecar into the pods of manifests; all the rest of the text stays as it is',
+    options: [
+      filename,
+      recursive,
+      namespace,
+      outputFile,
+      { flags: '--image <image>', summary: "the sidecar's image (default weft:latest)" },
+      {
+        flags: '--control-plane <host:port>',
+        summary: 'xDS and certificates (default weft-control-plane.weft-system.svc:15012)',
+      },
+      { flags: '--trust-domain <name>', summary: "the mesh's (default cluster.local)" },
+      {
+        flags: '--native-sidecars <bool>',
+        summary: 'init container with restartPolicy Always, Kubernetes 1.29 (default true)',
+        choices: ['true', 'false'],
+      },
+      {
+        flags: '--hold-application <bool>',
+        summary: 'without native sidecars: start the app when the sidecar is ready (default true)',
+        choices: ['true', 'false'],
+      },
+      {
+        flags: '--injection-settings <file>',
+        summary:
+          'all settings of injection, YAML or JSON (docs/injection.md); flags come before it',
+      },
+      { flags: '--verbose', summary: 'say what was added to each object' },
+    ],
+    load: () => import('./commands/inject.ts'),
+  },
+  {
+    name: 'uninject',
+    aliases: [],
+    args: '',
+    summary: 'take out what inject put in: byte for byte, if the text was not edited since',
+    options: [filename, recursive, outputFile],
+    load: () => import('./commands/uninject.ts'),
   },
   {
     name: 'run',
@@ -278,6 +337,52 @@ export const COMMANDS: readonly CommandEntry[] = [
     options: [],
     passThrough: true,
     load: () => import('./commands/control-plane.ts'),
+  },
+  {
+    name: 'install',
+    aliases: [],
+    args: '',
+    summary: 'print what an installation in a cluster consists of, for kubectl apply -f -',
+    options: [
+      ...installOptions,
+      { flags: '--skip-crds', summary: 'leave out the policy kinds' },
+      { flags: '--crds', summary: 'print the policy kinds alone' },
+    ],
+    load: () => import('./commands/install.ts'),
+  },
+  {
+    name: 'uninstall',
+    aliases: [],
+    args: '',
+    summary: 'print what an installation consists of, for kubectl delete -f -',
+    options: [
+      ...installOptions,
+      { flags: '--crds', summary: 'the policy kinds too, and so every policy' },
+    ],
+    load: () => import('./commands/uninstall.ts'),
+  },
+  {
+    name: 'check',
+    aliases: [],
+    args: '',
+    summary: 'look whether an installation, or a control plane on this machine, is well',
+    options: [
+      { flags: '--pre', summary: 'before an installation: could it be made?' },
+      { flags: '--proxy', summary: 'look at the sidecars too' },
+      { flags: '--proxy-namespace <name>', summary: 'only at the sidecars of this namespace' },
+      { flags: '--wait <duration>', summary: 'for what is still coming up', fallback: '0s' },
+      {
+        flags: '-o, --output <format>',
+        summary: 'output format',
+        choices: ['table', 'short', 'json'],
+        fallback: 'table',
+      },
+      { flags: '--kubeconfig <file>', summary: 'names the cluster (KUBECONFIG, ~/.kube/config)' },
+      { flags: '--context <name>', summary: 'of the kubeconfig' },
+      ...installOptions,
+      ...api,
+    ],
+    load: () => import('./commands/check.ts'),
   },
   {
     name: 'redirect',

@@ -1,8 +1,8 @@
 import { Command, CommanderError, Option } from 'commander';
-import manifest from '../package.json' with { type: 'json' };
 import { ApiError } from './api-error.ts';
 import { COMMANDS, type CommandEntry, type OptionValues } from './command-table.ts';
 import { CommandError, ExitCode } from './exit-code.ts';
+import { ownVersion } from './own-version.ts';
 import { processTerminal, type Terminal } from './terminal.ts';
 
 /** The command line: finds the command in the table, loads it alone, and turns what it throws into an exit code. */
@@ -23,7 +23,7 @@ async function dispatch(argv: readonly string[], to: Terminal): Promise<number> 
   let exitCode: number = ExitCode.Ok;
   const program = new Command('weft')
     .description('A service mesh in TypeScript.')
-    .version(manifest.version, '-V, --version', 'version of the command line')
+    .version(ownVersion(), '-V, --version', 'version of the command line')
     .enablePositionalOptions()
     .showSuggestionAfterError(true)
     .exitOverride()

@@ -1,6 +1,7 @@
+import { isUtf8 } from 'node:buffer';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { extname, join } from 'node:path';
-import { text } from 'node:stream/consumers';
+import { buffer } from 'node:stream/consumers';
 import { CommandError, ExitCode } from './exit-code.ts';
 
 /** A text to read policy objects from, with the name that messages give it. */
@@ -34,11 +35,13 @@ export async function readManifestFiles(
 
 /** As a stream: a pipe that another program set to non-blocking fails a synchronous read with EAGAIN. */
 async function readStandardInput(): Promise<string> {
+  let bytes: Buffer;
   try {
-    return await text(process.stdin);
+    bytes = await buffer(process.stdin);
   } catch (error) {
     throw unreadable('standard input', error);
   }
+  return decode('standard input', bytes);
 }
 
 function open(name: string, recursive: boolean): ManifestFile[] {
@@ -73,11 +76,19 @@ function filesBelow(directory: string, recursive: boolean, depth: number): strin
 }
 
 function read(file: string): string {
+  let bytes: Buffer;
   try {
-    return readFileSync(file, 'utf8');
+    bytes = readFileSync(file);
   } catch (error) {
     throw unreadable(file, error);
   }
+  return decode(file, bytes);
+}
+
+/** A byte order mark stays: what is written back must be what was read. */
+function decode(name: string, bytes: Buffer): string {
+  if (isUtf8(bytes)) return bytes.toString('utf8');
+  throw new CommandError(`${name} is not UTF-8 text`, 'save it as UTF-8', ExitCode.Data);
 }
 
 function unreadable(name: string, error: unknown): CommandError {

@@ -12,7 +12,7 @@ import { ClusterLoadAssignment } from '../proto/gen/envoy/config/endpoint/v3/end
 import { TYPE_CLUSTER, TYPE_ENDPOINT, TYPE_HEALTH } from '../proto/type-urls.ts';
 import { createRoot } from './ca/authority.ts';
 import { type TestControlPlane, testControlPlane } from './control-plane.testing.ts';
-import { StartError } from './control-plane.ts';
+import { StartError } from './start-error.ts';
 import { deltaClient } from './xds/discovery-client.testing.ts';
 
 const DAY_MS = 86_400_000;

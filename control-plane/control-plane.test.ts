@@ -1,5 +1,6 @@
 import { generateKeyPairSync, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { request as httpsRequest } from 'node:https';
 import { join } from 'node:path';
 import { credentials, Metadata, status } from '@grpc/grpc-js';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -13,6 +14,7 @@ import {
   TYPE_LISTENER,
   TYPE_ROUTE,
 } from '../proto/type-urls.ts';
+import { admissionReview } from './admission/admission.testing.ts';
 import { Authority, createRoot } from './ca/authority.ts';
 import { createRequest } from './ca/certificate-request.testing.ts';
 import { type TestControlPlane, testControlPlane } from './control-plane.testing.ts';
@@ -352,3 +354,49 @@ async function waitFor<T>(read: () => Promise<T | undefined>): Promise<T> {
     await new Promise((resolve) => setImmediate(resolve));
   }
 }
+
+test('[KI-01] webhooks answer without a cluster too, with a certificate of the authority, and are counted', async () => {
+  const own = await testControlPlane({ webhooks: { host: '127.0.0.1', port: 0 } });
+  try {
+    const [host, port] = own.addresses.webhooks!.split(':');
+    const pod = { metadata: { name: 'a' }, spec: { containers: [{ name: 'app', image: 'a:1' }] } };
+    const body = JSON.stringify(admissionReview({ object: pod }));
+    const answer = await new Promise<string>((resolve, reject) => {
+      const call = httpsRequest({
+        host,
+        port: Number(port),
+        path: '/inject',
+        method: 'POST',
+        agent: false,
+        servername: 'weft-control-plane.weft-system.svc',
+        ca: readFileSync(join(own.dataDirectory, 'root-cert.pem')),
+        headers: { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) },
+      });
+      call.on('error', reject);
+      call.on('response', (response) => {
+        let text = '';
+        response.on('data', (chunk: Buffer) => (text += chunk.toString()));
+        response.on('end', () => resolve(text));
+      });
+      call.end(body);
+    });
+    expect(JSON.parse(answer)).toMatchObject({
+      response: {
+        allowed: true,
+        patchType: 'JSONPatch',
+        auditAnnotations: { sidecar: 'injected' },
+      },
+    });
+    const metrics = await (await fetch(`http://${own.addresses.monitoring}/metrics`)).text();
+    for (const line of [
+      'sidecar_injection_requests_total 1',
+      'sidecar_injection_success_total 1',
+      'sidecar_injection_failure_total 0',
+      'sidecar_injection_skip_total 0',
+    ]) {
+      expect(metrics).toContain(`${line}\n`);
+    }
+  } finally {
+    await own.remove();
+  }
+});

@@ -10,25 +10,32 @@ import {
 import type { Logger } from 'pino';
 import { AggregatedDiscoveryServiceService } from '../proto/gen/envoy/service/discovery/v3/ads.ts';
 import { IstioCertificateServiceService } from '../proto/gen/istio/v1/auth/ca.ts';
+import { startWebhooks } from './admission/start-webhooks.ts';
 import { ApiRoutes } from './api/api-routes.ts';
 import { createApiServer } from './api/api-server.ts';
 import { Authenticator, type Caller } from './auth/authenticator.ts';
 import { JoinTokens } from './auth/join-token.ts';
 import { Authority } from './ca/authority.ts';
-import { openAuthorityFiles, openSecretFile, writeFileAtomic } from './ca/authority-files.ts';
+import { writeFileAtomic } from './ca/authority-files.ts';
 import { addAuthorityRoutes } from './ca/authority-routes.ts';
+import { authorityInFiles } from './ca/authority-source.ts';
 import { certificateService } from './ca/certificate-service.ts';
 import { IssueRateLimit } from './ca/issue-rate-limit.ts';
 import { ServerCertificate } from './ca/server-certificate.ts';
 import { KINDS } from './kinds/kind-registry.ts';
+import { KubernetesMode, type ReplicaOptions } from './kubernetes-mode.ts';
 import { formatListenAddress, isLoopback, type ListenAddress } from './listen-address.ts';
 import type { MeshOptions } from './mesh/mesh-options.ts';
 import { PolicyWatch } from './mesh/policy-watch.ts';
 import { buildSnapshot, changeBetween, type MeshSnapshot } from './mesh/snapshot.ts';
+import { registerInformerMetrics } from './monitoring/informer-metrics.ts';
 import { ControlPlaneMetrics } from './monitoring/metrics.ts';
 import { createMonitoringServer } from './monitoring/monitoring-server.ts';
+import { type Kubernetes, type KubernetesOptions, openKubernetes } from './open-kubernetes.ts';
+import { AddressAllocator } from './registry/address-allocator.ts';
 import { RegistrationFile } from './registry/registration-file.ts';
 import { WorkloadRegistrations } from './registry/workload-registrations.ts';
+import { StartError } from './start-error.ts';
 import { openSqliteStore } from './store/sqlite-store.ts';
 import { parseProxyView } from './translate/proxy-view.ts';
 import { translate } from './translate/resource-set.ts';
@@ -46,6 +53,8 @@ export interface ControlPlaneOptions {
   /** Discovery without identity, on loopback only; null = none. */
   readonly plaintextXds: ListenAddress | null;
   readonly mesh: MeshOptions;
+  /** Where services, pods and their identities come from besides; null = from no cluster. */
+  readonly kubernetes: KubernetesOptions | null;
   /** Further trust domains whose identities count as the mesh's own (SC-03). */
   readonly trustDomainAliases: readonly string[];
   /** Further host names and addresses in the certificate of the xDS port. */
@@ -55,6 +64,17 @@ export interface ControlPlaneOptions {
   /** Milliseconds that an endpoint outlives its sidecar's stream (DS-04). */
   readonly registrationLeaseMs: number;
   readonly debounce: DebounceOptions;
+  /**
+   * Where policies are kept, and with them the authority: in the data directory of the one control plane, or in the cluster,
+   * which several replicas share.
+   */
+  readonly store: 'sqlite' | 'kubernetes';
+  /** With `store` kubernetes. */
+  readonly replica: ReplicaOptions;
+  /** Admission webhooks; null = none. */
+  readonly webhooks: ListenAddress | null;
+  /** YAML file with what the webhook injects; null = defaults. */
+  readonly injectionSettings: string | null;
   /** Bearer token of the API; needed where it does not listen on loopback. */
   readonly apiToken: string | undefined;
   readonly version: string;
@@ -67,6 +87,8 @@ export interface ControlPlaneClock {
   /** Milliseconds, above 0. */
   readonly monotonicMs: () => number;
   readonly schedule: (delayMs: number, callback: () => void) => () => void;
+  /** From 0 up to 1. */
+  readonly random?: () => number;
 }
 
 export interface ControlPlane {
@@ -76,6 +98,7 @@ export interface ControlPlane {
     readonly api: string;
     readonly monitoring: string;
     readonly plaintextXds: string | null;
+    readonly webhooks: string | null;
   };
   /** Reads the authority's files again (SIGHUP). Rejects and changes nothing where they are not usable. */
   reloadAuthority(): Promise<void>;
@@ -92,12 +115,13 @@ const CLOSE_GRACE_MS = 2000;
 /**
  * Puts the parts together: store and registries feed the snapshot, the snapshot feeds discovery; the authority signs
  * for whom the credentials name. Rejects with a message for people where something is not usable: a port, the data directory,
- * the store, the authority.
+ * the store, the authority. `signal` calls off the wait for a cluster that is away (`CalledOff`).
  */
 export async function startControlPlane(
   options: ControlPlaneOptions,
   clock: ControlPlaneClock,
   log: Logger,
+  signal: AbortSignal = new AbortController().signal,
 ): Promise<ControlPlane> {
   const directory = resolve(options.dataDirectory);
   const file = (...names: string[]) => join(directory, ...names);
@@ -120,25 +144,29 @@ export async function startControlPlane(
     makeDirectory(directory);
     const { trustDomain } = options.mesh;
     const metrics = new ControlPlaneMetrics();
-    const openAuthority = async (): Promise<Authority> => {
-      const material = await openAuthorityFiles(file('ca'), trustDomain, clock.wallMs());
-      return Authority.open(material, clock.wallMs);
-    };
-    let authority = await openAuthority();
+    const kubernetes = openKubernetes(options, clock, log);
+    closers.push(() => kubernetes?.close());
+    const cluster = openCluster(kubernetes, options, clock, log, signal);
+    if (cluster !== null) closers.push(() => cluster.close());
+    const source = cluster?.authority ?? authorityInFiles(file('ca'), trustDomain, clock.wallMs);
+    const content = await source.read();
+    let authority = await Authority.open(content.material, clock.wallMs);
     metrics.rootExpires(authority.notAfterMs);
-    const tokens = new JoinTokens(
-      openSecretFile(file('ca', 'join-token-key')),
-      trustDomain,
-      clock.wallMs,
+    const tokens = new JoinTokens(content.tokenKey, trustDomain, clock.wallMs);
+    const authenticator = new Authenticator(
+      tokens,
+      [trustDomain, ...options.trustDomainAliases],
+      kubernetes?.tokenReview ?? null,
     );
-    const authenticator = new Authenticator(tokens, [trustDomain, ...options.trustDomainAliases]);
     const authenticate = (call: AnyCall): Promise<Caller> =>
       authenticator.authenticate({
         peerCertificate: call.getAuthContext().sslPeerCertificate?.raw ?? null,
         authorization: String(call.metadata.get('authorization')[0] ?? ''),
       });
 
-    const store = openSqliteStore({ file: file('weft.db'), newIdentity: randomUUID });
+    const clusterStore = cluster === null ? null : await cluster.openStore();
+    const store =
+      clusterStore ?? openSqliteStore({ file: file('weft.db'), newIdentity: randomUUID });
     closers.push(() => store.close());
     const registrations = new WorkloadRegistrations({
       clock: { nowMs: clock.wallMs, schedule: clock.schedule },
@@ -147,11 +175,11 @@ export async function startControlPlane(
     });
     const registrationFile = new RegistrationFile(
       file('registrations.json'),
-      () => registrations.export(),
+      () => ({ registrations: registrations.export(), slots: allocator.slots }),
       (error) => log.error({ err: error }, 'registrations could not be written down'),
     );
     const known = registrationFile.read();
-    if (!('problem' in known)) registrations.restore(known, RESTART_LEASE_MS);
+    if (!('problem' in known)) registrations.restore(known.registrations, RESTART_LEASE_MS);
     closers.push(async () => {
       registrations.close();
       await registrationFile.flush();
@@ -169,10 +197,16 @@ export async function startControlPlane(
     closers.push(() => discovery.close());
 
     let snapshot: MeshSnapshot | undefined;
+    /** Whether the snapshot knows all policies that are known. */
+    let isCurrent = false;
     const rebuild = (): void => {
-      const inputs = { ...policies.read(), registries: [registrations.read()] };
+      const registries = [allocator.registered()];
+      if (kubernetes !== null) registries.push(kubernetes.registry.read());
+      const inputs = { ...policies.read(), registries };
       const next = buildSnapshot(inputs, options.mesh, snapshot);
       const change = snapshot === undefined ? null : changeBetween(snapshot, next);
+      isCurrent = true;
+      cluster?.meshBuilt();
       if (change?.kind === 'none') return;
       snapshot = next;
       metrics.meshIs({
@@ -196,33 +230,63 @@ export async function startControlPlane(
       },
     );
     closers.push(() => debounce.close());
-    let mayPublish = !('problem' in known);
+    let isRegistrationKnown = !('problem' in known);
+    // A part of the mesh must not be taken for the whole.
+    const mayPublish = (): boolean =>
+      isRegistrationKnown && (kubernetes === null || kubernetes.registry.synced);
     const changed = (): void => {
-      if (mayPublish) debounce.trigger();
+      isCurrent = false;
+      if (mayPublish()) debounce.trigger();
     };
     const policies = new PolicyWatch({
       store,
-      onChange: changed,
+      onChange: () => {
+        allocator.changed();
+        changed();
+      },
       onProblem: (fields, message) => log.error(fields, message),
       schedule: clock.schedule,
     });
     closers.push(() => policies.close());
+    const allocator = new AddressAllocator({
+      store,
+      serviceEntries: () => policies.read().serviceEntries,
+      registered: () => registrations.read(),
+      mayWrite: () => cluster?.mayWrite() ?? true,
+      onSlots: () => registrationFile.changed(),
+      onProblem: (fields, message) => log.error(fields, message),
+      schedule: clock.schedule,
+    });
+    if (!('problem' in known)) allocator.restore(known.slots);
+    closers.push(() => {
+      allocator.close();
+      return allocator.settled();
+    });
     await policies.start();
+    allocator.changed();
     registrations.onChange(() => {
       registrationFile.changed();
       changed();
     });
-    if (mayPublish) {
-      rebuild();
-    } else {
+    if (kubernetes !== null) {
+      registerInformerMetrics(metrics.registry, kubernetes.registry.informers, clock.monotonicMs);
+      kubernetes.registry.onChange(changed);
+      kubernetes.registry.start();
+      void kubernetes.registry.whenSynced().then(() => {
+        log.info({ cluster: kubernetes.client.address }, 'the cluster is known');
+        changed();
+      });
+    }
+    if (mayPublish()) rebuild();
+    if ('problem' in known) {
       log.error(
         known,
         `who was registered is not known: discovery waits ${REGISTRATION_WAIT_MS / 1000} s for sidecars to come back`,
       );
       closers.push(
         clock.schedule(REGISTRATION_WAIT_MS, () => {
-          mayPublish = true;
-          debounce.trigger();
+          isRegistrationKnown = true;
+          changed();
         }),
       );
     }
@@ -230,17 +294,27 @@ export async function startControlPlane(
     const serverCertificate = await ServerCertificate.open({
       authority: () => authority,
       trustDomain,
-      names: [...options.serverNames, ...(isUnspecified(options.xds) ? [] : [options.xds.host])],
+      names: [
+        ...options.serverNames,
+        ...(cluster?.serverNames ?? []),
+        ...[options.xds, options.webhooks]
+          .filter((listen) => listen !== null && !isUnspecified(listen))
+          .map((listen) => listen!.host),
+      ],
       ttlMs: options.workloadCertTtlMs,
       schedule: clock.schedule,
       log,
     });
     closers.push(() => serverCertificate.close());
     const reloadAuthority = async (): Promise<void> => {
-      const next = await openAuthority();
+      const { material, tokenKey } = await source.read();
+      const next = await Authority.open(material, clock.wallMs);
+      tokens.useKey(tokenKey);
       authority = next;
       metrics.rootExpires(next.notAfterMs);
       writeFileAtomic(file('root-cert.pem'), next.rootsPem, 0o644);
+      // Who has to trust the new certificate hears of its root first.
+      cluster?.rootsChanged();
       await serverCertificate.renew();
       log.info({ notAfter: new Date(next.notAfterMs) }, 'authority read again');
     };
@@ -275,8 +349,36 @@ export async function startControlPlane(
       ]),
     );
 
-    const notReady = (): string | undefined =>
-      snapshot === undefined ? 'the mesh is not known yet' : undefined;
+    let webhooks: string | null = null;
+    if (options.webhooks !== null) {
+      const listen = options.webhooks;
+      const started = await listening('--webhooks', listen, () =>
+        startWebhooks({
+          listen,
+          settingsFile: options.injectionSettings,
+          settingsDefaults: {
+            trustDomain,
+            ...(cluster !== null && { controlPlane: `${cluster.serverNames[1]}:15012` }),
+          },
+          namespaces: cluster?.namespaceLabels ?? null,
+          followKeyPair: (listener) => serverCertificate.follow(listener),
+          registry: metrics.registry,
+          nowMs: clock.monotonicMs,
+          schedule: clock.schedule,
+          log,
+        }),
+      );
+      closers.push(() => started.close());
+      webhooks = started.address;
+    }
+
+    const notReady = (): string | undefined => {
+      if (snapshot !== undefined) return undefined;
+      if (kubernetes === null || kubernetes.registry.synced) return 'the mesh is not known yet';
+      const waiting = kubernetes.registry.informers.find(({ synced }) => !synced)!;
+      const reason = waiting.stats.problem || 'they are being listed';
+      return `${waiting.type.plural} of the cluster are not known yet: ${reason}`;
+    };
     const routes = new ApiRoutes();
     addProxyRoutes(routes, { sessions: () => discovery.sessions, controlPlane: 'weft' });
     addAuthorityRoutes(routes, {
@@ -310,12 +412,28 @@ export async function startControlPlane(
     closers.push(() => monitoring.close());
     // Streams hear UNAVAILABLE before their servers stop taking requests.
     closers.push(() => discovery.close());
+    if (cluster !== null && clusterStore !== null) {
+      cluster.startControllers({
+        rootsPem: () => authority.rootsPem,
+        reloadAuthority,
+        findings: () =>
+          snapshot !== undefined && isCurrent
+            ? { warnings: snapshot.warnings, refusals: policies.refusals() }
+            : null,
+        store: clusterStore,
+        registry: metrics.registry,
+        onLead: () => allocator.changed(),
+      });
+      // First to go: another replica need not wait to lead.
+      closers.push(() => cluster.close());
+    }
 
     const addresses = {
       xds,
       api: formatListenAddress(api.address),
       monitoring: formatListenAddress(monitoring.address),
       plaintextXds,
+      webhooks,
     };
     writeFileAtomic(file('root-cert.pem'), authority.rootsPem, 0o644);
     writeFileAtomic(
@@ -330,9 +448,20 @@ export async function startControlPlane(
   }
 }
 
-/** Something that an operator has to put right before the control plane can start. */
-export class StartError extends Error {
-  readonly code = 'WEFT_START';
+function openCluster(
+  kubernetes: Kubernetes | null,
+  { store, replica, mesh }: ControlPlaneOptions,
+  clock: ControlPlaneClock,
+  log: Logger,
+  signal: AbortSignal,
+): KubernetesMode | null {
+  if (store === 'sqlite') return null;
+  if (kubernetes === null) {
+    throw new StartError('--store kubernetes needs a cluster: give --kubernetes as well');
+  }
+  const { trustDomain, domain } = mesh;
+  const dependencies = { clock, newIdentity: randomUUID, trustDomain, domain, log, signal };
+  return new KubernetesMode(kubernetes.client, replica, dependencies);
 }
 
 type AnyCall = ServerUnaryCall<unknown, unknown> | ServerDuplexStream<unknown, unknown>;
@@ -369,6 +498,7 @@ async function listening<T>(
     return await start();
   } catch (error) {
     const { message, code } = error as NodeJS.ErrnoException;
+    if (code === 'WEFT_INJECTION_SETTINGS') throw error; // its message says it all
     const address = formatListenAddress(listen);
     const isTaken = code === 'EADDRINUSE' || message.includes('EADDRINUSE');
     throw new StartError(

@@ -84,3 +84,51 @@ test('lists and the token of the API', () => {
   expect(options.apiToken).toBe('sixteen-characters');
   rmSync(directory, { recursive: true });
 });
+
+test('a cluster keeps policies and authority where that is asked for', () => {
+  expect(flags(['--kubernetes']).options).toMatchObject({ store: 'sqlite', webhooks: null });
+  const { options } = flags(['--kubernetes'], {
+    WEFT_STORE: 'kubernetes',
+    WEFT_POD_NAMESPACE: 'mesh',
+    WEFT_WEBHOOKS: '0.0.0.0:15017',
+  });
+  expect(options).toMatchObject({
+    store: 'kubernetes',
+    webhooks: { host: '0.0.0.0', port: 15017 },
+    replica: { podNamespace: 'mesh', leaseDurationMs: 15_000, caSecret: 'weft-ca' },
+  });
+  expect(options.replica.podName).not.toBe('');
+  expect(flags([], { WEFT_KUBERNETES: 'false' }).options.kubernetes).toBeNull();
+});
+
+test('--kubernetes names the cluster by a kubeconfig or by the pod that it runs in', () => {
+  expect(flags([]).options.kubernetes).toBeNull();
+  const env = { KUBERNETES_SERVICE_HOST: '10.96.0.1', KUBERNETES_SERVICE_PORT: '443' };
+  expect(flags([], { ...env, WEFT_KUBERNETES: 'true' }).options.kubernetes).toEqual({
+    kubeconfig: null,
+    context: '',
+    serviceHost: '10.96.0.1',
+    servicePort: '443',
+    tokenAudiences: ['weft-ca', 'istio-ca'],
+  });
+  const named = ['--kubernetes', '--kubeconfig', 'k', '--kubernetes-context', 'kind'];
+  const { options } = flags([
+    ...named,
+    '--token-audiences',
+    'a, b',
+    '--cluster-domain',
+    'corp.local',
+  ]);
+  expect(options.kubernetes).toMatchObject({
+    kubeconfig: 'k',
+    context: 'kind',
+    tokenAudiences: ['a', 'b'],
+  });
+  expect(options.mesh.domain).toBe('corp.local');
+});
+
+test('what says nothing without --kubernetes is refused', () => {
+  const { parsed, said } = parse(['--kubeconfig', 'k']);
+  expect(parsed).toEqual({ kind: 'exit', exitCode: 64 });
+  expect(said).toBe('error: --kubeconfig says nothing without --kubernetes\n');
+});

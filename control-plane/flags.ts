@@ -1,9 +1,11 @@
 import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import type { ControlPlaneOptions } from './control-plane.ts';
 import { DURATION_MS_MAX, parseDurationMs } from './kinds/duration.ts';
 import { type ListenAddress, parseListenAddress } from './listen-address.ts';
 import { MESH_DEFAULTS } from './mesh/mesh-options.ts';
+import type { KubernetesOptions } from './open-kubernetes.ts';
 import { REGISTRATION_DEFAULTS } from './registry/workload-registrations.ts';
 import { DEBOUNCE_DEFAULTS } from './xds/debounce.ts';
 
@@ -41,7 +43,11 @@ export function parseControlPlaneFlags(
     const name = option.attributeName();
     const variable = `WEFT_${name.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`;
     const value = env[variable];
-    if (value !== undefined && value !== '') fromEnvironment.push(`${option.long}=${value}`);
+    if (option.isBoolean()) {
+      if (value === 'true') fromEnvironment.push(option.long!);
+    } else if (value !== undefined && value !== '') {
+      fromEnvironment.push(`${option.long}=${value}`);
+    }
     if (choices !== undefined) option.choices([...choices]);
     else if (read !== undefined) option.argParser(read);
     if (fallback !== undefined) {
@@ -56,6 +62,12 @@ export function parseControlPlaneFlags(
     return { kind: 'exit', exitCode: error.exitCode === 0 ? 0 : USAGE_EXIT_CODE };
   }
   const values = command.opts<FlagValues>();
+  const idle = (['kubeconfig', 'kubernetesContext'] as const).find((name) => values[name]);
+  if (idle !== undefined && values.kubernetes !== true) {
+    const flag = idle === 'kubeconfig' ? '--kubeconfig' : '--kubernetes-context';
+    output.talk(`error: ${flag} says nothing without --kubernetes\n`);
+    return { kind: 'exit', exitCode: USAGE_EXIT_CODE };
+  }
   return {
     kind: 'run',
     flags: {
@@ -68,6 +80,7 @@ export function parseControlPlaneFlags(
         plaintextXds: values.plaintextXds ?? null,
         mesh: {
           ...MESH_DEFAULTS,
+          domain: values.clusterDomain,
           trustDomain: values.trustDomain,
           rootNamespace: values.rootNamespace,
           outboundTrafficPolicy: values.outboundTrafficPolicy,
@@ -80,10 +93,30 @@ export function parseControlPlaneFlags(
         workloadCertTtlMs: values.workloadCertTtl,
         registrationLeaseMs: values.registrationLease,
         debounce: { quietMs: values.debounce, maxMs: values.debounceMax },
+        store: values.store,
+        replica: {
+          podNamespace: values.podNamespace ?? null,
+          podName: values.podName ?? hostname(),
+          leaseDurationMs: values.leaseDuration,
+          caSecret: values.caSecret,
+        },
+        kubernetes: values.kubernetes === true ? kubernetesOptions(values, env) : null,
+        webhooks: values.webhooks ?? null,
+        injectionSettings: values.injectionSettings ?? null,
         apiToken: values.apiTokenFile,
         version,
       },
     },
+  };
+}
+
+function kubernetesOptions(values: FlagValues, env: NodeJS.ProcessEnv): KubernetesOptions {
+  return {
+    kubeconfig: values.kubeconfig ?? null,
+    context: values.kubernetesContext ?? '',
+    serviceHost: env['KUBERNETES_SERVICE_HOST'],
+    servicePort: env['KUBERNETES_SERVICE_PORT'],
+    tokenAudiences: values.tokenAudiences,
   };
 }
 
@@ -96,6 +129,11 @@ interface FlagValues {
   api: ListenAddress;
   monitoring: ListenAddress;
   plaintextXds?: ListenAddress;
+  kubernetes?: boolean;
+  kubeconfig?: string;
+  kubernetesContext?: string;
+  clusterDomain: string;
+  tokenAudiences: string[];
   trustDomain: string;
   trustDomainAliases?: string[];
   serverNames?: string[];
@@ -109,6 +147,13 @@ interface FlagValues {
   debounce: number;
   debounceMax: number;
   apiTokenFile?: string;
+  store: 'sqlite' | 'kubernetes';
+  webhooks?: ListenAddress;
+  injectionSettings?: string;
+  podNamespace?: string;
+  podName?: string;
+  leaseDuration: number;
+  caSecret: string;
   logLevel: string;
 }
 
@@ -148,6 +193,26 @@ const FLAGS: readonly Flag[] = [
     flag: '--plaintext-xds <host:port>',
     summary: 'discovery without identity, read only, on loopback (127.0.0.1:15010)',
     read: listenAddress,
+  },
+  {
+    flag: '--kubernetes',
+    summary: 'services, pods and their identities come from a Kubernetes cluster',
+  },
+  {
+    flag: '--kubeconfig <file>',
+    summary: 'how to reach it; without, the service account of this pod',
+  },
+  { flag: '--kubernetes-context <name>', summary: 'of --kubeconfig (its current-context)' },
+  {
+    flag: '--cluster-domain <name>',
+    summary: 'DNS domain of services',
+    fallback: MESH_DEFAULTS.domain,
+  },
+  {
+    flag: '--token-audiences <names>',
+    summary: 'a service account token must be meant for one of these',
+    fallback: 'weft-ca,istio-ca',
+    read: list,
   },
   {
     flag: '--trust-domain <name>',
@@ -213,6 +278,37 @@ const FLAGS: readonly Flag[] = [
     summary: 'and after this time in any case',
     fallback: `${DEBOUNCE_DEFAULTS.maxMs}ms`,
     read: duration(0),
+  },
+  {
+    flag: '--store <where>',
+    summary: 'policies and authority: in --data, or in the cluster, for several replicas',
+    fallback: 'sqlite',
+    choices: ['sqlite', 'kubernetes'],
+  },
+  {
+    flag: '--webhooks <host:port>',
+    summary: 'admission webhooks over TLS: injection and validation (0.0.0.0:15017)',
+    read: listenAddress,
+  },
+  {
+    flag: '--injection-settings <file>',
+    summary: 'what the webhook injects, YAML, read again when it changes (defaults)',
+  },
+  {
+    flag: '--pod-namespace <name>',
+    summary: 'namespace of this control plane, its Lease and its Secret; that of its credentials',
+  },
+  { flag: '--pod-name <name>', summary: 'name of this replica, in the Lease; the host name' },
+  {
+    flag: '--lease-duration <duration>',
+    summary: 'how long others wait for a leader that is gone',
+    fallback: '15s',
+    read: duration(1000),
+  },
+  {
+    flag: '--ca-secret <name>',
+    summary: "Secret with the authority, as Istio's cacerts; made where there is none",
+    fallback: 'weft-ca',
   },
   { flag: '--api-token-file <file>', summary: 'bearer token that API callers show', read: secret },
   {

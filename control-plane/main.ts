@@ -44,12 +44,16 @@ async function run({ options, logLevel }: import('./flags.ts').ControlPlaneFlags
       const timer = setTimeout(callback, delayMs);
       return () => clearTimeout(timer);
     },
+    random: Math.random,
   };
   const stop = stopSignal();
+  const calledOff = new AbortController();
+  void stop.then(() => calledOff.abort());
   let controlPlane: import('./control-plane.ts').ControlPlane;
   try {
-    controlPlane = await startControlPlane(options, clock, log);
+    controlPlane = await startControlPlane(options, clock, log, calledOff.signal);
   } catch (error) {
+    if (calledOff.signal.aborted) return 0;
     process.stderr.write(`weft control-plane: ${describe(error)}\n`);
     return 1;
   }

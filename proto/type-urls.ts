@@ -15,6 +15,8 @@ export const TYPE_CLUSTER = 'type.googleapis.com/envoy.config.cluster.v3.Cluster
 export const TYPE_ENDPOINT = 'type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment';
 export const TYPE_SECRET = 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret';
 export const TYPE_EXTENSION = 'type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig';
+/** The names that the DNS proxy answers (DS-05). */
+export const TYPE_NAME_TABLE = 'type.googleapis.com/istio.networking.nds.v1.NameTable';
 
 /**
  * Not a resource and not a message: an agent sends discovery requests of this type on its ADS stream,

@@ -10,6 +10,7 @@ import { ReadinessServer } from './admin/readiness-server.ts';
 import { DateHeader } from './connection-manager/date-header.ts';
 import { HttpConnectionManager } from './connection-manager/http-connection-manager.ts';
 import { encodePeerMetadata } from './connection-manager/peer-metadata.ts';
+import type { DnsProxy } from './dns/dns-proxy.ts';
 import type { WorkloadIdentity } from './identity/workload-identity.ts';
 import { INBOUND_SOURCES, missingInboundSource } from './listener/inbound-source.ts';
 import type { ListenerConfig } from './listener/listener-config.ts';
@@ -122,6 +123,7 @@ export class Sidecar {
   #session: ControlPlaneSession | null = null;
   #identity: WorkloadIdentity | null = null;
   #probe: AppProbe | null = null;
+  #dns: DnsProxy | null = null;
   /** Why the proxy is not ready yet; '' once it is. */
   #waitingFor = 'the static configuration is being applied';
   #rootFilePem = '';
@@ -195,6 +197,7 @@ export class Sidecar {
     for (const { config } of bootstrap.clusters) this.clusters.setCluster(config);
     if (bootstrap.settings.redirected) this.#checkRedirection();
     await this.#openPorts();
+    await this.#openDns();
     const warm = bootstrap.clusters.map(({ config }) => this.clusters.warm(config.name));
     await withinMs(STATIC_WARMING_MS, Promise.all(warm));
     for (const { config } of bootstrap.listeners) {
@@ -227,6 +230,9 @@ export class Sidecar {
     if (this.#waitingFor !== '') return { ready: false, reason: this.#waitingFor };
     if (this.#identity !== null && this.#identity.current === null) {
       return { ready: false, reason: 'the control plane has not issued a certificate yet' };
+    }
+    if (this.#dns?.isReady === false) {
+      return { ready: false, reason: 'the control plane has not sent the names of the mesh yet' };
     }
     return { ready: true, reason: '' };
   }
@@ -370,6 +376,36 @@ export class Sidecar {
     this.#closers.push(() => server.close());
   }
 
+  /** Answers from the beginning, if only by SERVFAIL: an app whose question nobody takes waits for seconds. */
+  async #openDns(): Promise<void> {
+    const { dns, dnsUpstreams, namespace } = this.bootstrap.settings;
+    if (dns === null) return;
+    const { loggers, random } = this.#options;
+    const { DnsProxy } = await import('./dns/dns-proxy.ts');
+    const proxy = new DnsProxy({
+      listen: dns,
+      upstreams: dnsUpstreams,
+      resolvConfPath: '/etc/resolv.conf',
+      namespace,
+      stats: this.stats,
+      log: loggers.get('dns'),
+      nowMs: () => performance.now(),
+      random,
+      after,
+    });
+    this.#dns = proxy;
+    this.#closers.push(() => proxy.close());
+    try {
+      const addresses = (await proxy.listen()).map(formatHostPort);
+      loggers.get('dns').info({ addresses }, 'answering names');
+    } catch (error) {
+      const { code, message } = error as NodeJS.ErrnoException;
+      throw new StartError([
+        `cannot answer names at ${formatHostPort(dns)}: ${code ?? message}; choose another address with WEFT_DNS, or none`,
+      ]);
+    }
+  }
+
   #adminOptions(loggers: Loggers, nowMs: () => number) {
     return { source: this.#adminSource(), registry: this.stats, loggers, nowMs };
   }
@@ -507,6 +543,7 @@ export class Sidecar {
       setRoutes: (config) => this.routes.set(config),
       removeRoutes: (name) => this.routes.remove(name),
       setSecret: ({ name, secret }) => storeSecret(this.secrets, name, secret),
+      setNameTable: (table) => this.#dns?.setTable(table),
     };
   }
 

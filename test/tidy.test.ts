@@ -43,7 +43,9 @@ const PROXY_LAYERS = [
   ['sidecar.ts'],
   // The status port stands on the admin port's server.
   ['status'],
-  ['xds', 'admin', 'identity', 'registration', 'dns'],
+  ['xds', 'admin', 'identity', 'registration'],
+  // Its table is compiled in xds/.
+  ['dns'],
   ['listener'],
   ['connection-manager'],
   // A filter reads the route that was chosen and its matchers.

@@ -1,12 +1,12 @@
-import manifest from '../../package.json' with { type: 'json' };
 import { connectApi } from '../api-connection.ts';
 import type { CommandHandler } from '../command-table.ts';
 import { CommandError, ExitCode } from '../exit-code.ts';
+import { ownVersion } from '../own-version.ts';
 
 /** `weft version`: the control plane's is left out, with a word on stderr, where none answers. */
 export const run: CommandHandler = async (context) => {
   const { options, terminal } = context;
-  const client = `v${manifest.version}`;
+  const client = `v${ownVersion()}`;
   let server: string | undefined;
   if (options['client'] !== true) {
     try {

@@ -77,7 +77,11 @@ export function notFound(kind: Kind, name: string): JsonReply {
 }
 
 /** 400 for what is no object of this kind at all, 422 for an object with wrong fields; every problem is a cause. */
-export function refused(kind: Kind, name: string, problems: readonly Problem[]): JsonReply {
+export function refused(
+  kind: Pick<Kind, 'kind' | 'group'>,
+  name: string,
+  problems: readonly Problem[],
+): JsonReply {
   const causes = problems.map((problem) => ({
     reason: CAUSES[problem.code],
     message:

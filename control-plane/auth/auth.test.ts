@@ -116,3 +116,14 @@ test('a call without a credential is told what to show', async () => {
     problem: expect.stringContaining('weft token create'),
   });
 });
+
+test('another key ends the tokens that were made with the one before', async () => {
+  const own = new JoinTokens(Buffer.alloc(32, 1), 'cluster.local', Date.now);
+  const token = await own.create('shop', 'orders', HOUR);
+  own.useKey(Buffer.alloc(32, 2));
+  expect(await own.verify(token)).toHaveProperty('problem');
+  expect(await own.verify(await own.create('shop', 'orders', HOUR))).toMatchObject({
+    namespace: 'shop',
+  });
+  expect(() => own.useKey(Buffer.alloc(8))).toThrow(RangeError);
+});

@@ -2,12 +2,15 @@ import { X509Certificate } from 'node:crypto';
 import type { TLSSocket } from 'node:tls';
 import type { JoinTokens } from './join-token.ts';
 import { parseSpiffeId, type WorkloadIdentity } from './spiffe-id.ts';
+import { claimsOf, type TokenReview } from './token-review.ts';
 
 /** Who is calling, by what it showed: a client certificate of the mesh or a bearer token. */
 export type Caller =
   | { readonly kind: 'certificate'; readonly identity: WorkloadIdentity }
   | { readonly kind: 'token'; readonly identity: WorkloadIdentity }
-  | { readonly kind: 'unauthenticated'; readonly problem: string };
+  | { readonly kind: 'unauthenticated'; readonly problem: string }
+  /** Who could say is away: the caller is to try again. */
+  | { readonly kind: 'unavailable'; readonly problem: string };
 
 export interface Credentials {
   /** DER of the verified client certificate (the TLS layer has checked the chain), or null. */
@@ -20,10 +23,17 @@ export class Authenticator {
   readonly #tokens: JoinTokens;
   /** The mesh's own domain first, then its aliases (SC-03). */
   readonly #trustDomains: ReadonlySet<string>;
+  readonly #tokenReview: TokenReview | null;
 
-  constructor(tokens: JoinTokens, trustDomains: readonly string[]) {
+  /** `tokenReview`: null where no Kubernetes says who its pods are. */
+  constructor(
+    tokens: JoinTokens,
+    trustDomains: readonly string[],
+    tokenReview: TokenReview | null = null,
+  ) {
     this.#tokens = tokens;
     this.#trustDomains = new Set(trustDomains);
+    this.#tokenReview = tokenReview;
   }
 
   /** A certificate is judged before a token; a bad certificate is not excused by a good token. */
@@ -38,6 +48,13 @@ export class Authenticator {
         problem:
           'no credential: show a client certificate of the mesh or a join token (weft token create)',
       };
+    }
+    // Join tokens are signed with HS256 and nothing else; Kubernetes never uses it.
+    if (this.#tokenReview !== null && claimsOf(bearer[1]!)?.algorithm !== 'HS256') {
+      const review = await this.#tokenReview.review(bearer[1]!);
+      if (review.kind === 'identity') return { kind: 'token', identity: review.identity };
+      const kind = review.kind === 'refused' ? 'unauthenticated' : 'unavailable';
+      return { kind, problem: review.problem };
     }
     const result = await this.#tokens.verify(bearer[1]!);
     return 'problem' in result

@@ -8,16 +8,20 @@ import { identityProblem, type WorkloadIdentity } from './spiffe-id.ts';
  * plane is the only one that makes and checks them; the key lives beside the CA's with mode 0600.
  */
 export class JoinTokens {
-  readonly #key: Uint8Array;
+  #key: Uint8Array;
   readonly #trustDomain: string;
   readonly #now: () => number;
 
   /** `key`: 32 bytes or more. `now`: milliseconds since the epoch. */
   constructor(key: Uint8Array, trustDomain: string, now: () => number) {
-    if (key.length < 32) throw new RangeError('a join-token key has 32 bytes or more');
-    this.#key = key;
+    this.#key = checked(key);
     this.#trustDomain = trustDomain;
     this.#now = now;
+  }
+
+  /** From now on; tokens made with the key before end. */
+  useKey(key: Uint8Array): void {
+    this.#key = checked(key);
   }
 
   /** `ttlMs` between 1 s and `JOIN_TOKEN_TTL_MS_MAX`. Throws RangeError where a name or the TTL is not valid. */
@@ -63,6 +67,11 @@ export class JoinTokens {
       return { problem: `the join token is not valid: ${(error as Error).message}` };
     }
   }
+}
+
+function checked(key: Uint8Array): Uint8Array {
+  if (key.length < 32) throw new RangeError('a join-token key has 32 bytes or more');
+  return key;
 }
 
 /** 366 days. */

@@ -89,9 +89,10 @@ export function writeFileAtomic(path: string, text: string, mode: number): void 
   renameSync(temporary, path);
 }
 
-const REQUIRED = ['root-cert.pem', 'ca-cert.pem', 'ca-key.pem'] as const;
+/** Without these there is no authority. */
+export const REQUIRED = ['root-cert.pem', 'ca-cert.pem', 'ca-key.pem'] as const;
 /** Ten years, as Istio's self-signed root. */
-const ROOT_TTL_MS = 3650 * 86_400_000;
+export const ROOT_TTL_MS = 3650 * 86_400_000;
 
 function missingText(directory: string, present: string[], missing: string[]): string {
   return (

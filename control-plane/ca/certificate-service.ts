@@ -27,6 +27,7 @@ export interface CertificateServiceOptions {
 export type IssueOutcome =
   | 'issued'
   | 'unauthenticated'
+  | 'unavailable'
   | 'rateLimited'
   | 'identityMismatch'
   | 'malformed'
@@ -70,6 +71,10 @@ async function createCertificate(
   const caller = await options.authenticate(call);
   if (caller.kind === 'unauthenticated') {
     refuse('unauthenticated', status.UNAUTHENTICATED, caller.problem);
+    return;
+  }
+  if (caller.kind === 'unavailable') {
+    refuse('unavailable', status.UNAVAILABLE, caller.problem);
     return;
   }
   const id = spiffeId(caller.identity);

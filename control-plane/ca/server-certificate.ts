@@ -24,15 +24,25 @@ export const SERVER_NAMES: readonly string[] = [
   'localhost',
   'weft',
   'weft.weft-system.svc',
+  'weft-control-plane',
+  'weft-control-plane.weft-system',
+  'weft-control-plane.weft-system.svc',
+  'weft-control-plane.weft-system.svc.cluster.local',
   'istiod.istio-system.svc',
   'istiod.istio-system.svc.cluster.local',
   '127.0.0.1',
   '::1',
 ];
 
+/** What a TLS server shows: PEM, the leaf first. */
+export interface KeyPair {
+  readonly certificatePem: string;
+  readonly privateKeyPem: string;
+}
+
 /**
- * The certificate of the control plane's own TLS port, from its own authority: a new key and certificate at half of
- * the life of the old one, taken up by the next handshake, no connection dropped (SC-05). Clients may show a
+ * The certificate of the control plane's own TLS ports, from its own authority: a new key and certificate at half of
+ * the life of the old one, taken up by the next handshake, no connection dropped (SC-05). Clients of gRPC may show a
  * certificate of the mesh and need not, because the first thing they do here is to ask for one.
  */
 export class ServerCertificate {
@@ -44,6 +54,8 @@ export class ServerCertificate {
   #identity: experimental.IdentityCertificateUpdate | null = null;
   readonly #rootListeners = new Set<experimental.CaCertificateUpdateListener>();
   readonly #identityListeners = new Set<experimental.IdentityCertificateUpdateListener>();
+  readonly #keyPairListeners = new Set<(keyPair: KeyPair) => void>();
+  #keyPair: KeyPair | null = null;
 
   private constructor(options: ServerCertificateOptions) {
     this.#options = options;
@@ -81,14 +93,24 @@ export class ServerCertificate {
       ttlMs,
     });
     if (this.#isClosed) return;
+    const privateKeyPem = privateKey.export({ type: 'pkcs8', format: 'pem' }) as string;
+    this.#keyPair = { certificatePem: chainPem, privateKeyPem };
     this.#roots = { caCertificate: Buffer.from(current.rootsPem) };
     this.#identity = {
       certificate: Buffer.from(chainPem),
-      privateKey: Buffer.from(privateKey.export({ type: 'pkcs8', format: 'pem' })),
+      privateKey: Buffer.from(privateKeyPem),
     };
+    for (const listener of this.#keyPairListeners) listener(this.#keyPair);
     for (const listener of this.#rootListeners) listener(this.#roots);
     for (const listener of this.#identityListeners) listener(this.#identity);
     this.#schedule(ttlMs / 2);
+  }
+
+  /** Calls back with the pair in use, before it returns, and with each one that follows. Returns the way to stop. */
+  follow(listener: (keyPair: KeyPair) => void): () => void {
+    this.#keyPairListeners.add(listener);
+    if (this.#keyPair !== null) listener(this.#keyPair);
+    return () => this.#keyPairListeners.delete(listener);
   }
 
   close(): void {

@@ -41,6 +41,11 @@ const NOT_YET: ReadonlyMap<string, ReadonlySet<string>> = new Map([
   ],
 ]);
 
+/** Whether the group holds mesh policies: kinds that Weft knows, or that it says why it does not. */
+export function isMeshGroup(group: string): boolean {
+  return NOT_YET.has(group) || KINDS.some((kind) => kind.group === group);
+}
+
 export type KindLookup =
   | { readonly kind: 'found'; readonly found: Kind }
   | { readonly kind: 'unsupported'; readonly message: string; readonly suggestion?: string };

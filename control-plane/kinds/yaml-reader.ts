@@ -32,22 +32,31 @@ const ALIASES_MAX = 100;
  * nesting, many aliases. Documents without content are left out.
  */
 export function readYaml(source: string): Pick<SourceText, 'documents' | 'problems'> {
+  const parsed = parseYaml(source);
+  if (parsed.length > DOCUMENTS_MAX) {
+    const message = `has ${parsed.length} documents; at most ${DOCUMENTS_MAX} are allowed`;
+    return { documents: [], problems: [{ offset: 0, message }] };
+  }
+  const documents = parsed.map(readYamlDocument).filter((document) => document.value !== null);
+  return { documents, problems: [] };
+}
+
+/** The nodes of each document, errors among them: nothing is judged yet. `tokens`: keep what the nodes were made of. */
+export function parseYaml(source: string, tokens = false): Document<Node>[] {
   const parsed = parseAllDocuments(source, {
     prettyErrors: false,
     uniqueKeys: false, // quadratic; the Reader below looks itself
     merge: false,
     schema: 'core',
     logLevel: 'silent',
+    keepSourceTokens: tokens,
   });
-  if (!Array.isArray(parsed)) return { documents: [], problems: [] };
-  if (parsed.length > DOCUMENTS_MAX) {
-    const message = `has ${parsed.length} documents; at most ${DOCUMENTS_MAX} are allowed`;
-    return { documents: [], problems: [{ offset: 0, message }] };
-  }
-  const documents = parsed
-    .map((document) => new Reader(document as Document<Node>).read())
-    .filter((document) => document.value !== null);
-  return { documents, problems: [] };
+  return Array.isArray(parsed) ? (parsed as Document<Node>[]) : [];
+}
+
+/** One document, judged as `readYaml` does. */
+export function readYamlDocument(document: Document<Node>): SourceDocument {
+  return new Reader(document).read();
 }
 
 class Reader implements SourceDocument {

@@ -39,7 +39,13 @@ async function started(store: ConfigStore) {
     new Promise<void>((resolve) => {
       announce = resolve;
     });
-  return { rules: () => policyWatch.read().destinationRules, problems, scheduled, changed };
+  return {
+    rules: () => policyWatch.read().destinationRules,
+    refusals: () => policyWatch.refusals(),
+    problems,
+    scheduled,
+    changed,
+  };
 }
 
 test('policies that were there, that come and that go, with defaults', async () => {
@@ -98,4 +104,56 @@ test('[F6] a watch that ends is taken up again with all that happened meanwhile,
   scheduled[0]!();
   await listed;
   expect(rules()).toHaveLength(1);
+});
+
+test('[A6.9] a refused object is known with all that is wrong, until it is mended or gone', async () => {
+  const store = createMemoryStore('one');
+  open.push(() => store.close());
+  await store.create({ ...rule(), spec: { host: 7, subset: [] } });
+  const { refusals, rules, changed } = await started(store);
+  expect(refusals()).toEqual([
+    {
+      key: {
+        group: 'networking.istio.io',
+        kind: 'DestinationRule',
+        namespace: 'default',
+        name: 'reviews',
+      },
+      problems: [expect.stringMatching(/^spec\./), expect.stringMatching(/^spec\./)],
+    },
+  ]);
+  const mended = changed();
+  await store.replace(rule(), undefined);
+  await mended;
+  expect(refusals()).toEqual([]);
+  expect(rules()).toHaveLength(1);
+});
+
+test('[PL-06] a status that somebody writes is no news: the same policies, nobody is woken', async () => {
+  const store = createMemoryStore('one');
+  open.push(() => store.close());
+  await store.create(rule());
+  const { rules, changed } = await started(store);
+  const before = rules();
+  let news = 0;
+  void changed().then(() => news++);
+  await store.replace({ ...rule(), status: { conditions: [] } }, undefined);
+  const labelled = { ...rule(), metadata: { ...rule().metadata, name: 'other' } };
+  await store.create(labelled);
+  await vi.waitFor(() => expect(news).toBe(1));
+  expect(rules()).toHaveLength(2);
+  expect(rules().find(({ metadata }) => metadata.name === 'reviews')).toBe(before[0]);
+});
+
+test('[DS-06] addresses in a status are news: the mesh reads them', async () => {
+  const store = createMemoryStore('one');
+  open.push(() => store.close());
+  await store.create(rule());
+  const { rules, changed } = await started(store);
+  const before = rules();
+  const news = changed();
+  const addresses = [{ value: '240.240.0.1', host: 'reviews' }];
+  await store.replace({ ...rule(), status: { addresses } }, undefined);
+  await news;
+  expect(rules()[0]).not.toBe(before[0]);
 });

@@ -1,15 +1,25 @@
+import { isDeepStrictEqual } from 'node:util';
 import { destinationRule } from '../kinds/destination-rule.ts';
 import { type Kind, storedApiVersion, validateSpec, withDefaults } from '../kinds/kind.ts';
 import { peerAuthentication } from '../kinds/peer-authentication.ts';
-import type { Resource } from '../kinds/resource.ts';
+import { formatPath, printable } from '../kinds/problem.ts';
+import { keyOf, type Resource, type ResourceKey } from '../kinds/resource.ts';
 import { serviceEntry } from '../kinds/service-entry.ts';
 import { Findings } from '../kinds/validate.ts';
 import { virtualService } from '../kinds/virtual-service.ts';
 import { workloadEntry } from '../kinds/workload-entry.ts';
+import { statusAddresses } from '../registry/address-allocation.ts';
 import type { ConfigStore, Watch, WatchEvent } from '../store/config-store.ts';
 import type { SnapshotInputs } from './snapshot.ts';
 
 export type PolicyInputs = Omit<SnapshotInputs, 'registries'>;
+
+/** An object of the store that the mesh does not take, and everything that is wrong with it. */
+export interface PolicyRefusal {
+  readonly key: ResourceKey;
+  /** `spec.http[0].timeout: must be a duration such as 10s`. */
+  readonly problems: readonly string[];
+}
 
 export interface PolicyWatchOptions {
   readonly store: ConfigStore;
@@ -68,6 +78,11 @@ export class PolicyWatch {
     };
   }
 
+  /** What is in the store and not in the mesh. */
+  refusals(): readonly PolicyRefusal[] {
+    return [...this.#byKind.values()].flatMap((collection) => collection.refusals());
+  }
+
   close(): void {
     this.#isClosed = true;
     this.#watch?.close();
@@ -84,17 +99,21 @@ export class PolicyWatch {
   }
 
   #follow({ type, resource }: WatchEvent): void {
-    if (type === 'DELETED') this.#collection(resource)?.delete(resource);
-    else this.#put(resource);
-    this.#options.onChange();
+    const isNews =
+      type === 'DELETED' ? this.#collection(resource)?.delete(resource) : this.#put(resource);
+    if (isNews === true) this.#options.onChange();
   }
 
-  #put(resource: Resource): void {
-    const problem = this.#collection(resource)?.put(resource) ?? '';
-    if (problem === '') return;
-    const { namespace, name } = resource.metadata;
-    const fields = { kind: resource.kind, namespace, name, problem };
-    this.#options.onProblem(fields, 'a stored object is not valid and is left out');
+  /** False where nothing that the mesh reads is another: somebody wrote the status. */
+  #put(resource: Resource): boolean {
+    const put = this.#collection(resource)?.put(resource);
+    if (put === undefined || put.kind === 'same') return false;
+    if (put.kind === 'refused') {
+      const { namespace, name } = resource.metadata;
+      const fields = { kind: resource.kind, namespace, name, problem: put.problems[0] };
+      this.#options.onProblem(fields, 'a stored object is not valid and is left out');
+    }
+    return true;
   }
 
   #collection({ apiVersion, kind }: Resource): Collection | undefined {
@@ -114,37 +133,61 @@ const KINDS: readonly Kind[] = [
   peerAuthentication,
 ];
 
+type Put =
+  | { readonly kind: 'taken' }
+  | { readonly kind: 'same' }
+  | { readonly kind: 'refused'; readonly problems: readonly string[] };
+
 class Collection {
   readonly #kind: Kind;
+  /** As the store has them, refused ones too. */
+  readonly #stored = new Map<string, Resource>();
   readonly #byName = new Map<string, Resource>();
+  readonly #refused = new Map<string, PolicyRefusal>();
   #list: readonly Resource[] | null = null;
 
   constructor(kind: Kind) {
     this.#kind = kind;
   }
 
-  /** '', or what is wrong with the object, which then is not here. */
-  put(resource: Resource): string {
-    this.delete(resource);
+  put(resource: Resource): Put {
+    const name = nameOf(resource);
+    const before = this.#stored.get(name);
+    this.#stored.set(name, resource);
+    if (before !== undefined && isSamePolicy(before, resource)) return { kind: 'same' };
+    this.#byName.delete(name);
+    this.#refused.delete(name);
+    this.#list = null;
     const findings = new Findings();
     const spec = validateSpec(this.#kind, resource.spec, ['spec'], findings);
-    const [first] = findings.list;
-    if (first !== undefined) return `${first.path.join('.')}: ${first.message}`;
-    this.#byName.set(nameOf(resource), {
+    if (findings.list.length > 0) {
+      const problems = findings.list.map(
+        ({ path, message }) => `${printable(formatPath(path), 200)}: ${message}`,
+      );
+      this.#refused.set(name, { key: keyOf(resource), problems });
+      return { kind: 'refused', problems };
+    }
+    this.#byName.set(name, {
       ...resource,
       apiVersion: storedApiVersion(this.#kind),
       spec: withDefaults(this.#kind, spec),
     });
-    return '';
+    return { kind: 'taken' };
   }
 
-  delete(resource: Resource): void {
-    this.#byName.delete(nameOf(resource));
+  /** False where it was not here. */
+  delete(resource: Resource): boolean {
+    const name = nameOf(resource);
+    this.#byName.delete(name);
+    this.#refused.delete(name);
     this.#list = null;
+    return this.#stored.delete(name);
   }
 
   clear(): void {
+    this.#stored.clear();
     this.#byName.clear();
+    this.#refused.clear();
     this.#list = null;
   }
 
@@ -152,6 +195,23 @@ class Collection {
     this.#list ??= [...this.#byName.values()];
     return this.#list;
   }
+
+  refusals(): readonly PolicyRefusal[] {
+    return [...this.#refused.values()];
+  }
+}
+
+/** Whether only the version and what the mesh does not read of `status` were written. */
+function isSamePolicy(a: Resource, b: Resource): boolean {
+  const [{ resourceVersion: _a, ...before }, { resourceVersion: _b, ...after }] = [
+    a.metadata,
+    b.metadata,
+  ];
+  return (
+    isDeepStrictEqual(before, after) &&
+    isDeepStrictEqual(a.spec, b.spec) &&
+    isDeepStrictEqual(statusAddresses(a), statusAddresses(b))
+  );
 }
 
 function nameOf({ metadata }: Resource): string {

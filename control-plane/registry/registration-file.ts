@@ -1,7 +1,14 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { open, rename } from 'node:fs/promises';
 import { z } from 'zod';
+import { POOL_SLOTS } from './address-pool.ts';
 import type { RegistrationRecord } from './workload-registrations.ts';
+
+export interface KeptRegistrations {
+  readonly registrations: readonly RegistrationRecord[];
+  /** Slots of the address pool, by `namespace/host` of the service (DS-06). */
+  readonly slots: ReadonlyMap<string, number>;
+}
 
 /**
  * What was registered, kept over a restart: a control plane that comes back knows the endpoints of sidecars that have
@@ -10,14 +17,14 @@ import type { RegistrationRecord } from './workload-registrations.ts';
  */
 export class RegistrationFile {
   readonly #path: string;
-  readonly #export: () => readonly RegistrationRecord[];
+  readonly #export: () => KeptRegistrations;
   readonly #onError: (error: unknown) => void;
   #isDirty = false;
   #writing: Promise<void> | null = null;
 
   constructor(
     path: string,
-    exportRecords: () => readonly RegistrationRecord[],
+    exportRecords: () => KeptRegistrations,
     onError: (error: unknown) => void,
   ) {
     this.#path = path;
@@ -26,14 +33,17 @@ export class RegistrationFile {
   }
 
   /** An absent file holds none. A file that cannot be read is a problem, because who was there is then unknown. */
-  read(): readonly RegistrationRecord[] | { readonly problem: string } {
-    if (!existsSync(this.#path)) return [];
+  read(): KeptRegistrations | { readonly problem: string } {
+    if (!existsSync(this.#path)) return { registrations: [], slots: new Map() };
     try {
-      const { registrations } = FILE.parse(JSON.parse(readFileSync(this.#path, 'utf8')));
-      return registrations.map((record) => ({
-        ...record,
-        labels: Object.assign(Object.create(null), record.labels),
-      }));
+      const { registrations, slots } = FILE.parse(JSON.parse(readFileSync(this.#path, 'utf8')));
+      return {
+        registrations: registrations.map((record) => ({
+          ...record,
+          labels: Object.assign(Object.create(null), record.labels),
+        })),
+        slots: new Map(slots),
+      };
     } catch (error) {
       return { problem: `${this.#path} cannot be read: ${(error as Error).message.slice(0, 500)}` };
     }
@@ -54,7 +64,8 @@ export class RegistrationFile {
     while (this.#isDirty) {
       this.#isDirty = false;
       try {
-        await this.#write(`${JSON.stringify({ version: 1, registrations: this.#export() })}\n`);
+        const { registrations, slots } = this.#export();
+        await this.#write(`${JSON.stringify({ version: 1, registrations, slots: [...slots] })}\n`);
       } catch (error) {
         this.#onError(error);
       }
@@ -99,4 +110,9 @@ const RECORD = z.object({
   health: z.enum(['HEALTHY', 'UNHEALTHY']),
   registeredAtMs: z.number(),
 });
-const FILE = z.object({ version: z.literal(1), registrations: z.array(RECORD) });
+const FILE = z.object({
+  version: z.literal(1),
+  registrations: z.array(RECORD),
+  // Absent in a file of before there were any.
+  slots: z.array(z.tuple([TEXT, z.number().int().min(1).max(POOL_SLOTS)])).default([]),
+});

@@ -2,7 +2,7 @@ import type { StringMap } from '../kinds/resource.ts';
 import type { Protocol } from './protocol.ts';
 
 /**
- * The vocabulary of discovery. Sources (policy objects, sidecars that register themselves, later Kubernetes, Consul,
+ * The vocabulary of discovery. Sources (policy objects, sidecars that register themselves, Kubernetes, later Consul,
  * Eureka) say what they know in these words; `service-directory.ts` joins them into what the mesh sees.
  */
 
@@ -28,6 +28,8 @@ export interface Service {
   readonly creationTimestamp: string;
   /** For messages: `ServiceEntry default/reviews`. */
   readonly origin: string;
+  /** Labels of the workloads of its namespace that serve it, where its source chooses them so (Kubernetes). */
+  readonly selector?: StringMap;
 }
 
 export type Resolution = 'STATIC' | 'DNS' | 'NONE';
@@ -36,6 +38,8 @@ export interface ServicePort {
   readonly number: number;
   readonly name: string;
   readonly protocol: Protocol;
+  /** Where its workloads listen; absent = the source does not say, or they differ. */
+  readonly targetPort?: number;
 }
 
 /** An address behind a service. Immutable. */
@@ -89,10 +93,23 @@ export interface DeclaredService {
   /** `namespace/account` of every workload that serves it, and of those that went not long ago. */
   readonly serviceAccounts: readonly string[];
   readonly creationTimestamp: string;
+  /** Virtual addresses; absent where there are none yet. */
+  readonly addresses?: readonly string[];
+}
+
+/**
+ * A service that its source describes whole, endpoints included. It wins over a ServiceEntry of the same host (DS-02). The same
+ * object until something of it changes.
+ */
+export interface ProvidedService {
+  readonly service: Service;
+  readonly endpoints: readonly Endpoint[];
 }
 
 /** All that a source knows at one moment. */
 export interface RegistryContents {
+  readonly provided?: readonly ProvidedService[];
+  readonly problems?: readonly RegistryProblem[];
   readonly services: readonly DeclaredService[];
   readonly workloads: readonly Workload[];
 }

@@ -1,9 +1,17 @@
 import type { Resource } from '../kinds/resource.ts';
 import type { ServiceEntrySpec } from '../kinds/service-entry.ts';
 import type { WorkloadEntrySpec } from '../kinds/workload-entry.ts';
+import { addressesInForce } from './address-allocation.ts';
 import { byAge, compare } from './age.ts';
 import { clusterLocalName, HostIndex } from './host-name.ts';
-import type { Endpoint, RegistryContents, RegistryProblem, Service, Workload } from './registry.ts';
+import type {
+  Endpoint,
+  ProvidedService,
+  RegistryContents,
+  RegistryProblem,
+  Service,
+  Workload,
+} from './registry.ts';
 import {
   type EntryService,
   endpointOf,
@@ -107,8 +115,23 @@ export function buildDirectory(
   const drafts = new Map<string, { service: EntryService; endpoints: Endpoint[] }>();
   const accounts = new Map<string, Set<string>>();
 
+  const provided = new Map<string, ProvidedService>();
+  for (const contents of inputs.registries) {
+    problems.push(...(contents.problems ?? []));
+    for (const each of contents.provided ?? []) provided.set(each.service.host, each);
+  }
+
+  const allocated = addressesInForce(inputs.serviceEntries);
   for (const entry of [...inputs.serviceEntries].sort(byAge)) {
-    for (const service of servicesOfEntry(entry)) {
+    for (const service of servicesOfEntry(entry, allocated.get(entry))) {
+      const winner = provided.get(service.host);
+      if (winner !== undefined) {
+        problems.push({
+          subject: service.origin,
+          message: `host ${service.host} is ${winner.service.origin}, which alone is used`,
+        });
+        continue;
+      }
       const key = serviceKey(service);
       const there = drafts.get(key);
       if (there !== undefined) {
@@ -127,6 +150,7 @@ export function buildDirectory(
 
   for (const contents of inputs.registries) {
     for (const declared of contents.services) {
+      if (provided.has(declared.host)) continue;
       const key = serviceKey(declared);
       // Also for a ServiceEntry: accounts seen before stay expected, so that a restart changes no cluster.
       accounts.set(key, new Set(declared.serviceAccounts));
@@ -142,7 +166,7 @@ export function buildDirectory(
         host: declared.host,
         namespace: declared.namespace,
         ports: declared.ports,
-        addresses: [],
+        addresses: declared.addresses ?? [],
         resolution: 'STATIC',
         location: 'MESH_INTERNAL',
         exportTo: ['*'],
@@ -160,25 +184,40 @@ export function buildDirectory(
   }
 
   const entries = [...drafts]
-    .map(([key, { service, endpoints }]) => {
-      const expected = accounts.get(key) ?? new Set<string>();
-      for (const { namespace, serviceAccount } of endpoints) {
-        if (serviceAccount !== '') expected.add(`${namespace}/${serviceAccount}`);
-      }
-      return { service: { ...service, serviceAccounts: [...expected].sort(compare) }, endpoints };
-    })
+    .map(draftEntry)
+    .concat([...provided.values()])
     .sort((a, b) => byOwner(a.service, b.service, domain))
-    .map(({ service, endpoints }) => {
-      const before = previous?.get(service.host, service.namespace);
-      if (previous === undefined || before === undefined) return { service, endpoints };
-      const oldEndpoints = previous.endpoints(before);
-      return {
-        service: sameService(before, service) ? before : service,
-        endpoints: sameEndpoints(oldEndpoints, endpoints) ? oldEndpoints : endpoints,
-      };
-    });
+    .map((entry) => keptEntry(entry, previous));
   reportConflicts(entries, problems);
   return new ServiceDirectory(entries, problems, previous?.services);
+
+  function draftEntry([key, { service, endpoints }]: [
+    string,
+    { readonly service: EntryService; readonly endpoints: readonly Endpoint[] },
+  ]): ProvidedService {
+    const expected = accounts.get(key) ?? new Set<string>();
+    for (const { namespace, serviceAccount } of endpoints) {
+      if (serviceAccount !== '') expected.add(`${namespace}/${serviceAccount}`);
+    }
+    return { service: { ...service, serviceAccounts: [...expected].sort(compare) }, endpoints };
+  }
+}
+
+/** The objects of the directory before, where they say the same. */
+function keptEntry(
+  { service, endpoints }: ProvidedService,
+  previous: ServiceDirectory | undefined,
+): ProvidedService {
+  const before = previous?.get(service.host, service.namespace);
+  if (previous === undefined || before === undefined) return { service, endpoints };
+  const oldEndpoints = previous.endpoints(before);
+  return {
+    service: before === service || sameService(before, service) ? before : service,
+    endpoints:
+      oldEndpoints === endpoints || sameEndpoints(oldEndpoints, endpoints)
+        ? oldEndpoints
+        : endpoints,
+  };
 }
 
 /** Workloads by namespace, and by the host that they say they serve. */

@@ -8,7 +8,11 @@ import type { Endpoint, Service, Workload } from './registry.ts';
 export type EntryService = Omit<Service, 'serviceAccounts'>;
 
 /** The hosts of a ServiceEntry (DS-02), each a service of its own with the same endpoints. */
-export function servicesOfEntry(entry: Resource<ServiceEntrySpec>): EntryService[] {
+export function servicesOfEntry(
+  entry: Resource<ServiceEntrySpec>,
+  /** By host (DS-06). */
+  allocated: ReadonlyMap<string, readonly string[]> = NONE_ALLOCATED,
+): EntryService[] {
   const { metadata, spec } = entry;
   const ports = spec.ports
     .map(({ number, name, protocol }) => ({
@@ -21,7 +25,7 @@ export function servicesOfEntry(entry: Resource<ServiceEntrySpec>): EntryService
     host: host.toLowerCase(),
     namespace: metadata.namespace,
     ports,
-    addresses: spec.addresses,
+    addresses: allocated.get(host.toLowerCase()) ?? spec.addresses,
     resolution: spec.resolution,
     location: spec.location,
     exportTo: spec.exportTo,
@@ -99,6 +103,7 @@ export function selects(selector: StringMap, labels: StringMap): boolean {
   return true;
 }
 
+const NONE_ALLOCATED: ReadonlyMap<string, readonly string[]> = new Map();
 const NO_LABELS: StringMap = Object.freeze(Object.create(null));
 const TLS_MODE_LABEL = 'security.istio.io/tlsMode';
 

@@ -1,14 +1,15 @@
 import type { Resource, ResourceKey } from '../kinds/resource.ts';
 
 /**
- * Where policy objects live. One revision counts all writes; every object carries the revision that wrote it as
- * `metadata.resourceVersion`. A write that was acknowledged survives kill -9. The store judges no content: callers
- * validate before, and set all metadata but `resourceVersion`.
+ * Where policy objects live. One revision counts all writes; every object carries a version, `metadata.resourceVersion`,
+ * that each write changes: the revision of the write, or what the server behind the store makes of it (Kubernetes: opaque).
+ * A write that was acknowledged survives kill -9. The store judges no content: callers validate before, and set all
+ * metadata but `resourceVersion` (Kubernetes sets its own).
  */
 export interface ConfigStore {
   /** UUID of this body of data. A revision means nothing in a store with another identity. */
   readonly identity: string;
-  /** The revision of the last write; 0 for a store that was never written. */
+  /** The revision of the last write; where there was none yet, where the counting begins: 0 for a store of our own. */
   revision(): Promise<number>;
   get(key: ResourceKey): Promise<Resource | undefined>;
   /** Ordered by group, kind, namespace, name. `revision` is where a watch has to go on from. */

@@ -5,7 +5,14 @@ import type { ClusterLoadAssignment } from '../../proto/gen/envoy/config/endpoin
 import type { Listener } from '../../proto/gen/envoy/config/listener/v3/listener.ts';
 import type { RouteConfiguration } from '../../proto/gen/envoy/config/route/v3/route.ts';
 import type { Any } from '../../proto/gen/google/protobuf/any.ts';
-import { TYPE_CLUSTER, TYPE_ENDPOINT, TYPE_LISTENER, TYPE_ROUTE } from '../../proto/type-urls.ts';
+import type { NameTable } from '../../proto/gen/istio/networking/nds/v1/nds.ts';
+import {
+  TYPE_CLUSTER,
+  TYPE_ENDPOINT,
+  TYPE_LISTENER,
+  TYPE_NAME_TABLE,
+  TYPE_ROUTE,
+} from '../../proto/type-urls.ts';
 
 /** The resource types that translation makes, by type URL. */
 export interface ResourceMessages {
@@ -13,6 +20,7 @@ export interface ResourceMessages {
   [TYPE_ENDPOINT]: ClusterLoadAssignment;
   [TYPE_LISTENER]: Listener;
   [TYPE_ROUTE]: RouteConfiguration;
+  [TYPE_NAME_TABLE]: NameTable;
 }
 
 export type ResourceType = keyof ResourceMessages;

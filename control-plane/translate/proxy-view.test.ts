@@ -126,3 +126,14 @@ test('fuzz: no metadata makes it throw', () => {
     { numRuns: Number(process.env['WEFT_FUZZ_RUNS'] ?? 300) },
   );
 });
+
+test.each([
+  [{}, false],
+  [{ DNS_CAPTURE: 'false' }, false],
+  [{ DNS_CAPTURE: 'true' }, true],
+  [{ DNS_CAPTURE: true }, true],
+  [{ WEFT_DNS: '127.0.0.1:15053' }, true],
+  [{ DNS_CAPTURE: 'true', WEFT_DNS: 'none' }, false],
+])('[DS-05] %j: its apps learn the addresses of the mesh: %j', (metadata, expected) => {
+  expect(parse(metadata)).toMatchObject({ ok: true, view: { answersNames: expected } });
+});

@@ -29,6 +29,8 @@ export interface ProxyView {
   /** Where the explicit-proxy listener binds; null = no such listener. */
   readonly outbound: SocketAddress | null;
   readonly addresses: readonly string[];
+  /** It answers its app's DNS questions (DS-05): `DNS_CAPTURE` or `WEFT_DNS`. */
+  readonly answersNames: boolean;
   /**
    * Where it finds its certificate and the mesh roots. `ads`: in itself, under a name that looks like ours (Weft).
    * `static`: in its bootstrap (a stock Envoy with `WEFT_SECRETS: static`). `none`: nowhere, so no mesh TLS.
@@ -125,10 +127,17 @@ export function parseProxyView(node: Node | undefined, options: MeshOptions): Pa
       ports,
       outbound,
       addresses: addresses.slice(0, ADDRESSES_MAX),
+      answersNames: answersNames(metadata),
       secrets:
         kind === 'weft' ? 'ads' : metadata.text('WEFT_SECRETS') === 'static' ? 'static' : 'none',
     },
   };
+}
+
+function answersNames(metadata: MetadataReader): boolean {
+  const address = metadata.text('WEFT_DNS');
+  if (address !== '') return address !== 'none';
+  return ['true', '1'].includes(String(metadata.value('DNS_CAPTURE')).toLowerCase());
 }
 
 function kindOf(userAgent: string): ProxyView['kind'] {

@@ -29,6 +29,7 @@ export function testProxy(changes: Partial<ProxyView> = {}): ProxyView {
     ],
     outbound: { host: '127.0.0.1', port: 15_001 },
     addresses: ['127.0.0.1'],
+    answersNames: false,
     secrets: 'ads',
     ...changes,
   };

@@ -2,8 +2,10 @@ import { expect, test } from 'vitest';
 import { unpackAny } from '../../proto/any.ts';
 import type { Listener } from '../../proto/gen/envoy/config/listener/v3/listener.ts';
 import type { FilterChain } from '../../proto/gen/envoy/config/listener/v3/listener_components.ts';
-import { testMesh } from '../mesh/mesh.testing.ts';
-import { testProxy, translated } from './proxy.testing.ts';
+import { policies, testMesh } from '../mesh/mesh.testing.ts';
+import { MESH_DEFAULTS } from '../mesh/mesh-options.ts';
+import { buildSnapshot } from '../mesh/snapshot.ts';
+import { testProxy, translated, virtualHost } from './proxy.testing.ts';
 
 const REDIRECT = testProxy({ mode: 'redirect', outbound: null });
 
@@ -140,4 +142,63 @@ test('a range of virtual addresses is a chain of the port', () => {
 test('of one service 256 endpoints are told by address', () => {
   const endpoints = Array.from({ length: 300 }, (_, at) => `10.2.${at >> 8}.${at & 255}`);
   expect(own(outbound({ name: 'a', endpoints }).listeners)).toHaveLength(256);
+});
+
+/** The mesh of these entries, each with an allocated address in its status. */
+function allocated(...entries: readonly Entry[]) {
+  const inputs = policies(entries.map(entry).join(''));
+  const serviceEntries = inputs.serviceEntries.map((each, index) => ({
+    ...each,
+    status: {
+      addresses: [
+        { value: `240.240.0.${index + 1}`, host: each.spec.hosts[0]! },
+        { value: `2001:2::${index + 1}`, host: each.spec.hosts[0]! },
+      ],
+    },
+  }));
+  return buildSnapshot({ ...inputs, serviceEntries, registries: [] }, MESH_DEFAULTS);
+}
+
+test('[DS-06] an allocated address has a listener of its own, and takes nothing from the endpoints', () => {
+  const mesh = allocated({ name: 'redis', endpoints: ['10.0.0.1'] });
+  const { listeners, listener } = translated(mesh, REDIRECT);
+  expect(own(listeners)).toEqual(['240.240.0.1_6379', '2001:2::1_6379', '10.0.0.1_6379']);
+  expect(clusterOf(listener('240.240.0.1_6379')?.filterChains[0])).toBe(
+    'outbound|6379||redis.internal',
+  );
+});
+
+test('[DS-06] two hosts outside with one port are told apart by their addresses where the apps learn these', () => {
+  const mesh = allocated(
+    { name: 'a', resolution: 'DNS', port: 5432 },
+    { name: 'b', resolution: 'DNS', port: 5432 },
+  );
+  const capturing = translated(mesh, { ...REDIRECT, answersNames: true });
+  expect(own(capturing.listeners)).toEqual([
+    '240.240.0.1_5432',
+    '2001:2::1_5432',
+    '240.240.0.2_5432',
+    '2001:2::2_5432',
+  ]);
+  expect(clusterOf(capturing.listener('240.240.0.2_5432')?.filterChains[0])).toBe(
+    'outbound|5432||b.internal',
+  );
+  // An app that asks public DNS dials an address that nobody here knows.
+  const other = translated(mesh, REDIRECT);
+  expect(clusterOf(other.listener('0.0.0.0_5432')?.filterChains[0])).toBe(
+    'outbound|5432||a.internal',
+  );
+});
+
+test('[DS-06] HTTP at an allocated address is routed by it', () => {
+  const mesh = allocated({ name: 'web', protocol: 'HTTP', port: 80, endpoints: ['10.0.0.1'] });
+  const { routes } = translated(mesh, REDIRECT);
+  expect(virtualHost(routes('80'), 'web.internal').domains).toEqual([
+    'web.internal',
+    'web.internal:80',
+    '240.240.0.1',
+    '240.240.0.1:80',
+    '[2001:2::1]',
+    '[2001:2::1]:80',
+  ]);
 });

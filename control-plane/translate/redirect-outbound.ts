@@ -4,6 +4,7 @@ import { type DeepPartial, Listener } from '../../proto/gen/envoy/config/listene
 import type { FilterChain } from '../../proto/gen/envoy/config/listener/v3/listener_components.ts';
 import { TYPE_LISTENER } from '../../proto/type-urls.ts';
 import type { MeshSnapshot } from '../mesh/snapshot.ts';
+import { isPoolAddress } from '../registry/address-pool.ts';
 import { isHttp } from '../registry/protocol.ts';
 import type { Endpoint, Service, ServicePort } from '../registry/registry.ts';
 import { tcpAddress } from './config-source.ts';
@@ -37,11 +38,13 @@ type ListenerResource = DiscoveryResource<typeof TYPE_LISTENER>;
 export function redirectPortListeners(
   snapshot: MeshSnapshot,
   namespace: string,
+  /** Whether the apps learn allocated addresses (DS-06); others go on dialling those of public DNS. */
+  answersNames: boolean,
 ): Map<string, ListenerResource> {
   const services = snapshot.directory.visibleTo(namespace);
   const listeners = new Map<string, ListenerResource>();
   for (const [port, ofPort] of servicesByPort(services)) {
-    const resource = portListener(port, ofPort, snapshot);
+    const resource = portListener(port, ofPort, snapshot, answersNames);
     if (resource !== null) listeners.set(resource.name, resource);
   }
   // Outright before implied: no endpoint takes a virtual address away, and no service's port number an endpoint's own.
@@ -134,7 +137,7 @@ function endpointListeners(
   snapshot: MeshSnapshot,
   dialled: (dial: number) => number,
 ): readonly ListenerResource[] {
-  if (service.resolution !== 'STATIC' || service.addresses.length > 0) return [];
+  if (service.resolution !== 'STATIC' || hasWrittenAddress(service)) return [];
   const endpoints = snapshot.directory.endpoints(service);
   const key = `${what} ${port.number} ${port.protocol} ${service.host}`;
   return ofEndpoints.get(endpoints, key, stampOf(snapshot), () => {
@@ -192,6 +195,11 @@ function addressListener(
   return new DiscoveryResource(TYPE_LISTENER, listener.name, listener);
 }
 
+/** One that was allocated stands beside what the service has, and takes nothing away. */
+function hasWrittenAddress({ addresses }: Service): boolean {
+  return addresses.some((address) => !isPoolAddress(address));
+}
+
 function servicesByPort(services: readonly Service[]): ReadonlyMap<number, readonly Service[]> {
   const byPort = new Map<number, Service[]>();
   for (const service of services) {
@@ -210,6 +218,7 @@ function portListener(
   port: number,
   services: readonly Service[],
   snapshot: MeshSnapshot,
+  answersNames: boolean,
 ): ListenerResource | null {
   const { options } = snapshot;
   const unknown = unknownCluster(snapshot);
@@ -233,7 +242,8 @@ function portListener(
       for (const range of service.addresses.filter((address) => address.includes('/'))) {
         chains.push(rangeChain(range, service.host, cluster, snapshot));
       }
-      const nameless = service.resolution !== 'STATIC' && service.addresses.length === 0;
+      const hasAddress = answersNames ? service.addresses.length > 0 : hasWrittenAddress(service);
+      const nameless = service.resolution !== 'STATIC' && !hasAddress;
       if (nameless && opaque === unknown) opaque = cluster;
     }
   }

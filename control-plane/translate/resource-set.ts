@@ -1,13 +1,20 @@
 import type { Cluster } from '../../proto/gen/envoy/config/cluster/v3/cluster.ts';
 import type { Listener } from '../../proto/gen/envoy/config/listener/v3/listener.ts';
 import type { RouteConfiguration } from '../../proto/gen/envoy/config/route/v3/route.ts';
-import { TYPE_CLUSTER, TYPE_ENDPOINT, TYPE_LISTENER, TYPE_ROUTE } from '../../proto/type-urls.ts';
+import {
+  TYPE_CLUSTER,
+  TYPE_ENDPOINT,
+  TYPE_LISTENER,
+  TYPE_NAME_TABLE,
+  TYPE_ROUTE,
+} from '../../proto/type-urls.ts';
 import type { MeshSnapshot } from '../mesh/snapshot.ts';
 import type { VirtualServiceIndex } from '../mesh/virtual-service-index.ts';
 import type { Service } from '../registry/registry.ts';
 import { selects } from '../registry/service-entries.ts';
 import { DiscoveryResource, type ResourceType } from './discovery-resource.ts';
 import { explicitListeners, inboundClusters } from './explicit-mode.ts';
+import { nameFamilies, nameTable } from './name-table.ts';
 import { outboundClusters, outboundEndpoints } from './outbound-resources.ts';
 import type { ProxyView } from './proxy-view.ts';
 import {
@@ -23,6 +30,7 @@ import {
 } from './redirect-mode.ts';
 import { redirectPortListeners } from './redirect-outbound.ts';
 import { explicitProxyRoutes, httpPorts, portRoutes } from './routes.ts';
+import { withServicePorts } from './service-ports.ts';
 
 export type ResourceMap<T extends ResourceType = ResourceType> = ReadonlyMap<
   string,
@@ -38,7 +46,8 @@ export interface ResourceSet {
 }
 
 /** Pure: equal arguments give equal resources. Parts that proxies have in common are made once for a snapshot. */
-export function translate(snapshot: MeshSnapshot, proxy: ProxyView): ResourceSet {
+export function translate(snapshot: MeshSnapshot, given: ProxyView): ResourceSet {
+  const proxy = withServicePorts(snapshot, given);
   const done = new Map<ResourceType, ResourceMap>();
   return {
     snapshot,
@@ -64,6 +73,8 @@ function translateType(snapshot: MeshSnapshot, proxy: ProxyView, type: ResourceT
       return listeners(snapshot, proxy);
     case TYPE_ROUTE:
       return routes(snapshot, proxy);
+    case TYPE_NAME_TABLE:
+      return names(snapshot, proxy);
   }
 }
 
@@ -98,8 +109,8 @@ function listeners(snapshot: MeshSnapshot, proxy: ProxyView): ResourceMap {
     case 'explicit':
       return named(TYPE_LISTENER, explicitListeners(snapshot, proxy));
     case 'redirect': {
-      const outbound = shared(snapshot, `listeners ${proxy.namespace}`, () =>
-        redirectPortListeners(snapshot, proxy.namespace),
+      const outbound = shared(snapshot, `listeners ${proxy.namespace} ${proxy.answersNames}`, () =>
+        redirectPortListeners(snapshot, proxy.namespace, proxy.answersNames),
       );
       return joined(outbound, TYPE_LISTENER, [
         redirectOutboundListener(snapshot, proxy),
@@ -149,6 +160,16 @@ function routeConfigurations(snapshot: MeshSnapshot, proxy: ProxyView): RouteCon
     case 'proxyless':
       return proxylessRoutes(snapshot, proxy);
   }
+}
+
+/** One resource, which as Istio's has no name of its own. */
+function names(snapshot: MeshSnapshot, proxy: ProxyView): ResourceMap {
+  const { namespace } = proxy;
+  const families = nameFamilies(proxy);
+  return shared(snapshot, `names ${namespace} ${families.v4} ${families.v6}`, () => {
+    const table = nameTable(snapshot, namespace, families);
+    return new Map([['', new DiscoveryResource(TYPE_NAME_TABLE, '', table)]]);
+  });
 }
 
 function named<T extends ResourceType>(

@@ -3,13 +3,27 @@ import {
   DeltaDiscoveryRequest,
   type DeltaDiscoveryResponse,
 } from '../../proto/gen/envoy/service/discovery/v3/discovery.ts';
-import { TYPE_CLUSTER, TYPE_ENDPOINT, TYPE_LISTENER, TYPE_ROUTE } from '../../proto/type-urls.ts';
+import {
+  TYPE_CLUSTER,
+  TYPE_ENDPOINT,
+  TYPE_LISTENER,
+  TYPE_NAME_TABLE,
+  TYPE_ROUTE,
+} from '../../proto/type-urls.ts';
 import type { DiscoveryResource } from '../translate/discovery-resource.ts';
 import { AdsStream, TYPES_MAX } from './ads-stream.ts';
 import { HandClock } from './clock.testing.ts';
 import { DeltaSubscription } from './delta-subscription.ts';
 import { PUSH_ORDER, pushRank, shortTypeName } from './push-order.ts';
-import { byType, cluster, edsCluster, endpoints, listener, route } from './resources.testing.ts';
+import {
+  byType,
+  cluster,
+  edsCluster,
+  endpoints,
+  listener,
+  names,
+  route,
+} from './resources.testing.ts';
 
 const WORLD = [edsCluster('a'), endpoints('a'), listener('l', 'r'), route('r')];
 
@@ -69,15 +83,15 @@ function synced() {
   test.receive({ typeUrl: TYPE_ENDPOINT, resourceNamesSubscribe: ['a'] });
   test.receive({ typeUrl: TYPE_LISTENER });
   test.receive({ typeUrl: TYPE_ROUTE, resourceNamesSubscribe: ['r'] });
-  for (const typeUrl of PUSH_ORDER) test.ack(typeUrl);
+  for (const typeUrl of [TYPE_CLUSTER, TYPE_ENDPOINT, TYPE_LISTENER, TYPE_ROUTE]) test.ack(typeUrl);
   test.said();
   test.settled.length = 0;
   return test;
 }
 
-test('[xDS 13] the order is clusters, endpoints, listeners, routes', () => {
-  expect(PUSH_ORDER.map(shortTypeName)).toEqual(['CDS', 'EDS', 'LDS', 'RDS']);
-  expect(pushRank('type.googleapis.com/other')).toBe(4);
+test('[xDS 13] the order is clusters, endpoints, listeners, routes, names', () => {
+  expect(PUSH_ORDER.map(shortTypeName)).toEqual(['CDS', 'EDS', 'LDS', 'RDS', 'NDS']);
+  expect(pushRank('type.googleapis.com/other')).toBe(5);
 });
 
 test('[xDS 13] requests in any order are answered in push order, each step acknowledged', () => {
@@ -97,6 +111,34 @@ test('[xDS 13] requests in any order are answered in push order, each step ackno
   expect(said()).toEqual([]);
   ack(TYPE_ENDPOINT);
   expect(said()).toEqual(['LDS l', 'RDS r']);
+});
+
+test('[DS-05] names go when the listeners and routes that they lead to are acknowledged, and to those who ask', () => {
+  const { setWorld, receive, said, ack, clock } = open();
+  setWorld(...WORLD, names('10.0.0.1'));
+  receive({ typeUrl: TYPE_CLUSTER });
+  receive({ typeUrl: TYPE_ENDPOINT, resourceNamesSubscribe: ['a'] });
+  receive({ typeUrl: TYPE_LISTENER });
+  receive({ typeUrl: TYPE_NAME_TABLE });
+  ack(TYPE_CLUSTER);
+  ack(TYPE_ENDPOINT);
+  expect(said()).toEqual(['CDS a', 'EDS a', 'LDS l']);
+  receive({ typeUrl: TYPE_ROUTE, resourceNamesSubscribe: ['r'] });
+  ack(TYPE_LISTENER);
+  expect(said()).toEqual(['RDS r']);
+  ack(TYPE_ROUTE, 'refused');
+  expect(said()).toEqual(['NDS ']);
+  ack(TYPE_NAME_TABLE);
+  setWorld(...WORLD, names('10.0.0.1'));
+  expect(said()).toEqual([]);
+  setWorld(...WORLD, names('10.0.0.2'));
+  expect(said()).toEqual(['NDS ']);
+  ack(TYPE_NAME_TABLE);
+  // Listeners that nobody acknowledges hold names up for a while, not for ever.
+  setWorld(...WORLD, listener('l2', 'r'), names('10.0.0.3'));
+  expect(said()).toEqual(['LDS l2', 'RDS r']);
+  clock.advance(15_000);
+  expect(said()).toEqual(['NDS ']);
 });
 
 test('[xDS 15] listeners that are asked for first wait a moment for the clusters', () => {

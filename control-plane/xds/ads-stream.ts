@@ -1,4 +1,10 @@
-import { TYPE_CLUSTER, TYPE_ENDPOINT, TYPE_LISTENER, TYPE_ROUTE } from '../../proto/type-urls.ts';
+import {
+  TYPE_CLUSTER,
+  TYPE_ENDPOINT,
+  TYPE_LISTENER,
+  TYPE_NAME_TABLE,
+  TYPE_ROUTE,
+} from '../../proto/type-urls.ts';
 import type { Clock } from './clock.ts';
 import type { Acknowledgement } from './delivery.ts';
 import { pushRank, REMOVAL_ORDER } from './push-order.ts';
@@ -33,7 +39,7 @@ export const TYPES_MAX = 16;
 /**
  * All types of one aggregated stream, and the order between them (xDS rule 13):
  *
- *   clusters ▶ their endpoints ▶ (acknowledged) ▶ listeners ▶ routes ▶ (acknowledged) ▶ removals
+ *   clusters ▶ their endpoints ▶ (acknowledged) ▶ listeners ▶ routes ▶ (acknowledged) ▶ names, removals
  *
  * Types do not wait for each other otherwise (rule 14), and every wait has an end, so that a client that asks in another
  * way than expected is served late, not never.
@@ -103,12 +109,19 @@ export class AdsStream<Request extends { readonly typeUrl: string }, Response> {
   pump(): void {
     if (this.#resources === null || this.#isClosed || this.#isBlocked) return;
     const waitMs = this.#namersWaitMs();
+    let namesWaitMs = 0;
     for (const subscription of this.#ordered()) {
       const { typeUrl } = subscription;
+      if (typeUrl === TYPE_NAME_TABLE) {
+        // Asked here, because the listeners may have left just now.
+        namesWaitMs = Math.max(waitMs, this.#namesWaitMs());
+        if (namesWaitMs > 0) continue;
+      }
       if (waitMs > 0 && (typeUrl === TYPE_LISTENER || typeUrl === TYPE_ROUTE)) continue;
       if (!this.#send(subscription, typeUrl === TYPE_LISTENER)) return;
     }
     if (waitMs > 0) this.#wait(waitMs);
+    else if (namesWaitMs > 0) this.#wait(namesWaitMs);
     else if (this.#isQuiet()) this.#sendRemovals();
   }
 
@@ -173,6 +186,17 @@ export class AdsStream<Request extends { readonly typeUrl: string }, Response> {
     const nowMs = this.#options.clock.nowMs();
     if (this.#waitsSinceMs === 0) this.#waitsSinceMs = nowMs;
     return Math.max(0, this.#waitsSinceMs + boundMs - nowMs);
+  }
+
+  /** Milliseconds that names, which lead to listeners, wait for these to be acknowledged; 0 = they go now. */
+  #namesWaitMs(): number {
+    const nowMs = this.#options.clock.nowMs();
+    let waitMs = 0;
+    for (const typeUrl of [TYPE_LISTENER, TYPE_ROUTE]) {
+      const sinceMs = this.#subscriptions.get(typeUrl)?.delivery.outstandingSinceMs ?? 0;
+      if (sinceMs !== 0) waitMs = Math.max(waitMs, sinceMs + ACKNOWLEDGE_WAIT_MS - nowMs);
+    }
+    return waitMs;
   }
 
   #waitBoundMs(): number {

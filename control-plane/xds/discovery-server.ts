@@ -117,6 +117,7 @@ export class DiscoveryServer {
     if (call.cancelled) return;
     if (this.#isClosed) return refuse(status.UNAVAILABLE, 'the control plane is shutting down');
     if (caller?.kind === 'unauthenticated') return refuse(status.UNAUTHENTICATED, caller.problem);
+    if (caller?.kind === 'unavailable') return refuse(status.UNAVAILABLE, caller.problem);
     const identity = caller?.identity ?? null;
     const admission = this.#admission.admit(identity === null ? '' : spiffeId(identity));
     if ('problem' in admission) return refuse(status.RESOURCE_EXHAUSTED, admission.problem);

@@ -3,18 +3,21 @@ import {
   TYPE_ENDPOINT,
   TYPE_EXTENSION,
   TYPE_LISTENER,
+  TYPE_NAME_TABLE,
   TYPE_ROUTE,
   TYPE_SECRET,
 } from '../../proto/type-urls.ts';
 
 /**
- * Make before break (xDS rule 13): clusters and their endpoints are there before a listener or a route names them.
+ * Make before break (xDS rule 13): clusters and their endpoints are there before a listener or a route names them, and
+ * all of these before a name leads to them.
  */
 export const PUSH_ORDER: readonly string[] = [
   TYPE_CLUSTER,
   TYPE_ENDPOINT,
   TYPE_LISTENER,
   TYPE_ROUTE,
+  TYPE_NAME_TABLE,
 ];
 
 /** Place of a type in `PUSH_ORDER`; types that are not in it come last, in the order of their first request. */
@@ -30,13 +33,18 @@ export function pushRank(typeUrl: string): number {
 export const REMOVAL_ORDER: readonly string[] = [TYPE_ROUTE, TYPE_CLUSTER, TYPE_ENDPOINT];
 
 /** Types whose subscription may mean "all", and whose state-of-the-world responses are the whole world (rules 7, 9). */
-export const WHOLE_WORLD_TYPES: ReadonlySet<string> = new Set([TYPE_LISTENER, TYPE_CLUSTER]);
+export const WHOLE_WORLD_TYPES: ReadonlySet<string> = new Set([
+  TYPE_LISTENER,
+  TYPE_CLUSTER,
+  TYPE_NAME_TABLE,
+]);
 
 const SHORT_NAMES: ReadonlyMap<string, string> = new Map([
   [TYPE_CLUSTER, 'CDS'],
   [TYPE_ENDPOINT, 'EDS'],
   [TYPE_LISTENER, 'LDS'],
   [TYPE_ROUTE, 'RDS'],
+  [TYPE_NAME_TABLE, 'NDS'],
   [TYPE_SECRET, 'SDS'],
   [TYPE_EXTENSION, 'ECDS'],
 ]);

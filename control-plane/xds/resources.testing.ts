@@ -4,11 +4,13 @@ import { ClusterLoadAssignment } from '../../proto/gen/envoy/config/endpoint/v3/
 import { Listener } from '../../proto/gen/envoy/config/listener/v3/listener.ts';
 import { RouteConfiguration } from '../../proto/gen/envoy/config/route/v3/route.ts';
 import { HttpConnectionManager } from '../../proto/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.ts';
+import { NameTable, NameTable_NameInfo } from '../../proto/gen/istio/networking/nds/v1/nds.ts';
 import {
   TYPE_CLUSTER,
   TYPE_ENDPOINT,
   TYPE_HTTP_CONNECTION_MANAGER,
   TYPE_LISTENER,
+  TYPE_NAME_TABLE,
   TYPE_ROUTE,
 } from '../../proto/type-urls.ts';
 import { DiscoveryResource } from '../translate/discovery-resource.ts';
@@ -50,6 +52,12 @@ export function route(name: string, revision = ''): DiscoveryResource {
     name,
     RouteConfiguration.create({ name, virtualHosts: [{ name: revision, domains: ['*'] }] }),
   );
+}
+
+/** A table in which one name has this address. */
+export function names(address: string): DiscoveryResource {
+  const table = new Map([['a.example', NameTable_NameInfo.create({ ips: [address] })]]);
+  return new DiscoveryResource(TYPE_NAME_TABLE, '', NameTable.create({ table }));
 }
 
 /** A listener whose HTTP connection manager asks for `routeName`. */

@@ -103,9 +103,10 @@ import type * as m98 from './google/protobuf/struct.ts';
 import type * as m99 from './google/protobuf/timestamp.ts';
 import type * as m100 from './google/protobuf/wrappers.ts';
 import type * as m101 from './google/rpc/status.ts';
-import type * as m102 from './istio/v1/auth/ca.ts';
-import type * as m103 from './udpa/type/v1/typed_struct.ts';
-import type * as m104 from './xds/type/v3/typed_struct.ts';
+import type * as m102 from './istio/networking/nds/v1/nds.ts';
+import type * as m103 from './istio/v1/auth/ca.ts';
+import type * as m104 from './udpa/type/v1/typed_struct.ts';
+import type * as m105 from './xds/type/v3/typed_struct.ts';
 
 export interface MessageTypes {
   'envoy.admin.v3.Certificates': m0.Certificates;
@@ -564,8 +565,11 @@ export interface MessageTypes {
   'google.protobuf.StringValue': m100.StringValue;
   'google.protobuf.BytesValue': m100.BytesValue;
   'google.rpc.Status': m101.Status;
-  'istio.v1.auth.IstioCertificateRequest': m102.IstioCertificateRequest;
-  'istio.v1.auth.IstioCertificateResponse': m102.IstioCertificateResponse;
-  'udpa.type.v1.TypedStruct': m103.TypedStruct;
-  'xds.type.v3.TypedStruct': m104.TypedStruct;
+  'istio.networking.nds.v1.NameTable': m102.NameTable;
+  'istio.networking.nds.v1.NameTable.NameInfo': m102.NameTable_NameInfo;
+  'istio.networking.nds.v1.NameTable.Port': m102.NameTable_Port;
+  'istio.v1.auth.IstioCertificateRequest': m103.IstioCertificateRequest;
+  'istio.v1.auth.IstioCertificateResponse': m103.IstioCertificateResponse;
+  'udpa.type.v1.TypedStruct': m104.TypedStruct;
+  'xds.type.v3.TypedStruct': m105.TypedStruct;
 }

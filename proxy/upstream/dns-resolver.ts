@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { type Clock, MONOTONIC_CLOCK } from '../tcp/timer-list.ts';
 import { HOSTS_FILE_BYTES_MAX, parseHostsFile } from './hosts-file.ts';
+import { parseResolvConf, type ResolvConf } from './resolv-conf.ts';
 
 export type DnsFamily = 'V4_ONLY' | 'V6_ONLY' | 'AUTO';
 
@@ -42,7 +43,7 @@ export class DnsResolver {
   readonly #hostsPath: string;
   readonly #resolvConfPath: string;
   #hosts: ReadonlyMap<string, readonly string[]> = new Map();
-  #search: SearchList = { suffixes: [], ndots: 1 };
+  #search: ResolvConf = parseResolvConf('');
   #filesReadAtMs = -Infinity;
   #reading: Promise<void> | null = null;
   /** Questions on their way, so that many endpoints of one name ask once. */
@@ -113,7 +114,7 @@ export class DnsResolver {
         readBounded(this.#resolvConfPath),
       ]);
       this.#hosts = parseHostsFile(hosts);
-      this.#search = parseSearchList(resolvConf);
+      this.#search = parseResolvConf(resolvConf);
       this.#filesReadAtMs = this.#clock.nowMs();
       this.#reading = null;
     })();
@@ -123,30 +124,10 @@ export class DnsResolver {
 
 const FILES_KEPT_MS = 5_000;
 
-interface SearchList {
-  readonly suffixes: readonly string[];
-  readonly ndots: number;
-}
-
-/** `resolv.conf(5)`: the last `search` or `domain` line, `options ndots:n`. c-ares' `query` ignores both. */
-function parseSearchList(text: string): SearchList {
-  let suffixes: readonly string[] = [];
-  let ndots = 1;
-  for (const line of text.split('\n').slice(0, 1_000)) {
-    const words = line.trim().split(/\s+/);
-    if (words[0] === 'search' || words[0] === 'domain') suffixes = words.slice(1, 7);
-    if (words[0] !== 'options') continue;
-    for (const option of words.slice(1)) {
-      if (/^ndots:\d{1,2}$/.test(option)) ndots = Math.min(Number(option.slice(6)), 15);
-    }
-  }
-  return { suffixes, ndots };
-}
-
 /** The names to ask for, in the resolver library's order. */
-function candidates(name: string, { suffixes, ndots }: SearchList): readonly string[] {
+function candidates(name: string, { search, ndots }: ResolvConf): readonly string[] {
   if (name.endsWith('.')) return [name];
-  const suffixed = suffixes.map((suffix) => `${name}.${suffix}`);
+  const suffixed = search.map((suffix) => `${name}.${suffix}`);
   return name.split('.').length - 1 >= ndots ? [name, ...suffixed] : [...suffixed, name];
 }
 

@@ -10,6 +10,7 @@ import {
   TYPE_ENDPOINT,
   TYPE_HEALTH,
   TYPE_LISTENER,
+  TYPE_NAME_TABLE,
   TYPE_ROUTE,
 } from '../../proto/type-urls.ts';
 import { AdsClient, type ResourceHandler } from './ads-client.ts';
@@ -28,7 +29,7 @@ class Wire {
   refuseToOpen = '';
   readonly client: AdsClient;
 
-  constructor() {
+  constructor(names = false) {
     const handler: ResourceHandler = {
       apply: async (typeUrl, resources, removed) => {
         const names = resources.map(({ name }) => name);
@@ -59,6 +60,7 @@ class Wire {
       log: { info: () => {}, warn: () => {} },
       clusters: true,
       listeners: true,
+      names,
       onConnected: (connected) => void this.connected.push(connected),
     });
   }
@@ -96,6 +98,24 @@ test('rule 15: the node goes in the first request only, and clusters come before
   const requests = wire.taken();
   expect(requests.map(({ typeUrl }) => typeUrl)).toEqual([TYPE_CLUSTER, TYPE_LISTENER]);
   expect(requests.map(({ node }) => node?.id)).toEqual(['me', undefined]);
+});
+
+test('[DS-05] names are asked for last, all of them, where this proxy answers names; the table has no name', async () => {
+  const wire = new Wire(true);
+  wire.client.start();
+  const requests = wire.taken();
+  expect(requests.map(({ typeUrl }) => typeUrl)).toEqual([
+    TYPE_CLUSTER,
+    TYPE_LISTENER,
+    TYPE_NAME_TABLE,
+  ]);
+  expect(requests[2]).toMatchObject({ resourceNamesSubscribe: [] });
+  await wire.respond(TYPE_NAME_TABLE, [''], [], 'names-1');
+  expect(wire.taken()).toMatchObject([{ responseNonce: 'names-1', errorDetail: undefined }]);
+  expect(wire.applied.at(-1)).toEqual({ typeUrl: TYPE_NAME_TABLE, names: [''], removed: [] });
+  wire.stream.events.onEnd('gone');
+  wire.timers.advance(30_000);
+  expect([...wire.taken()[2]!.initialResourceVersions]).toEqual([['', 'v-']]);
 });
 
 test('a good response is acknowledged with its nonce', async () => {

@@ -10,6 +10,7 @@ import {
   TYPE_ENDPOINT,
   TYPE_HEALTH,
   TYPE_LISTENER,
+  TYPE_NAME_TABLE,
   TYPE_ROUTE,
   TYPE_SECRET,
 } from '../../proto/type-urls.ts';
@@ -22,7 +23,16 @@ import type { Timers } from './timers.ts';
 export const RESOURCE_MISSING_MS = 15_000;
 
 /** Subscriptions in the order of their first requests: make before break (rule 13). */
-const TYPES = [TYPE_CLUSTER, TYPE_ENDPOINT, TYPE_SECRET, TYPE_LISTENER, TYPE_ROUTE] as const;
+const TYPES = [
+  TYPE_CLUSTER,
+  TYPE_ENDPOINT,
+  TYPE_SECRET,
+  TYPE_LISTENER,
+  TYPE_ROUTE,
+  TYPE_NAME_TABLE,
+] as const;
+/** Of these everything is asked for; which of them at all, the bootstrap says. */
+const WILDCARD_TYPES: ReadonlySet<string> = new Set([TYPE_CLUSTER, TYPE_LISTENER, TYPE_NAME_TABLE]);
 
 /** What the resources are given to. */
 export interface ResourceHandler {
@@ -54,6 +64,8 @@ export interface AdsClientOptions {
   /** Which of the wildcard types the bootstrap takes from this server. */
   readonly clusters: boolean;
   readonly listeners: boolean;
+  /** Whether this proxy answers names (DS-05). */
+  readonly names: boolean;
   /** True when a stream has given its first answer, false when it ended or could not be opened. */
   readonly onConnected: (connected: boolean) => void;
 }
@@ -87,11 +99,9 @@ export class AdsClient {
       TYPES.filter(
         (type) =>
           (type !== TYPE_CLUSTER || options.clusters) &&
-          (type !== TYPE_LISTENER || options.listeners),
-      ).map((type) => [
-        type,
-        new DeltaSubscription(type, type === TYPE_CLUSTER || type === TYPE_LISTENER),
-      ]),
+          (type !== TYPE_LISTENER || options.listeners) &&
+          (type !== TYPE_NAME_TABLE || options.names),
+      ).map((type) => [type, new DeltaSubscription(type, WILDCARD_TYPES.has(type))]),
     );
   }
 

@@ -1,5 +1,5 @@
 import type { MessageName } from '../../proto/any.ts';
-import { packAny } from '../../proto/any.ts';
+import { packAny, unpackAs } from '../../proto/any.ts';
 import type { UpdateFailureState } from '../../proto/gen/envoy/admin/v3/config_dump_shared.ts';
 import type { Any } from '../../proto/gen/google/protobuf/any.ts';
 import type { Timestamp } from '../../proto/gen/google/protobuf/timestamp.ts';
@@ -10,6 +10,7 @@ import {
   TYPE_CLUSTER,
   TYPE_ENDPOINT,
   TYPE_LISTENER,
+  TYPE_NAME_TABLE,
   TYPE_ROUTE,
   TYPE_SECRET,
   TYPE_URL_PREFIX,
@@ -49,11 +50,21 @@ export function* configDump(source: DumpSource, includeEndpoints: boolean): Gene
   yield listeners(source, lastUpdated);
   yield routes(source);
   yield secrets(source, lastUpdated);
+  yield* names(source);
 }
 
 function section<N extends MessageName>(name: N, message: MessageTypes[N]): Json {
   const body = writeJson(name, message) as Json;
   return { '@type': `${TYPE_URL_PREFIX}${name}`, ...body };
+}
+
+/** Envoy knows no such thing: the message itself, as Istio's agent shows it. */
+function* names(source: DumpSource): Generator<Json> {
+  for (const { resource } of entriesOf(source, TYPE_NAME_TABLE)) {
+    if (resource === undefined) continue;
+    const table = unpackAs('istio.networking.nds.v1.NameTable', resource);
+    if (table.ok) yield section('istio.networking.nds.v1.NameTable', table.message);
+  }
 }
 
 function* entriesOf({ resources }: DumpSource, typeUrl: string): Generator<ResourceEntry> {

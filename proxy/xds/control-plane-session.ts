@@ -88,6 +88,7 @@ export class ControlPlaneSession {
       log,
       clusters: bootstrap.dynamicClusters,
       listeners: bootstrap.dynamicListeners,
+      names: bootstrap.settings.dns !== null,
       onConnected: (isConnected) => {
         connected.set(isConnected ? 1 : 0);
         if (isConnected)

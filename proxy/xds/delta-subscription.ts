@@ -3,6 +3,7 @@ import type {
   DeltaDiscoveryResponse,
 } from '../../proto/gen/envoy/service/discovery/v3/discovery.ts';
 import { createMessage } from '../../proto/message-codec.ts';
+import { TYPE_NAME_TABLE } from '../../proto/type-urls.ts';
 
 /** `google.rpc.Code.INVALID_ARGUMENT`, of every NACK. */
 const INVALID_ARGUMENT = 3;
@@ -16,7 +17,7 @@ const ERROR_LENGTH_MAX = 16_384;
  */
 export class DeltaSubscription {
   readonly typeUrl: string;
-  /** LDS and CDS: everything there is for this node. */
+  /** LDS, CDS and the names: everything there is for this node. */
   readonly wildcard: boolean;
   readonly #wanted = new Set<string>();
   /** Versions of the resources that this proxy uses, by name. */
@@ -104,7 +105,8 @@ export class DeltaSubscription {
   checkResponse(response: DeltaDiscoveryResponse): string {
     const seen = new Set<string>();
     for (const { name, resource } of response.resources) {
-      if (name === '') return 'a resource has no name';
+      // Istio's name table has none.
+      if (name === '' && this.typeUrl !== TYPE_NAME_TABLE) return 'a resource has no name';
       if (seen.has(name)) return `resource "${name}" stands in one response twice`;
       seen.add(name);
       if (resource !== undefined && resource.typeUrl !== this.typeUrl) {

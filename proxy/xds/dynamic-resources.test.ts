@@ -6,6 +6,7 @@ import {
   TYPE_CLUSTER,
   TYPE_ENDPOINT,
   TYPE_LISTENER,
+  TYPE_NAME_TABLE,
   TYPE_ROUTE,
   TYPE_SECRET,
 } from '../../proto/type-urls.ts';
@@ -51,6 +52,8 @@ class Mesh {
         this.done.push(`secret ${name}`);
         return '';
       },
+      setNameTable: ({ version, hosts }) =>
+        void this.done.push(`names ${version} ${[...hosts.keys()]}`),
     };
     this.resources = new DynamicResources({
       target,
@@ -324,4 +327,22 @@ test('nothing but a change in use asks for a new copy on disk', async () => {
   expect(mesh.changes).toBe(before);
   await mesh.resources.apply(TYPE_CLUSTER, [cluster('a')], []);
   expect(mesh.changes).toBe(before + 1);
+});
+
+test('[DS-05] a table of names is in use at once; a bad one, and its removal, leave the last good one', async () => {
+  const mesh = new Mesh();
+  const names = (ip: string, version: string): Resource =>
+    resource(TYPE_NAME_TABLE, '', { table: { 'a.example': { ips: [ip] } } }, version);
+  expect(await mesh.resources.apply(TYPE_NAME_TABLE, [names('10.0.0.1', '1')], [])).toEqual(
+    new Map(),
+  );
+  expect(await mesh.take()).toEqual(['names 1 a.example']);
+  const problems = await mesh.resources.apply(TYPE_NAME_TABLE, [names('ten', '2')], []);
+  expect(problems.get('')).toMatch(/"ten" is no IP address/);
+  await mesh.resources.apply(TYPE_NAME_TABLE, [], ['']);
+  expect(await mesh.take()).toEqual([]);
+  expect(mesh.resources.entries(TYPE_NAME_TABLE).get('')).toMatchObject({
+    version: '1',
+    error: { version: '2' },
+  });
 });

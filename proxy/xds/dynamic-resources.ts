@@ -5,9 +5,11 @@ import {
   TYPE_CLUSTER,
   TYPE_ENDPOINT,
   TYPE_LISTENER,
+  TYPE_NAME_TABLE,
   TYPE_ROUTE,
   TYPE_SECRET,
 } from '../../proto/type-urls.ts';
+import type { NameTableConfig } from '../dns/name-table-config.ts';
 import type { ListenerConfig } from '../listener/listener-config.ts';
 import type { RouteConfig } from '../router/route-config.ts';
 import type { ClusterConfig, EndpointAssignment } from '../upstream/cluster-config.ts';
@@ -15,6 +17,7 @@ import { compileCluster } from './compile/cluster.ts';
 import type { CompileContext } from './compile/compile-context.ts';
 import { compileListener } from './compile/listener.ts';
 import { compileLoadAssignment } from './compile/load-assignment.ts';
+import { compileNameTable } from './compile/name-table.ts';
 import { type Compiled, formatProblems } from './compile/problems.ts';
 import { compileRouteConfiguration } from './compile/route-configuration.ts';
 import { compileSecret, type NamedSecret } from './compile/secret.ts';
@@ -36,6 +39,7 @@ export interface ConfigTarget {
   removeRoutes(name: string): void;
   /** '' or the reason why not. */
   setSecret(secret: NamedSecret): string;
+  setNameTable(table: NameTableConfig): void;
 }
 
 /** One resource as `/config_dump` and the copy on disk know it. */
@@ -72,10 +76,9 @@ export interface DynamicResourcesOptions {
 export class DynamicResources {
   readonly #options: DynamicResourcesOptions;
   readonly #entries = new Map<string, Map<string, ResourceEntry>>(
-    [TYPE_CLUSTER, TYPE_ENDPOINT, TYPE_LISTENER, TYPE_ROUTE, TYPE_SECRET].map((t) => [
-      t,
-      new Map(),
-    ]),
+    [TYPE_CLUSTER, TYPE_ENDPOINT, TYPE_LISTENER, TYPE_ROUTE, TYPE_SECRET, TYPE_NAME_TABLE].map(
+      (t) => [t, new Map()],
+    ),
   );
   readonly #clusters = new Map<string, ClusterConfig>();
   readonly #listeners = new Map<string, ListenerConfig>();
@@ -204,6 +207,14 @@ export class DynamicResources {
           this.#useListener(config),
         );
       }
+      case TYPE_NAME_TABLE: {
+        const message = unpackAs('istio.networking.nds.v1.NameTable', any);
+        if (!message.ok) return message.problem;
+        return this.#use(name, name, compileNameTable(message.message, version), (table) => {
+          target.setNameTable(table);
+          return '';
+        });
+      }
       default:
         return `resources of type ${typeUrl} are not used`;
     }
@@ -312,7 +323,8 @@ export class DynamicResources {
         if (this.#listeners.delete(name)) target.removeListener(name);
         break;
       default:
-        // Endpoints, routes and secrets go when nothing refers to them; until then the last good one serves.
+        // Endpoints, routes and secrets go when nothing refers to them; until then, and always of names, the last good
+        // one serves.
         return;
     }
     this.#entries.get(typeUrl)?.delete(name);

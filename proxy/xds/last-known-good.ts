@@ -1,11 +1,23 @@
 import { createHash } from 'node:crypto';
 import { mkdir, open, readFile, rename, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { TYPE_CLUSTER, TYPE_ENDPOINT, TYPE_LISTENER, TYPE_ROUTE } from '../../proto/type-urls.ts';
+import {
+  TYPE_CLUSTER,
+  TYPE_ENDPOINT,
+  TYPE_LISTENER,
+  TYPE_NAME_TABLE,
+  TYPE_ROUTE,
+} from '../../proto/type-urls.ts';
 import type { Timers } from './timers.ts';
 
 /** Types that are kept, in the order in which they are put to use. Secrets never touch the disk. */
-export const KEPT_TYPES = [TYPE_CLUSTER, TYPE_ENDPOINT, TYPE_LISTENER, TYPE_ROUTE] as const;
+export const KEPT_TYPES = [
+  TYPE_CLUSTER,
+  TYPE_ENDPOINT,
+  TYPE_LISTENER,
+  TYPE_ROUTE,
+  TYPE_NAME_TABLE,
+] as const;
 
 /** Bytes of the file; more is no configuration of ours. */
 const FILE_BYTES_MAX = 256 * 1024 * 1024;

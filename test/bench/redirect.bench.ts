@@ -10,6 +10,9 @@ import { until } from '../harness/until.ts';
  * What redirection costs: microseconds for the original destination of a connection, milliseconds of a request and of a
  * new connection through two sidecars beside the same without any, and the private memory of an idle redirecting
  * sidecar. As root: `node_modules/node/bin/node test/bench/redirect.bench.ts [requests]`.
+ *
+ * Two busy cores: 1.3 µs; 41 MiB; a request on a new connection 2.3 to 3.1 times, a new TCP connection 14 to 21 times as
+ * long as without (0.2 ms there, a full mutual TLS handshake here).
  */
 
 const COUNT = Number(process.argv[2] ?? 2000);

@@ -1,5 +1,5 @@
 import { type ChildProcess, type StdioOptions, spawn, spawnSync } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 
 /** Who a program in a namespace runs as. */
 export interface User {
@@ -81,8 +81,8 @@ export class NetworkNamespaces {
   /** Ends every process started in them and removes them. */
   async close(): Promise<void> {
     await Promise.all([...this.#processes].map(endProcess));
-    for (const { namespace } of this.#hosts.values()) spawnSync('ip', ['netns', 'del', namespace]);
-    spawnSync('ip', ['netns', 'del', this.#switch]);
+    for (const { namespace } of this.#hosts.values()) removeNamespace(namespace);
+    removeNamespace(this.#switch);
   }
 }
 
@@ -156,9 +156,26 @@ export class HostNamespace {
     throw new Error(`${this.name}: ${program.join(' ')}: ${done.error ?? done.stderr.trim()}`);
   }
 
+  /** What programs that start here from now on find in /etc/resolv.conf. */
+  setResolvConf(text: string): void {
+    const directory = filesOf(this.namespace);
+    mkdirSync(directory, { recursive: true });
+    writeFileSync(`${directory}/resolv.conf`, text);
+  }
+
   sysctl(...settings: string[]): void {
     this.run(['sysctl', '-q', '-w', ...settings]);
   }
+}
+
+/** `ip netns exec` lays them over /etc. */
+function filesOf(namespace: string): string {
+  return `/etc/netns/${namespace}`;
+}
+
+function removeNamespace(namespace: string): void {
+  spawnSync('ip', ['netns', 'del', namespace]);
+  rmSync(filesOf(namespace), { recursive: true, force: true });
 }
 
 const PREFIX = 'weft-test-';
@@ -200,7 +217,7 @@ function removeStale(): void {
   }
   for (const name of names) {
     const pid = Number(/^weft-test-(\d+)-/.exec(name)?.[1] ?? 0);
-    if (pid > 0 && !isAlive(pid)) spawnSync('ip', ['netns', 'del', name]);
+    if (pid > 0 && !isAlive(pid)) removeNamespace(name);
   }
 }
 

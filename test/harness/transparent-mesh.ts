@@ -29,6 +29,10 @@ export interface TransparentOptions {
   readonly keepState?: boolean;
   /** Of `weft redirect`, after the usual ones. */
   readonly redirectFlags?: readonly string[];
+  /** Further node metadata of its sidecar. */
+  readonly metadata?: Readonly<Record<string, unknown>>;
+  /** Its /etc/resolv.conf; absent = the machine's. */
+  readonly resolvConf?: string;
 }
 
 /**
@@ -117,6 +121,7 @@ export class TransparentWorkload {
   ): Promise<TransparentWorkload> {
     const { service = '', version = 'v1', ports = [], ipv6 = true } = options;
     const host = mesh.namespaces.add(name, { ipv6 });
+    if (options.resolvConf !== undefined) host.setResolvConf(options.resolvConf);
     redirect(host, options.redirectFlags ?? []);
     const app = await namespaceApp(host);
     const directory = mkdtempSync(join(tmpdir(), 'weft-transparent-'));
@@ -157,7 +162,9 @@ export class TransparentWorkload {
       stateDirectory: options.keepState === true ? ownDirectory(join(directory, 'state')) : '',
       probe: options.probe ?? 'none',
     };
-    ownFile(join(directory, 'bootstrap.json'), JSON.stringify(sidecarBootstrap(settings)));
+    const bootstrap = sidecarBootstrap(settings) as { node: { metadata: object } };
+    Object.assign(bootstrap.node.metadata, options.metadata);
+    ownFile(join(directory, 'bootstrap.json'), JSON.stringify(bootstrap));
     const workload = new TransparentWorkload(name, host, app, settings, directory);
     workload.startSidecar();
     return workload;

@@ -20,6 +20,8 @@ export interface WorkloadOptions {
   readonly rootCertFile?: string;
   readonly token?: string;
   readonly keepState?: boolean;
+  /** Further node metadata. */
+  readonly metadata?: Readonly<Record<string, unknown>>;
 }
 
 /** A sidecar process of a mesh; its app runs in the test. Can be killed and started again with the same files. */
@@ -78,10 +80,9 @@ export class Workload {
       token,
       options.keepState ?? false,
     );
-    writeFileSync(
-      join(workload.directory, 'bootstrap.json'),
-      JSON.stringify(sidecarBootstrap(workload.settings)),
-    );
+    const bootstrap = sidecarBootstrap(workload.settings) as { node: { metadata: object } };
+    Object.assign(bootstrap.node.metadata, options.metadata);
+    writeFileSync(join(workload.directory, 'bootstrap.json'), JSON.stringify(bootstrap));
     workload.start();
     return workload;
   }

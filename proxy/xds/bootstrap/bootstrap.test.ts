@@ -110,6 +110,45 @@ static_resources:
 `;
 }
 
+test.each([
+  ['{}', null, []],
+  ['{DNS_CAPTURE: "false"}', null, []],
+  ['{DNS_CAPTURE: "true"}', { host: '127.0.0.1', port: 15053 }, []],
+  ['{DNS_CAPTURE: true, WEFT_DNS: none}', null, []],
+  ['{WEFT_DNS: "127.0.0.1:5300"}', { host: '127.0.0.1', port: 5300 }, []],
+  [
+    '{WEFT_DNS: "[::1]:53", WEFT_DNS_UPSTREAM: "10.0.0.2, [fd00::1]:5353,fd00::2"}',
+    { host: '::1', port: 53 },
+    [
+      { host: '10.0.0.2', port: 53 },
+      { host: 'fd00::1', port: 5353 },
+      { host: 'fd00::2', port: 53 },
+    ],
+  ],
+  [
+    '{DNS_CAPTURE: "TRUE", WEFT_DNS_UPSTREAM: ["10.0.0.2:54"]}',
+    { host: '127.0.0.1', port: 15053 },
+    [{ host: '10.0.0.2', port: 54 }],
+  ],
+])('[DS-05] %s says where names are answered and who else is asked', (metadata, dns, upstreams) => {
+  const { settings } = good(load(ads('127.0.0.1', metadata)));
+  expect(settings.dns).toEqual(dns);
+  expect(settings.dnsUpstreams).toEqual(upstreams);
+});
+
+test.each([
+  [
+    ads('127.0.0.1', '{WEFT_DNS: "dns.example:53"}'),
+    /WEFT_DNS: "dns\.example" must be an IP address/,
+  ],
+  [ads('127.0.0.1', '{WEFT_DNS: "53"}'), /WEFT_DNS: "53" must read host:port/],
+  [ads('127.0.0.1', '{WEFT_DNS_UPSTREAM: "dns.example"}'), /"dns\.example" must be an IP address/],
+  [ads('127.0.0.1', '{WEFT_DNS_UPSTREAM: "10.0.0.1:0"}'), /"10\.0\.0\.1:0" must be an IP address/],
+  [`node: {metadata: {WEFT_DNS: "127.0.0.1:53"}}\n${CLUSTER}`, /WEFT_DNS: needs a control plane/],
+])('[DS-05] a setting that cannot be is told with its place: %#', (text, expected) => {
+  expect(problems(text)[0]).toMatch(expected);
+});
+
 test('[A4.6] plain text goes to this host only, unless the bootstrap insists', () => {
   expect(good(load(ads('127.0.0.1'))).controlPlane).toMatchObject({
     tls: false,

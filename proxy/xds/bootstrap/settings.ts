@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import type { FieldPath } from '../../../proto/field-path.ts';
 import type { Problems } from '../compile/problems.ts';
 import { type HostPort, parseHostPort } from './host-port.ts';
@@ -45,6 +46,10 @@ export interface WeftSettings {
   /** `WEFT_APP_PROBE`: `none`, `tcp` (default with ports) or a path. */
   readonly appProbe: AppProbeSetting;
   readonly ports: readonly WorkloadPort[];
+  /** `WEFT_DNS`, or 127.0.0.1:15053 where `DNS_CAPTURE` is true: where names are answered; null = nowhere (DS-05). */
+  readonly dns: HostPort | null;
+  /** `WEFT_DNS_UPSTREAM`: name servers, `address[:port]`; empty = those of /etc/resolv.conf. */
+  readonly dnsUpstreams: readonly HostPort[];
   /** `WEFT_MODE: redirect`, or Istio's `INTERCEPTION_MODE: REDIRECT`: rules bring the connections here. */
   readonly redirected: boolean;
 }
@@ -67,6 +72,8 @@ export const SETTING_KEYS: ReadonlySet<string> = new Set([
   'WEFT_CERT_TTL',
   'WEFT_INSECURE_XDS',
   'WEFT_APP_PROBE',
+  'WEFT_DNS',
+  'WEFT_DNS_UPSTREAM',
 ]);
 
 const METADATA_PATH: FieldPath = ['node', 'metadata'];
@@ -103,6 +110,8 @@ export function readSettings(
     insecureXds: ['true', '1'].includes(reader.text('WEFT_INSECURE_XDS')),
     appProbe: readProbe(reader, ports.length > 0),
     ports,
+    dns: readDns(reader, dynamic),
+    dnsUpstreams: readDnsUpstreams(reader),
     redirected:
       (reader.text('WEFT_MODE') || reader.text('INTERCEPTION_MODE').toLowerCase()) === 'redirect',
   };
@@ -160,6 +169,51 @@ function readProbe(reader: SettingsReader, hasPorts: boolean): AppProbeSetting {
   if (/^\/[!-~]*$/.test(text)) return { kind: 'http', path: text };
   reader.problem('WEFT_APP_PROBE', `"${text}" must be none, tcp or a path that starts with "/"`);
   return { kind: 'none' };
+}
+
+const DNS_PORT = 53;
+const DNS_UPSTREAMS_MAX = 8;
+
+/** Without a control plane nobody would say what the names are. */
+function readDns(reader: SettingsReader, dynamic: boolean): HostPort | null {
+  const isCaptured = ['true', '1'].includes(reader.text('DNS_CAPTURE').toLowerCase());
+  const address = reader.address(
+    'WEFT_DNS',
+    isCaptured ? { host: '127.0.0.1', port: 15053 } : null,
+  );
+  if (address === null) return null;
+  if (!dynamic) {
+    if (reader.text('WEFT_DNS') !== '') {
+      reader.problem('WEFT_DNS', 'needs a control plane (dynamic_resources.ads_config)');
+    }
+    return null;
+  }
+  if (address.host !== 'localhost' && isIP(address.host) === 0) {
+    reader.problem('WEFT_DNS', `"${address.host}" must be an IP address`);
+  }
+  return address;
+}
+
+/** A list, or text with commas. */
+function readDnsUpstreams(reader: SettingsReader): HostPort[] {
+  const value = reader.value('WEFT_DNS_UPSTREAM');
+  const items = Array.isArray(value) ? value : reader.text('WEFT_DNS_UPSTREAM').split(',');
+  const servers: HostPort[] = [];
+  for (const item of items) {
+    const text = String(item).trim();
+    if (text === '') continue;
+    const server = isIP(text) === 0 ? parseHostPort(text) : { host: text, port: DNS_PORT };
+    if (server === undefined || isIP(server.host) === 0 || server.port === 0) {
+      reader.problem(
+        'WEFT_DNS_UPSTREAM',
+        `"${text}" must be an IP address, with or without a port`,
+      );
+    } else servers.push(server);
+  }
+  if (servers.length > DNS_UPSTREAMS_MAX) {
+    reader.problem('WEFT_DNS_UPSTREAM', `lists more than ${DNS_UPSTREAMS_MAX} name servers`);
+  }
+  return servers;
 }
 
 function readPorts(reader: SettingsReader): WorkloadPort[] {
