@@ -201,6 +201,15 @@ export function composeChecks(variant: Variant): readonly Check[] {
       },
     },
     {
+      name: 'everything stopped, then up',
+      expected: 'policies, identities and rules are there again; 50 of 50 served',
+      run: async (project) => {
+        await project.stop();
+        await project.up();
+        return servedAgain(project);
+      },
+    },
+    {
       name: 'Prometheus and the dashboards',
       expected: 'every target up; every query of a dashboard answered',
       run: async () =>

@@ -80,6 +80,11 @@ export class ComposeProject {
     must(await this.compose(['up', '-d', ...words], UP_TIMEOUT_MS), 'compose up');
   }
 
+  /** As a reboot leaves it: no container runs, no network namespace is left, volumes are. */
+  async stop(): Promise<void> {
+    must(await this.compose(['stop', '--timeout', '10'], DOWN_TIMEOUT_MS), 'compose stop');
+  }
+
   /** Stops and removes the containers of services. */
   async remove(...services: string[]): Promise<void> {
     must(await this.compose(['rm', '-sf', ...services], DOWN_TIMEOUT_MS), 'compose rm');
