@@ -184,7 +184,10 @@ t.test('two replicas in a cluster', { skip: noKubectl }, async (t) => {
       };
       const refused = await kubectl('apply -f -', bad);
       t.not(refused.code, 0);
-      t.match(refused.err, /admission webhook "policies\.validation\.weft\.dev" denied the request/);
+      t.match(
+        refused.err,
+        /admission webhook "policies\.validation\.weft\.dev" denied the request/,
+      );
       const applied = await weftApply(cluster.replicas[0]!, bad);
       const problems = [...applied.matchAll(/^.*?:\d+:\d+: (spec\..*)$/gm)].map(
         ([, text]) => text!,
