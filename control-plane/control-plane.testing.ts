@@ -2,8 +2,10 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pino from 'pino';
+import { realClock } from './clock.testing.ts';
 import { type ControlPlane, type ControlPlaneOptions, startControlPlane } from './control-plane.ts';
 import { MESH_DEFAULTS } from './mesh/mesh-options.ts';
+import type { KubernetesOptions } from './open-kubernetes.ts';
 
 const ANY = { host: '127.0.0.1', port: 0 };
 
@@ -36,14 +38,8 @@ export async function testControlPlane(
     version: '0.0.0',
     ...overrides,
   };
-  const clock = {
-    wallMs: Date.now,
-    monotonicMs: () => performance.now(),
-    schedule: (delayMs: number, callback: () => void) => {
-      const timer = setTimeout(callback, delayMs);
-      return () => clearTimeout(timer);
-    },
-  };
+  const { nowMs: monotonicMs, schedule } = realClock;
+  const clock = { wallMs: Date.now, monotonicMs, schedule };
   const controlPlane = await startControlPlane(options, clock, log);
   return {
     ...controlPlane,
@@ -59,6 +55,17 @@ export async function testControlPlane(
       await controlPlane.close();
       rmSync(dataDirectory, { recursive: true, force: true });
     },
+  };
+}
+
+/** `kubernetes` of a control plane that follows the cluster of this kubeconfig. */
+export function followCluster(kubeconfig: string): KubernetesOptions {
+  return {
+    kubeconfig,
+    context: '',
+    serviceHost: undefined,
+    servicePort: undefined,
+    tokenAudiences: ['weft-ca'],
   };
 }
 

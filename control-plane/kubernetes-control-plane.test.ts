@@ -9,7 +9,7 @@ import { TYPE_CLUSTER, TYPE_ENDPOINT, TYPE_LISTENER } from '../proto/type-urls.t
 import { KubernetesApi } from '../test/harness/kubernetes-api.ts';
 import { pod, service, slice } from '../test/harness/kubernetes-objects.ts';
 import { until } from '../test/harness/until.ts';
-import { type TestControlPlane, testControlPlane } from './control-plane.testing.ts';
+import { followCluster, type TestControlPlane, testControlPlane } from './control-plane.testing.ts';
 import { StartError } from './start-error.ts';
 import { deltaClient } from './xds/discovery-client.testing.ts';
 
@@ -29,8 +29,7 @@ function kubernetes(kubeconfigText: string) {
   closers.push(() => rmSync(directory, { recursive: true, force: true }));
   const kubeconfig = join(directory, 'config');
   writeFileSync(kubeconfig, kubeconfigText);
-  const nowhere = { serviceHost: undefined, servicePort: undefined };
-  return { kubeconfig, context: '', tokenAudiences: ['weft-ca'], ...nowhere };
+  return followCluster(kubeconfig);
 }
 
 async function controlPlane(api: KubernetesApi): Promise<TestControlPlane> {

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { KubernetesApi } from '../test/harness/kubernetes-api.ts';
 import { until } from '../test/harness/until.ts';
 import { createRoot } from './ca/authority.ts';
-import { type TestControlPlane, testControlPlane } from './control-plane.testing.ts';
+import { followCluster, type TestControlPlane, testControlPlane } from './control-plane.testing.ts';
 import { customResourceDefinition } from './kinds/custom-resource-definition.ts';
 import { KINDS } from './kinds/kind-registry.ts';
 import type { KubernetesObject } from './kubernetes/kubernetes-object.ts';
@@ -28,13 +28,7 @@ beforeEach(async () => {
       leaseDurationMs: 3000,
       caSecret: 'weft-ca',
     },
-    kubernetes: {
-      kubeconfig,
-      context: '',
-      serviceHost: undefined,
-      servicePort: undefined,
-      tokenAudiences: ['weft-ca'],
-    },
+    kubernetes: followCluster(kubeconfig),
   });
 });
 afterEach(async () => {

@@ -2,7 +2,7 @@ import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { HandClock } from '../xds/clock.testing.ts';
+import { HandClock } from '../clock.testing.ts';
 import { InjectionSettingsSource } from './injection-settings-source.ts';
 
 let directory: string;

@@ -5,7 +5,11 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { installedObjects } from '../../test/harness/installation.ts';
 import { KubernetesApi } from '../../test/harness/kubernetes-api.ts';
 import { until } from '../../test/harness/until.ts';
-import { type TestControlPlane, testControlPlane } from '../control-plane.testing.ts';
+import {
+  followCluster,
+  type TestControlPlane,
+  testControlPlane,
+} from '../control-plane.testing.ts';
 
 /** Who is injected: the selectors of an installation and the injector together, through an API server (KI-01). */
 
@@ -32,13 +36,7 @@ beforeAll(async () => {
       caSecret: 'weft-ca',
     },
     webhooks: { host: '127.0.0.1', port: 0 },
-    kubernetes: {
-      kubeconfig,
-      context: '',
-      serviceHost: undefined,
-      servicePort: undefined,
-      tokenAudiences: ['weft-ca'],
-    },
+    kubernetes: followCluster(kubeconfig),
   });
   await until('caBundle', () =>
     api

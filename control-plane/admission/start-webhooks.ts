@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
 import type { KeyPair } from '../ca/server-certificate.ts';
 import { formatListenAddress, type ListenAddress } from '../listen-address.ts';
-import { AdmissionMetrics } from '../monitoring/admission-metrics.ts';
+import { AdmissionMetrics } from './admission-metrics.ts';
 import { createAdmissionServer } from './admission-server.ts';
 import { InjectionSettingsSource } from './injection-settings-source.ts';
 import { injectionWebhook } from './injection-webhook.ts';

@@ -1,8 +1,7 @@
 import { afterEach, expect, test } from 'vitest';
 import { KubernetesApi } from '../../test/harness/kubernetes-api.ts';
 import { pod } from '../../test/harness/kubernetes-objects.ts';
-import { NO_SECRET } from '../kubernetes/cluster-config.ts';
-import { KubernetesClient } from '../kubernetes/kubernetes-client.ts';
+import { clientOf } from '../../test/harness/test-cluster.ts';
 import { Authenticator } from './authenticator.ts';
 import { JoinTokens } from './join-token.ts';
 import { claimsOf, TokenReview } from './token-review.ts';
@@ -22,26 +21,7 @@ async function setUp(
   const own = api.tokens.issue({ namespace: 'weft-system', serviceAccount: 'weft-control-plane' });
   api.grant('system:serviceaccount:weft-system:weft-control-plane', rules);
   let nowMs = Date.now();
-  const client = new KubernetesClient({
-    clock: {
-      nowMs: () => performance.now(),
-      schedule: (delayMs, callback) => {
-        const timer = setTimeout(callback, delayMs);
-        return () => clearTimeout(timer);
-      },
-    },
-    config: {
-      server: new URL(api.url),
-      ca: { kind: 'value', value: api.caPem },
-      clientCertificate: NO_SECRET,
-      clientKey: NO_SECRET,
-      token: { kind: 'value', value: own },
-      serverName: '',
-      insecureSkipTlsVerify: false,
-      namespace: 'weft-system',
-      origin: 'the test',
-    },
-  });
+  const client = clientOf(api, { token: { kind: 'value', value: own } });
   closers.push(() => client.close());
   const review = new TokenReview({
     client,

@@ -1,3 +1,4 @@
+import type { Clock } from '../clock.ts';
 import { Informer, type InformerLog } from '../kubernetes/informer.ts';
 import type { KubernetesClient } from '../kubernetes/kubernetes-client.ts';
 import { isRecord, type KubernetesObject } from '../kubernetes/kubernetes-object.ts';
@@ -6,7 +7,6 @@ import {
   type ResourceType,
   VALIDATING_WEBHOOKS,
 } from '../kubernetes/resource-type.ts';
-import type { Clock } from '../xds/clock.ts';
 import { type Reconciled, WorkQueue } from './work-queue.ts';
 
 export interface CaBundleControllerOptions {

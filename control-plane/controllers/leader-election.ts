@@ -1,8 +1,8 @@
+import type { Clock } from '../clock.ts';
 import type { KubernetesResult } from '../kubernetes/failure.ts';
 import type { KubernetesClient } from '../kubernetes/kubernetes-client.ts';
 import { isRecord, type KubernetesObject } from '../kubernetes/kubernetes-object.ts';
 import { collectionPath, LEASES, objectPath } from '../kubernetes/resource-type.ts';
-import type { Clock } from '../xds/clock.ts';
 
 export interface LeaderElectionOptions {
   readonly client: Pick<KubernetesClient, 'request'>;

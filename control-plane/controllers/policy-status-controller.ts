@@ -1,3 +1,4 @@
+import type { Clock } from '../clock.ts';
 import { keyOf, type Resource, type ResourceKey } from '../kinds/resource.ts';
 import type { KubernetesFailure } from '../kubernetes/failure.ts';
 import type { KubernetesClient } from '../kubernetes/kubernetes-client.ts';
@@ -5,7 +6,6 @@ import { isRecord } from '../kubernetes/kubernetes-object.ts';
 import type { MeshWarning } from '../mesh/mesh-warning.ts';
 import type { PolicyRefusal } from '../mesh/policy-watch.ts';
 import type { KubernetesKind } from '../store/kubernetes-kind.ts';
-import type { Clock } from '../xds/clock.ts';
 import { nextStatus, type PolicyMessage, type PolicyVerdict } from './policy-status.ts';
 import { type Reconciled, WorkQueue } from './work-queue.ts';
 

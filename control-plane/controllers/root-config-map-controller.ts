@@ -1,8 +1,8 @@
+import type { Clock } from '../clock.ts';
 import { Informer, type InformerLog } from '../kubernetes/informer.ts';
 import type { KubernetesClient } from '../kubernetes/kubernetes-client.ts';
 import { isRecord } from '../kubernetes/kubernetes-object.ts';
 import { CONFIG_MAPS } from '../kubernetes/resource-type.ts';
-import type { Clock } from '../xds/clock.ts';
 import type { ClusterNamespaces } from './cluster-namespaces.ts';
 import { type Reconciled, WorkQueue } from './work-queue.ts';
 

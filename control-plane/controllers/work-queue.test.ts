@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { HandClock } from '../xds/clock.testing.ts';
+import { HandClock } from '../clock.testing.ts';
 import { WorkQueue, type WorkQueueOptions } from './work-queue.ts';
 
 function queue(overrides: Partial<WorkQueueOptions> = {}) {

@@ -1,5 +1,5 @@
+import type { Clock } from '../clock.ts';
 import { BackOff } from '../kubernetes/back-off.ts';
-import type { Clock } from '../xds/clock.ts';
 
 export interface WorkQueueOptions {
   readonly clock: Clock;

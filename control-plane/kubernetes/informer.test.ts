@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { afterEach, expect, test } from 'vitest';
 import { KubernetesApi, type KubernetesApiOptions } from '../../test/harness/kubernetes-api.ts';
+import { clientOf } from '../../test/harness/test-cluster.ts';
 import { until } from '../../test/harness/until.ts';
-import { NO_SECRET } from './cluster-config.ts';
+import { realClock } from '../clock.testing.ts';
 import { INFORMER_TIMING, Informer, type InformerTiming } from './informer.ts';
-import { KubernetesClient } from './kubernetes-client.ts';
 import type { KubernetesObject } from './kubernetes-object.ts';
 import { PODS } from './resource-type.ts';
 
@@ -15,13 +15,6 @@ const FAST: InformerTiming = {
   backOffBaseMs: 5,
   backOffMaxMs: 40,
   pageLimit: 7,
-};
-const clock = {
-  nowMs: () => performance.now(),
-  schedule: (delayMs: number, callback: () => void) => {
-    const timer = setTimeout(callback, delayMs);
-    return () => clearTimeout(timer);
-  },
 };
 
 const closers: (() => Promise<void> | void)[] = [];
@@ -35,25 +28,6 @@ async function cluster(options: KubernetesApiOptions = {}): Promise<KubernetesAp
   return api;
 }
 
-function clientOf(api: KubernetesApi): KubernetesClient {
-  const client = new KubernetesClient({
-    clock,
-    config: {
-      server: new URL(api.url),
-      ca: { kind: 'value', value: api.caPem },
-      clientCertificate: NO_SECRET,
-      clientKey: NO_SECRET,
-      token: NO_SECRET,
-      serverName: '',
-      insecureSkipTlsVerify: false,
-      namespace: 'default',
-      origin: 'the test',
-    },
-  });
-  closers.push(() => client.close());
-  return client;
-}
-
 type Seen = { readonly version: string; readonly phase: unknown };
 
 function informerOf(
@@ -62,8 +36,10 @@ function informerOf(
   namespace = '',
   log: string[] = [],
 ): Informer<Seen> {
+  const client = clientOf(api);
+  closers.push(() => client.close());
   const informer = new Informer<Seen>({
-    client: clientOf(api),
+    client,
     type: PODS,
     namespace,
     project: ({ metadata, status }) => {
@@ -71,7 +47,7 @@ function informerOf(
       const { phase } = (status ?? {}) as { phase?: unknown };
       return { version: metadata.resourceVersion!, phase };
     },
-    clock,
+    clock: realClock,
     random: Math.random,
     log: {
       info: () => undefined,

@@ -1,4 +1,4 @@
-import type { Clock } from '../xds/clock.ts';
+import type { Clock } from '../clock.ts';
 import { BackOff } from './back-off.ts';
 import { failed, isExpired, type KubernetesFailure, type KubernetesResult } from './failure.ts';
 import type { KubernetesClient } from './kubernetes-client.ts';

@@ -7,7 +7,9 @@ import { afterEach, expect, test } from 'vitest';
 import { makeAuthority } from '../../test/certificates.ts';
 import { serviceAccountUser } from '../../test/harness/kubernetes-api/access.ts';
 import { KubernetesApi } from '../../test/harness/kubernetes-api.ts';
-import { type ClusterConfig, NO_SECRET } from './cluster-config.ts';
+import { clusterConfig } from '../../test/harness/test-cluster.ts';
+import { realClock } from '../clock.testing.ts';
+import type { ClusterConfig } from './cluster-config.ts';
 import { parseKubeconfig } from './kubeconfig.ts';
 import { KubernetesClient } from './kubernetes-client.ts';
 import { CONFIG_MAPS, LEASES, NODES, PODS } from './resource-type.ts';
@@ -23,24 +25,8 @@ function clientOf(
   skewMs = { ms: 0 },
 ): KubernetesClient {
   const client = new KubernetesClient({
-    clock: {
-      nowMs: () => performance.now() + skewMs.ms,
-      schedule: (delayMs, callback) => {
-        const timer = setTimeout(callback, delayMs);
-        return () => clearTimeout(timer);
-      },
-    },
-    config: {
-      ca: NO_SECRET,
-      clientCertificate: NO_SECRET,
-      clientKey: NO_SECRET,
-      token: NO_SECRET,
-      serverName: '',
-      insecureSkipTlsVerify: false,
-      namespace: 'default',
-      origin: 'the test',
-      ...config,
-    },
+    clock: { ...realClock, nowMs: () => realClock.nowMs() + skewMs.ms },
+    config: clusterConfig(config),
   });
   closers.push(() => client.close());
   return client;

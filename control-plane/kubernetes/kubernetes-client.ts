@@ -1,6 +1,6 @@
 import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
-import type { Clock } from '../xds/clock.ts';
+import type { Clock } from '../clock.ts';
 import type { ClusterConfig } from './cluster-config.ts';
 import { Credentials, type RequestCredentials } from './credentials.ts';
 import { failed, type KubernetesResult, printable, statusFailure } from './failure.ts';

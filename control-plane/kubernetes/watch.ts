@@ -1,5 +1,5 @@
 import type { ClientRequest, IncomingMessage } from 'node:http';
-import type { Clock } from '../xds/clock.ts';
+import type { Clock } from '../clock.ts';
 import { failed, type KubernetesFailure, printable, statusFailure } from './failure.ts';
 import { JsonLines } from './json-lines.ts';
 import { asKubernetesObject, isRecord, type KubernetesObject } from './kubernetes-object.ts';

@@ -1,3 +1,4 @@
+import type { Clock } from '../clock.ts';
 import type { Kind } from '../kinds/kind.ts';
 import type { Resource } from '../kinds/resource.ts';
 import { Informer, type InformerLog, type InformerTiming } from '../kubernetes/informer.ts';
@@ -5,7 +6,6 @@ import type { KubernetesClient } from '../kubernetes/kubernetes-client.ts';
 import { isRecord } from '../kubernetes/kubernetes-object.ts';
 import { apiVersionOf, type ResourceType, typeName } from '../kubernetes/resource-type.ts';
 import { isOlderVersion } from '../kubernetes/resource-version.ts';
-import type { Clock } from '../xds/clock.ts';
 import type { WatchEvent } from './config-store.ts';
 import { toResource } from './kubernetes-resource.ts';
 

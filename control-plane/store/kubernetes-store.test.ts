@@ -1,23 +1,16 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import { KubernetesApi } from '../../test/harness/kubernetes-api.ts';
+import { clientOf, parts } from '../../test/harness/test-cluster.ts';
 import { until } from '../../test/harness/until.ts';
+import { realClock } from '../clock.testing.ts';
 import { customResourceDefinition } from '../kinds/custom-resource-definition.ts';
 import { KINDS } from '../kinds/kind-registry.ts';
 import { keyOf } from '../kinds/resource.ts';
 import { virtualService } from '../kinds/virtual-service.ts';
-import { NO_SECRET } from '../kubernetes/cluster-config.ts';
 import { INFORMER_TIMING } from '../kubernetes/informer.ts';
-import { KubernetesClient } from '../kubernetes/kubernetes-client.ts';
 import { configStoreContract, observe, policy, stored } from './config-store.contract.ts';
 import { KubernetesStore } from './kubernetes-store.ts';
 
-const clock = {
-  nowMs: () => performance.now(),
-  schedule: (delayMs: number, callback: () => void) => {
-    const timer = setTimeout(callback, delayMs);
-    return () => clearTimeout(timer);
-  },
-};
 const closers: (() => Promise<void> | void)[] = [];
 afterEach(async () => {
   for (const close of closers.splice(0).reverse()) await close();
@@ -35,38 +28,24 @@ async function cluster(): Promise<KubernetesApi> {
 
 /** Time that runs fifty times as fast for who waits. */
 const fastClock = {
-  ...clock,
-  schedule: (delayMs: number, callback: () => void) => clock.schedule(delayMs / 50, callback),
+  ...realClock,
+  schedule: (delayMs: number, callback: () => void) => realClock.schedule(delayMs / 50, callback),
 };
 
 function opening(
   api: KubernetesApi,
   historyEventsMax = 100,
   signal?: AbortSignal,
-  own: typeof clock = clock,
+  clock = realClock,
 ) {
-  const client = new KubernetesClient({
-    clock,
-    config: {
-      server: new URL(api.url),
-      ca: NO_SECRET,
-      clientCertificate: NO_SECRET,
-      clientKey: NO_SECRET,
-      token: NO_SECRET,
-      serverName: '',
-      insecureSkipTlsVerify: false,
-      namespace: 'default',
-      origin: 'the test',
-    },
-  });
+  const client = clientOf(api);
   closers.push(() => client.close());
   const options = {
     client,
     kinds: KINDS,
-    clock: own,
+    ...parts,
+    clock,
     wallMs: Date.now,
-    random: Math.random,
-    log: { info: () => undefined, warn: () => undefined },
     timing: { ...INFORMER_TIMING, backOffBaseMs: 5, backOffMaxMs: 40 },
     historyEventsMax,
   };

@@ -10,9 +10,9 @@ import {
   TYPE_NAME_TABLE,
   TYPE_ROUTE,
 } from '../../proto/type-urls.ts';
+import { HandClock } from '../clock.testing.ts';
 import type { DiscoveryResource } from '../translate/discovery-resource.ts';
 import { AdsStream, TYPES_MAX } from './ads-stream.ts';
-import { HandClock } from './clock.testing.ts';
 import { DeltaSubscription } from './delta-subscription.ts';
 import { PUSH_ORDER, pushRank, shortTypeName } from './push-order.ts';
 import {

@@ -5,7 +5,7 @@ import {
   TYPE_NAME_TABLE,
   TYPE_ROUTE,
 } from '../../proto/type-urls.ts';
-import type { Clock } from './clock.ts';
+import type { Clock } from '../clock.ts';
 import type { Acknowledgement } from './delivery.ts';
 import { pushRank, REMOVAL_ORDER } from './push-order.ts';
 import { endpointNameOf, routeNamesOf } from './references.ts';

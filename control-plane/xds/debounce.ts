@@ -1,4 +1,4 @@
-import type { Clock } from './clock.ts';
+import type { Clock } from '../clock.ts';
 
 export interface DebounceOptions {
   /** Milliseconds without a change before the change is taken up. Istio's default 100. */

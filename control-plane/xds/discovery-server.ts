@@ -9,11 +9,11 @@ import type {
 } from '../../proto/gen/envoy/service/discovery/v3/discovery.ts';
 import type { Caller } from '../auth/authenticator.ts';
 import { spiffeId } from '../auth/spiffe-id.ts';
+import type { Clock } from '../clock.ts';
 import type { MeshSnapshot } from '../mesh/snapshot.ts';
 import type { WorkloadRegistrations } from '../registry/workload-registrations.ts';
 import type { ParsedProxyView, ProxyView } from '../translate/proxy-view.ts';
 import type { ResourceSet } from '../translate/resource-set.ts';
-import type { Clock } from './clock.ts';
 import { DeltaSubscription } from './delta-subscription.ts';
 import type { DiscoveryMetrics } from './discovery-metrics.ts';
 import { type AnyRequest, DiscoverySession, type Log, type Session } from './discovery-session.ts';

@@ -1,6 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import { HandClock } from './clock.testing.ts';
+import { HandClock } from '../clock.testing.ts';
 import { Debounce } from './debounce.ts';
 import { PushQueue } from './push-queue.ts';
 import { StreamAdmission } from './stream-admission.ts';

@@ -1,4 +1,4 @@
-import type { Clock } from './clock.ts';
+import type { Clock } from '../clock.ts';
 
 export interface PushQueueOptions {
   /** Pushes that are sent and not settled yet (OP-02). */

@@ -1,4 +1,4 @@
-import type { Clock } from './clock.ts';
+import type { Clock } from '../clock.ts';
 
 export interface AdmissionOptions {
   /** Streams of one identity at a time: one a replica, and as many while they reconnect (A6.2). */

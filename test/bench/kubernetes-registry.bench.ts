@@ -1,5 +1,5 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
-import { NO_SECRET } from '../../control-plane/kubernetes/cluster-config.ts';
+import { realClock } from '../../control-plane/clock.testing.ts';
 import { KubernetesClient } from '../../control-plane/kubernetes/kubernetes-client.ts';
 import { MESH_DEFAULTS } from '../../control-plane/mesh/mesh-options.ts';
 import { buildSnapshot, type MeshSnapshot } from '../../control-plane/mesh/snapshot.ts';
@@ -8,6 +8,7 @@ import { KubernetesApi } from '../harness/kubernetes-api.ts';
 import { pod, service, slice } from '../harness/kubernetes-objects.ts';
 import { NodeProcess } from '../harness/node-process.ts';
 import { residentBytes } from '../harness/resident-bytes.ts';
+import { clusterConfig, parts } from '../harness/test-cluster.ts';
 import { until } from '../harness/until.ts';
 
 /**
@@ -59,35 +60,11 @@ async function serve(pods: number): Promise<void> {
 }
 
 async function follow(server: string): Promise<void> {
-  const clock = {
-    nowMs: () => performance.now(),
-    schedule: (delayMs: number, callback: () => void) => {
-      const timer = setTimeout(callback, delayMs);
-      return () => clearTimeout(timer);
-    },
-  };
   const client = new KubernetesClient({
-    clock,
-    config: {
-      server: new URL(server),
-      ca: NO_SECRET,
-      clientCertificate: NO_SECRET,
-      clientKey: NO_SECRET,
-      token: NO_SECRET,
-      serverName: '',
-      insecureSkipTlsVerify: false,
-      namespace: 'default',
-      origin: 'the bench',
-    },
+    clock: realClock,
+    config: clusterConfig({ server: new URL(server) }),
   });
-  const log = { info: () => undefined, warn: () => undefined };
-  const registry = new KubernetesRegistry({
-    client,
-    clock,
-    random: Math.random,
-    log,
-    domain: 'cluster.local',
-  });
+  const registry = new KubernetesRegistry({ ...parts, client, domain: 'cluster.local' });
   const baseBytes = settledBytes();
   const baseHeapBytes = process.memoryUsage().heapUsed;
   const delay = monitorEventLoopDelay({ resolution: 1 });

@@ -1,15 +1,7 @@
-import { NO_SECRET } from '../../control-plane/kubernetes/cluster-config.ts';
+import { realClock } from '../../control-plane/clock.testing.ts';
+import { type ClusterConfig, NO_SECRET } from '../../control-plane/kubernetes/cluster-config.ts';
 import { KubernetesClient } from '../../control-plane/kubernetes/kubernetes-client.ts';
 import { KubernetesApi, type KubernetesApiOptions } from './kubernetes-api.ts';
-
-/** Real time, for tests over sockets. */
-export const realClock = {
-  nowMs: () => performance.now(),
-  schedule: (delayMs: number, callback: () => void) => {
-    const timer = setTimeout(callback, delayMs);
-    return () => clearTimeout(timer);
-  },
-};
 
 export const quietLog = { info: () => undefined, warn: () => undefined, error: () => undefined };
 
@@ -30,19 +22,29 @@ export async function testCluster(options: KubernetesApiOptions = {}) {
   };
 }
 
-export function clientOf(api: KubernetesApi): KubernetesClient {
-  return new KubernetesClient({
-    clock: realClock,
-    config: {
-      server: new URL(api.url),
-      ca: { kind: 'value', value: api.caPem },
-      clientCertificate: NO_SECRET,
-      clientKey: NO_SECRET,
-      token: NO_SECRET,
-      serverName: '',
-      insecureSkipTlsVerify: false,
-      namespace: 'weft-system',
-      origin: 'the test',
-    },
+export function clientOf(
+  { url, caPem }: Pick<KubernetesApi, 'url' | 'caPem'>,
+  overrides: Partial<ClusterConfig> = {},
+): KubernetesClient {
+  const config = clusterConfig({
+    server: new URL(url),
+    ca: { kind: 'value', value: caPem },
+    ...overrides,
   });
+  return new KubernetesClient({ clock: realClock, config });
+}
+
+/** How to reach an API server; nothing is secret and nobody is trusted where the test does not say. */
+export function clusterConfig(given: Partial<ClusterConfig> & { server: URL }): ClusterConfig {
+  return {
+    ca: NO_SECRET,
+    clientCertificate: NO_SECRET,
+    clientKey: NO_SECRET,
+    token: NO_SECRET,
+    serverName: '',
+    insecureSkipTlsVerify: false,
+    namespace: 'weft-system',
+    origin: 'the test',
+    ...given,
+  };
 }

@@ -1,21 +1,13 @@
 import { afterEach, expect, test } from 'vitest';
 import { KubernetesApi } from '../../../test/harness/kubernetes-api.ts';
 import { node, pod, service, slice } from '../../../test/harness/kubernetes-objects.ts';
+import { clientOf, parts } from '../../../test/harness/test-cluster.ts';
 import { until } from '../../../test/harness/until.ts';
-import { NO_SECRET } from '../../kubernetes/cluster-config.ts';
-import { KubernetesClient } from '../../kubernetes/kubernetes-client.ts';
 import { MESH_DEFAULTS } from '../../mesh/mesh-options.ts';
 import { buildSnapshot, changeBetween, type MeshSnapshot } from '../../mesh/snapshot.ts';
 import type { Endpoint, ProvidedService } from '../registry.ts';
 import { KubernetesRegistry } from './kubernetes-registry.ts';
 
-const clock = {
-  nowMs: () => performance.now(),
-  schedule: (delayMs: number, callback: () => void) => {
-    const timer = setTimeout(callback, delayMs);
-    return () => clearTimeout(timer);
-  },
-};
 const closers: (() => Promise<void> | void)[] = [];
 afterEach(async () => {
   for (const close of closers.splice(0).reverse()) await close();
@@ -28,28 +20,8 @@ async function cluster(fill: (api: KubernetesApi) => void): Promise<{
   const api = await KubernetesApi.start();
   closers.push(() => api.close());
   fill(api);
-  const client = new KubernetesClient({
-    clock,
-    config: {
-      server: new URL(api.url),
-      ca: NO_SECRET,
-      clientCertificate: NO_SECRET,
-      clientKey: NO_SECRET,
-      token: NO_SECRET,
-      serverName: '',
-      insecureSkipTlsVerify: false,
-      namespace: 'default',
-      origin: 'the test',
-    },
-  });
-  const log = { info: () => undefined, warn: () => undefined };
-  const registry = new KubernetesRegistry({
-    client,
-    clock,
-    random: Math.random,
-    log,
-    domain: 'cluster.local',
-  });
+  const client = clientOf(api);
+  const registry = new KubernetesRegistry({ ...parts, client, domain: 'cluster.local' });
   closers.push(() => {
     registry.close();
     client.close();

@@ -1,3 +1,4 @@
+import type { Clock } from '../../clock.ts';
 import { Informer, type InformerChange, type InformerLog } from '../../kubernetes/informer.ts';
 import type { KubernetesClient } from '../../kubernetes/kubernetes-client.ts';
 import type { KubernetesObject } from '../../kubernetes/kubernetes-object.ts';
@@ -8,7 +9,6 @@ import {
   type ResourceType,
   SERVICES,
 } from '../../kubernetes/resource-type.ts';
-import type { Clock } from '../../xds/clock.ts';
 import type {
   ProvidedService,
   Registry,

@@ -31,3 +31,12 @@ export class HandClock implements Clock {
     this.#nowMs = endMs;
   }
 }
+
+/** Real time, for tests over sockets. */
+export const realClock: Clock = {
+  nowMs: () => performance.now(),
+  schedule: (delayMs, callback) => {
+    const timer = setTimeout(callback, delayMs);
+    return () => clearTimeout(timer);
+  },
+};

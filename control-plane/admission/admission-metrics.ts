@@ -1,6 +1,6 @@
 import { Counter, type Registry } from 'prom-client';
-import type { AdmissionRequest } from '../admission/admission-review.ts';
 import { findKind } from '../kinds/kind-registry.ts';
+import type { AdmissionRequest } from './admission-review.ts';
 
 /** What the webhooks did, under Istio's names. Labels come from our kinds, never from a request (A7.4). */
 export class AdmissionMetrics {
