@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pino from 'pino';
 import { realClock } from './clock.testing.ts';
-import { type ControlPlane, type ControlPlaneOptions, startControlPlane } from './control-plane.ts';
+import { type ControlPlane, startControlPlane } from './control-plane.ts';
+import type { ControlPlaneOptions, KubernetesOptions } from './control-plane-options.ts';
 import { MESH_DEFAULTS } from './mesh/mesh-options.ts';
-import type { KubernetesOptions } from './open-kubernetes.ts';
 
 const ANY = { host: '127.0.0.1', port: 0 };
 

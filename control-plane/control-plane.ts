@@ -22,74 +22,28 @@ import { authorityInFiles } from './ca/authority-source.ts';
 import { certificateService } from './ca/certificate-service.ts';
 import { IssueRateLimit } from './ca/issue-rate-limit.ts';
 import { ServerCertificate } from './ca/server-certificate.ts';
+import type { ControlPlaneClock, ControlPlaneOptions } from './control-plane-options.ts';
 import { KINDS } from './kinds/kind-registry.ts';
-import { KubernetesMode, type ReplicaOptions } from './kubernetes-mode.ts';
-import { formatListenAddress, isLoopback, type ListenAddress } from './listen-address.ts';
-import type { MeshOptions } from './mesh/mesh-options.ts';
-import { PolicyWatch } from './mesh/policy-watch.ts';
-import { buildSnapshot, changeBetween, type MeshSnapshot } from './mesh/snapshot.ts';
+import { KubernetesMode } from './kubernetes-mode.ts';
+import {
+  formatListenAddress,
+  isLoopback,
+  isUnspecified,
+  type ListenAddress,
+} from './listen-address.ts';
+import { listening } from './listening.ts';
+import { LiveMesh } from './mesh/live-mesh.ts';
 import { registerInformerMetrics } from './monitoring/informer-metrics.ts';
 import { ControlPlaneMetrics } from './monitoring/metrics.ts';
 import { createMonitoringServer } from './monitoring/monitoring-server.ts';
-import { type Kubernetes, type KubernetesOptions, openKubernetes } from './open-kubernetes.ts';
-import { AddressAllocator } from './registry/address-allocator.ts';
-import { RegistrationFile } from './registry/registration-file.ts';
-import { WorkloadRegistrations } from './registry/workload-registrations.ts';
+import { type Kubernetes, openKubernetes } from './open-kubernetes.ts';
 import { StartError } from './start-error.ts';
 import { openSqliteStore } from './store/sqlite-store.ts';
 import { parseProxyView } from './translate/proxy-view.ts';
 import { translate } from './translate/resource-set.ts';
-import { Debounce, type DebounceOptions } from './xds/debounce.ts';
 import { DiscoveryServer } from './xds/discovery-server.ts';
 import { createGrpcServer } from './xds/grpc-server.ts';
 import { addProxyRoutes } from './xds/proxy-routes.ts';
-
-export interface ControlPlaneOptions {
-  /** Everything that is kept: policies, the authority, registrations. Made with mode 0700. */
-  readonly dataDirectory: string;
-  readonly xds: ListenAddress;
-  readonly api: ListenAddress;
-  readonly monitoring: ListenAddress;
-  /** Discovery without identity, on loopback only; null = none. */
-  readonly plaintextXds: ListenAddress | null;
-  readonly mesh: MeshOptions;
-  /** Where services, pods and their identities come from besides; null = from no cluster. */
-  readonly kubernetes: KubernetesOptions | null;
-  /** Further trust domains whose identities count as the mesh's own (SC-03). */
-  readonly trustDomainAliases: readonly string[];
-  /** Further host names and addresses in the certificate of the xDS port. */
-  readonly serverNames: readonly string[];
-  /** Milliseconds; longest and usual life of a workload's certificate. */
-  readonly workloadCertTtlMs: number;
-  /** Milliseconds that an endpoint outlives its sidecar's stream (DS-04). */
-  readonly registrationLeaseMs: number;
-  readonly debounce: DebounceOptions;
-  /**
-   * Where policies are kept, and with them the authority: in the data directory of the one control plane, or in the cluster,
-   * which several replicas share.
-   */
-  readonly store: 'sqlite' | 'kubernetes';
-  /** With `store` kubernetes. */
-  readonly replica: ReplicaOptions;
-  /** Admission webhooks; null = none. */
-  readonly webhooks: ListenAddress | null;
-  /** YAML file with what the webhook injects; null = defaults. */
-  readonly injectionSettings: string | null;
-  /** Bearer token of the API; needed where it does not listen on loopback. */
-  readonly apiToken: string | undefined;
-  readonly version: string;
-}
-
-/** Time and chance, chosen by `main.ts`. */
-export interface ControlPlaneClock {
-  /** Wall clock, milliseconds since 1970. */
-  readonly wallMs: () => number;
-  /** Milliseconds, above 0. */
-  readonly monotonicMs: () => number;
-  readonly schedule: (delayMs: number, callback: () => void) => () => void;
-  /** From 0 up to 1. */
-  readonly random?: () => number;
-}
 
 export interface ControlPlane {
   /** `host:port` of each port. */
@@ -106,10 +60,7 @@ export interface ControlPlane {
   close(): Promise<void>;
 }
 
-/** Milliseconds that what was registered before a restart is kept: the longest back-off of a sidecar, twice. */
-const RESTART_LEASE_MS = 60_000;
-/** Milliseconds that sidecars get to register again where it is not known who was there. */
-const REGISTRATION_WAIT_MS = 15_000;
+/** Milliseconds that a server's last requests may take while it closes. */
 const CLOSE_GRACE_MS = 2000;
 
 /**
@@ -143,6 +94,7 @@ export async function startControlPlane(
     }
     makeDirectory(directory);
     const { trustDomain } = options.mesh;
+    const monotonic = { nowMs: clock.monotonicMs, schedule: clock.schedule };
     const metrics = new ControlPlaneMetrics();
     const kubernetes = openKubernetes(options, clock, log);
     closers.push(() => kubernetes?.close());
@@ -168,128 +120,35 @@ export async function startControlPlane(
     const store =
       clusterStore ?? openSqliteStore({ file: file('weft.db'), newIdentity: randomUUID });
     closers.push(() => store.close());
-    const registrations = new WorkloadRegistrations({
-      clock: { nowMs: clock.wallMs, schedule: clock.schedule },
-      domain: options.mesh.domain,
-      leaseMs: options.registrationLeaseMs,
+    const mesh = new LiveMesh({
+      store,
+      cluster: kubernetes,
+      mesh: options.mesh,
+      debounce: options.debounce,
+      registrationFile: file('registrations.json'),
+      registrationLeaseMs: options.registrationLeaseMs,
+      clock: monotonic,
+      wallMs: clock.wallMs,
+      mayWrite: () => cluster?.mayWrite() ?? true,
+      onBuilt: () => cluster?.meshBuilt(),
+      metrics,
+      log,
     });
-    const registrationFile = new RegistrationFile(
-      file('registrations.json'),
-      () => ({ registrations: registrations.export(), slots: allocator.slots }),
-      (error) => log.error({ err: error }, 'registrations could not be written down'),
-    );
-    const known = registrationFile.read();
-    if (!('problem' in known)) registrations.restore(known.registrations, RESTART_LEASE_MS);
-    closers.push(async () => {
-      registrations.close();
-      await registrationFile.flush();
-    });
-
+    closers.push(() => mesh.close());
     const discovery = new DiscoveryServer({
-      clock: { nowMs: clock.monotonicMs, schedule: clock.schedule },
+      clock: monotonic,
       wallNowMs: clock.wallMs,
       parseView: (node) => parseProxyView(node, options.mesh),
       translate,
-      registrations,
+      registrations: mesh.registrations,
       metrics,
       log,
     });
     closers.push(() => discovery.close());
-
-    let snapshot: MeshSnapshot | undefined;
-    /** Whether the snapshot knows all policies that are known. */
-    let isCurrent = false;
-    const rebuild = (): void => {
-      const registries = [allocator.registered()];
-      if (kubernetes !== null) registries.push(kubernetes.registry.read());
-      const inputs = { ...policies.read(), registries };
-      const next = buildSnapshot(inputs, options.mesh, snapshot);
-      const change = snapshot === undefined ? null : changeBetween(snapshot, next);
-      isCurrent = true;
-      cluster?.meshBuilt();
-      if (change?.kind === 'none') return;
-      snapshot = next;
-      metrics.meshIs({
-        services: next.directory.services.length,
-        virtualServices: next.virtualServices.all.length,
-        warnings: next.warnings.length,
-      });
-      log.debug({ sequence: next.sequence, change: change?.kind ?? 'first' }, 'pushing');
-      discovery.publish(next);
-    };
-    const debounce = new Debounce(
-      { nowMs: clock.monotonicMs, schedule: clock.schedule },
-      options.debounce,
-      () => {
-        try {
-          rebuild();
-        } catch (error) {
-          metrics.internalError();
-          log.error({ err: error }, 'the mesh could not be built; the one before stays');
-        }
-      },
-    );
-    closers.push(() => debounce.close());
-    let isRegistrationKnown = !('problem' in known);
-    // A part of the mesh must not be taken for the whole.
-    const mayPublish = (): boolean =>
-      isRegistrationKnown && (kubernetes === null || kubernetes.registry.synced);
-    const changed = (): void => {
-      isCurrent = false;
-      if (mayPublish()) debounce.trigger();
-    };
-    const policies = new PolicyWatch({
-      store,
-      onChange: () => {
-        allocator.changed();
-        changed();
-      },
-      onProblem: (fields, message) => log.error(fields, message),
-      schedule: clock.schedule,
-    });
-    closers.push(() => policies.close());
-    const allocator = new AddressAllocator({
-      store,
-      serviceEntries: () => policies.read().serviceEntries,
-      registered: () => registrations.read(),
-      mayWrite: () => cluster?.mayWrite() ?? true,
-      onSlots: () => registrationFile.changed(),
-      onProblem: (fields, message) => log.error(fields, message),
-      schedule: clock.schedule,
-    });
-    if (!('problem' in known)) allocator.restore(known.slots);
-    closers.push(() => {
-      allocator.close();
-      return allocator.settled();
-    });
-    await policies.start();
-    allocator.changed();
-    registrations.onChange(() => {
-      registrationFile.changed();
-      changed();
-    });
     if (kubernetes !== null) {
       registerInformerMetrics(metrics.registry, kubernetes.registry.informers, clock.monotonicMs);
-      kubernetes.registry.onChange(changed);
-      kubernetes.registry.start();
-      void kubernetes.registry.whenSynced().then(() => {
-        log.info({ cluster: kubernetes.client.address }, 'the cluster is known');
-        changed();
-      });
     }
-    if (mayPublish()) rebuild();
-    if ('problem' in known) {
-      log.error(
-        known,
-        `who was registered is not known: discovery waits ${REGISTRATION_WAIT_MS / 1000} s for sidecars to come back`,
-      );
-      closers.push(
-        clock.schedule(REGISTRATION_WAIT_MS, () => {
-          isRegistrationKnown = true;
-          changed();
-        }),
-      );
-    }
+    await mesh.start((snapshot) => discovery.publish(snapshot));
 
     const serverCertificate = await ServerCertificate.open({
       authority: () => authority,
@@ -372,13 +231,7 @@ export async function startControlPlane(
       webhooks = started.address;
     }
 
-    const notReady = (): string | undefined => {
-      if (snapshot !== undefined) return undefined;
-      if (kubernetes === null || kubernetes.registry.synced) return 'the mesh is not known yet';
-      const waiting = kubernetes.registry.informers.find(({ synced }) => !synced)!;
-      const reason = waiting.stats.problem || 'they are being listed';
-      return `${waiting.type.plural} of the cluster are not known yet: ${reason}`;
-    };
+    const notReady = (): string | undefined => mesh.notReady();
     const routes = new ApiRoutes();
     addProxyRoutes(routes, { sessions: () => discovery.sessions, controlPlane: 'weft' });
     addAuthorityRoutes(routes, {
@@ -416,13 +269,10 @@ export async function startControlPlane(
       cluster.startControllers({
         rootsPem: () => authority.rootsPem,
         reloadAuthority,
-        findings: () =>
-          snapshot !== undefined && isCurrent
-            ? { warnings: snapshot.warnings, refusals: policies.refusals() }
-            : null,
+        findings: () => mesh.findings(),
         store: clusterStore,
         registry: metrics.registry,
-        onLead: () => allocator.changed(),
+        onLead: () => mesh.leads(),
       });
       // First to go: another replica need not wait to lead.
       closers.push(() => cluster.close());
@@ -487,28 +337,4 @@ async function startPlaintext(
     );
   }
   return start(listen);
-}
-
-async function listening<T>(
-  flag: string,
-  listen: ListenAddress,
-  start: () => Promise<T>,
-): Promise<T> {
-  try {
-    return await start();
-  } catch (error) {
-    const { message, code } = error as NodeJS.ErrnoException;
-    if (code === 'WEFT_INJECTION_SETTINGS') throw error; // its message says it all
-    const address = formatListenAddress(listen);
-    const isTaken = code === 'EADDRINUSE' || message.includes('EADDRINUSE');
-    throw new StartError(
-      isTaken
-        ? `${address} is in use by another process; stop it, or choose another with ${flag} host:port`
-        : `cannot listen on ${address} (${flag}): ${message}`,
-    );
-  }
-}
-
-function isUnspecified({ host }: ListenAddress): boolean {
-  return host === '0.0.0.0' || host === '::';
 }

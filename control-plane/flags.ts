@@ -1,13 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
-import type { ControlPlaneOptions } from './control-plane.ts';
+import type { ControlPlaneOptions, KubernetesOptions } from './control-plane-options.ts';
 import { DURATION_MS_MAX, parseDurationMs } from './kinds/duration.ts';
 import { type ListenAddress, parseListenAddress } from './listen-address.ts';
+import { DEBOUNCE_DEFAULTS } from './mesh/debounce.ts';
 import { MESH_DEFAULTS } from './mesh/mesh-options.ts';
-import type { KubernetesOptions } from './open-kubernetes.ts';
 import { REGISTRATION_DEFAULTS } from './registry/workload-registrations.ts';
-import { DEBOUNCE_DEFAULTS } from './xds/debounce.ts';
 
 export interface ControlPlaneFlags {
   readonly options: ControlPlaneOptions;

@@ -6,6 +6,7 @@ import {
   openAuthoritySecret,
 } from './ca/authority-secret.ts';
 import type { AuthorityContent, AuthoritySource } from './ca/authority-source.ts';
+import type { ReplicaOptions } from './control-plane-options.ts';
 import { CaBundleController } from './controllers/ca-bundle-controller.ts';
 import { ClusterNamespaces } from './controllers/cluster-namespaces.ts';
 import { LeaderElection, leaseTiming } from './controllers/leader-election.ts';
@@ -19,18 +20,6 @@ import { KINDS } from './kinds/kind-registry.ts';
 import type { KubernetesClient } from './kubernetes/kubernetes-client.ts';
 import { pause } from './kubernetes/pause.ts';
 import { KubernetesStore } from './store/kubernetes-store.ts';
-
-/** One replica of a control plane that lives in a cluster. */
-export interface ReplicaOptions {
-  /** Of this control plane, its Lease and its Secret; null = that of its credentials. */
-  readonly podNamespace: string | null;
-  /** For people who look at the Lease. */
-  readonly podName: string;
-  /** Milliseconds that others wait for a leader that is gone. */
-  readonly leaseDurationMs: number;
-  /** Name of the Secret with the authority. */
-  readonly caSecret: string;
-}
 
 export interface KubernetesDependencies {
   readonly clock: {

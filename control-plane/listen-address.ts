@@ -23,3 +23,8 @@ export function formatListenAddress({ host, port }: ListenAddress): string {
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
 }
+
+/** Every address of the host. */
+export function isUnspecified({ host }: ListenAddress): boolean {
+  return host === '0.0.0.0' || host === '::';
+}

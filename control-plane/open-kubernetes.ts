@@ -1,23 +1,11 @@
 import type { Logger } from 'pino';
 import { TokenReview } from './auth/token-review.ts';
-import type { ControlPlaneClock, ControlPlaneOptions } from './control-plane.ts';
+import type { ControlPlaneClock, ControlPlaneOptions } from './control-plane-options.ts';
 import { inClusterConfig } from './kubernetes/cluster-config.ts';
 import { readKubeconfig } from './kubernetes/kubeconfig.ts';
 import { KubernetesClient } from './kubernetes/kubernetes-client.ts';
 import { KubernetesRegistry } from './registry/kubernetes/kubernetes-registry.ts';
 import { StartError } from './start-error.ts';
-
-export interface KubernetesOptions {
-  /** File; null = the service account of this pod. */
-  readonly kubeconfig: string | null;
-  /** Of the kubeconfig; '' = its current one. */
-  readonly context: string;
-  /** `KUBERNETES_SERVICE_HOST` and `KUBERNETES_SERVICE_PORT`. */
-  readonly serviceHost: string | undefined;
-  readonly servicePort: string | undefined;
-  /** A sidecar's token must be meant for one of these. */
-  readonly tokenAudiences: readonly string[];
-}
 
 export interface Kubernetes {
   readonly client: KubernetesClient;

@@ -56,9 +56,33 @@ const PROXY_LAYERS = [
   ['http'],
 ] as const;
 
-function proxyLayer(file: string): number {
-  const part = file.split('/')[1]!;
-  return PROXY_LAYERS.findIndex((layer) => (layer as readonly string[]).includes(part));
+/** The order of `control-plane/`, top first: what puts together, what follows, what is followed. */
+const CONTROL_PLANE_LAYERS = [
+  ['main.ts'],
+  ['flags.ts', 'control-plane.ts'],
+  ['kubernetes-mode.ts', 'open-kubernetes.ts'],
+  ['control-plane-options.ts'],
+  ['controllers', 'monitoring'],
+  ['admission', 'xds'],
+  ['injector', 'translate'],
+  ['mesh', 'ca'],
+  ['registry', 'api'],
+  ['store', 'auth'],
+  ['kubernetes'],
+  ['kinds', 'listening.ts'],
+  ['start-error.ts', 'listen-address.ts', 'clock.ts'],
+] as const;
+
+/** Imports within `root` from a file of one layer to another of the same or an earlier one, or where no layer is named. */
+function upwardImports(root: string, layers: readonly (readonly string[])[]): Import[] {
+  const layerOf = (part: string) => layers.findIndex((layer) => layer.includes(part));
+  return production.filter(({ from, to }) => {
+    if (!from.startsWith(root) || !to.startsWith(root) || from.endsWith('.testing.ts'))
+      return false;
+    const [above, below] = [from.split('/')[1]!, to.split('/')[1]!];
+    if (above === below) return false;
+    return layerOf(above) < 0 || layerOf(below) < 0 || layerOf(below) <= layerOf(above);
+  });
 }
 
 test('proxy and control-plane never import each other, and proto imports nothing of ours', () => {
@@ -75,15 +99,34 @@ test('proxy and control-plane never import each other, and proto imports nothing
 });
 
 test('imports within proxy/ run downward only', () => {
-  const wrong = production.filter(({ from, to }) => {
-    if (!from.startsWith('proxy/') || !to.startsWith('proxy/')) return false;
-    const [a, b] = [from.split('/')[1], to.split('/')[1]];
-    if (a === b || b === 'observe') return false;
-    if (a === 'observe') return true;
-    const [above, below] = [proxyLayer(from), proxyLayer(to)];
-    if (above < 0 || below < 0) return above < 0 || below < 0;
-    return below < above || (below === above && a !== b);
-  });
+  const wrong = upwardImports('proxy/', [...PROXY_LAYERS, ['observe']]);
+  expect(wrong).toEqual([]);
+});
+
+test('imports within control-plane/ run downward only', () => {
+  const wrong = upwardImports('control-plane/', CONTROL_PLANE_LAYERS);
+  expect(wrong).toEqual([]);
+});
+
+test('files of redirect/ and of deploy/ import each other in no circle', () => {
+  const own = production.filter(({ from }) => /^(redirect|deploy)\//.test(from));
+  const importsOf = Map.groupBy(own, ({ from }) => from);
+  const reaches = (from: string, target: string, seen: Set<string>): boolean =>
+    (importsOf.get(from) ?? []).some(({ to }) => {
+      if (to === target) return true;
+      if (seen.has(to)) return false;
+      return reaches(to, target, seen.add(to));
+    });
+  expect([...importsOf.keys()].filter((file) => reaches(file, file, new Set()))).toEqual([]);
+});
+
+test('manifests know of the control plane what is its own, and never of the processes', () => {
+  const wrong = production.filter(
+    ({ from, to }) =>
+      (from.startsWith('deploy/manifests/') && /^(proxy|redirect|cli|test|examples)\//.test(to)) ||
+      (from.startsWith('deploy/') && to === 'control-plane/control-plane.ts') ||
+      (/^(proxy|control-plane|redirect)\//.test(from) && to.startsWith('deploy/')),
+  );
   expect(wrong).toEqual([]);
 });
 

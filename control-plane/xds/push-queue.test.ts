@@ -1,9 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { HandClock } from '../clock.testing.ts';
-import { Debounce } from './debounce.ts';
 import { PushQueue } from './push-queue.ts';
-import { StreamAdmission } from './stream-admission.ts';
 
 function queue(unsettledMax = 100) {
   const clock = new HandClock();
@@ -56,60 +54,4 @@ test('a stream that is gone is not pushed to', async () => {
   pushes.remove(item('a'));
   await turns();
   expect(pushed).toEqual([]);
-});
-
-test('[F14] changes are taken up after a quiet time, at the latest after the longest', () => {
-  const clock = new HandClock();
-  let fired = 0;
-  const debounce = new Debounce(clock, { quietMs: 100, maxMs: 1000 }, () => fired++);
-  debounce.trigger();
-  clock.advance(99);
-  expect(fired).toBe(0);
-  clock.advance(1);
-  expect(fired).toBe(1);
-  for (let at = 0; at < 20; at++) {
-    debounce.trigger();
-    clock.advance(50);
-  }
-  expect(fired).toBe(2);
-  debounce.trigger();
-  debounce.close();
-  clock.advance(1000);
-  expect(fired).toBe(2);
-});
-
-const LIMITS = {
-  streamsPerIdentityMax: 2,
-  streamsMax: 3,
-  streamsPerSecond: 1,
-  streamsBurst: 4,
-};
-
-test('[A6.2] the streams of one identity are bounded, and of all', () => {
-  const clock = new HandClock();
-  const admission = new StreamAdmission(clock, LIMITS);
-  const first = admission.admit('x');
-  admission.admit('x');
-  expect(admission.admit('x')).toMatchObject({
-    problem: expect.stringMatching(/x already hold 2 streams/),
-  });
-  if ('release' in first) {
-    first.release();
-    first.release();
-  }
-  expect(admission.admit('x')).toHaveProperty('release');
-  expect(admission.admit('y')).toHaveProperty('release');
-  clock.advance(10_000);
-  expect(admission.admit('z')).toMatchObject({
-    problem: expect.stringMatching(/3 streams are open/),
-  });
-});
-
-test('[A6.6] new streams are limited in rate', () => {
-  const clock = new HandClock();
-  const admission = new StreamAdmission(clock, { ...LIMITS, streamsMax: 100 });
-  const results = Array.from({ length: 5 }, (_, at) => 'release' in admission.admit(String(at)));
-  expect(results).toEqual([true, true, true, true, false]);
-  clock.advance(1000);
-  expect(admission.admit('later')).toHaveProperty('release');
 });
