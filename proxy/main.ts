@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { FieldPath } from '../proto/json.ts';
 import type { Logger, Loggers, LogLevel } from './observe/logger.ts';
+import { StartError } from './sidecar/start-error.ts';
 import type { Sidecar } from './sidecar.ts';
 import type { AppEndpoints } from './status/status-environment.ts';
 import type { BootstrapOverrides } from './xds/bootstrap/bootstrap.ts';
@@ -272,7 +273,7 @@ async function serve(options: ServeOptions): Promise<number> {
   const stopped = new Promise<number>((resolve) => {
     stop = resolve;
   });
-  const { StartError, startSidecar } = await import('./sidecar.ts');
+  const { startSidecar } = await import('./sidecar.ts');
   let sidecar: Sidecar;
   let onStop = (_reason: string): void => stop(0);
   try {

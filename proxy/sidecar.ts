@@ -1,17 +1,10 @@
-import { readFileSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
-import { writeJson } from '../proto/json.ts';
-import { AdminServer } from './admin/admin-server.ts';
-import type { AdminSource, JsonObject, Readiness } from './admin/admin-source.ts';
-import { clusterStatuses } from './admin/cluster-status.ts';
-import { MetricsServer } from './admin/metrics-server.ts';
-import { ReadinessServer } from './admin/readiness-server.ts';
+import type { Readiness, ServerState } from './admin/admin-source.ts';
 import { DateHeader } from './connection-manager/date-header.ts';
 import { HttpConnectionManager } from './connection-manager/http-connection-manager.ts';
 import { encodePeerMetadata } from './connection-manager/peer-metadata.ts';
 import type { DnsProxy } from './dns/dns-proxy.ts';
-import type { WorkloadIdentity } from './identity/workload-identity.ts';
+import { probeBind } from './listener/bind-probe.ts';
+import { drain } from './listener/drain.ts';
 import { INBOUND_SOURCES, missingInboundSource } from './listener/inbound-source.ts';
 import type { ListenerConfig } from './listener/listener-config.ts';
 import { ListenerManager } from './listener/listener-manager.ts';
@@ -25,6 +18,12 @@ import { defineProcessMetrics } from './observe/process-metrics.ts';
 import { StatsRegistry } from './observe/stats.ts';
 import type { AppProbe } from './registration/app-probe.ts';
 import { RouteTables } from './router/route-tables.ts';
+import { adminView } from './sidecar/admin-view.ts';
+import { openDnsPort } from './sidecar/dns-port.ts';
+import { MeshCredential } from './sidecar/mesh-credential.ts';
+import { openServerPorts, type ServerPortsOptions } from './sidecar/server-ports.ts';
+import { StartError } from './sidecar/start-error.ts';
+import { after, withinMs } from './sidecar/timer.ts';
 import type { AppEndpoints } from './status/status-environment.ts';
 import { TimerLists } from './tcp/timer-list.ts';
 import { InMemorySecretStore } from './tls/secret-store.ts';
@@ -37,10 +36,8 @@ import {
   loadBootstrap,
 } from './xds/bootstrap/bootstrap.ts';
 import type { ControlPlaneAddress } from './xds/bootstrap/control-plane-address.ts';
-import { formatHostPort, type HostPort } from './xds/bootstrap/host-port.ts';
 import type { CompileContext } from './xds/compile/compile-context.ts';
 import { liveContext, storeSecret } from './xds/compile/live-context.ts';
-import { configDump } from './xds/config-dump.ts';
 import type { ControlPlaneSession } from './xds/control-plane-session.ts';
 import type { ConfigTarget } from './xds/dynamic-resources.ts';
 import { localWorkload, nodeMetadata } from './xds/node-workload.ts';
@@ -53,17 +50,6 @@ const CONNECTIONS_PER_LISTENER_MAX = 20_000;
 const STATIC_WARMING_MS = 5000;
 /** Milliseconds that the first certificate may hold up the configuration. */
 const FIRST_CERTIFICATE_MS = 2000;
-/** Milliseconds without a connection after which a draining proxy may go before its time. */
-const DRAINED_AFTER_MS = 1000;
-/** Milliseconds before the end of the drain when the ports close, so that the last requests can end. */
-const LAST_REQUESTS_MS = 1000;
-/** Milliseconds of a turn of the event loop in which hardly a connection can have arrived. */
-const QUIET_TURN_MS = 0.3;
-/** Turns looked at before the ports close anyway. */
-const QUIET_TURNS_MAX = 500;
-/** Milliseconds between looks at the connections while draining. */
-const DRAIN_LOOK_MS = 100;
-
 export interface SidecarOptions {
   /** The bootstrap's text and what to call it in messages. */
   readonly text: string;
@@ -79,17 +65,6 @@ export interface SidecarOptions {
   readonly onQuit: () => void;
   /** POST /quitquitquit of the status port: drain, then exit 0. */
   readonly onStop: () => void;
-}
-
-/** Why a proxy did not start; `lines` are complete messages for people. */
-export class StartError extends Error {
-  readonly code = 'WEFT_START';
-  readonly lines: readonly string[];
-
-  constructor(lines: readonly string[]) {
-    super(lines.join('\n'));
-    this.lines = lines;
-  }
 }
 
 /** Starts a proxy; resolves when its static part serves. Rejects with `StartError`. */
@@ -121,12 +96,11 @@ export class Sidecar {
   readonly #startedMs: number;
   readonly #closers: (() => Promise<void> | void)[] = [];
   #session: ControlPlaneSession | null = null;
-  #identity: WorkloadIdentity | null = null;
+  #credential: MeshCredential | null = null;
   #probe: AppProbe | null = null;
   #dns: DnsProxy | null = null;
   /** Why the proxy is not ready yet; '' once it is. */
   #waitingFor = 'the static configuration is being applied';
-  #rootFilePem = '';
   #draining = false;
   #healthCheckPassing = true;
 
@@ -196,8 +170,10 @@ export class Sidecar {
     for (const { name, secret } of bootstrap.secrets) storeSecret(this.secrets, name, secret);
     for (const { config } of bootstrap.clusters) this.clusters.setCluster(config);
     if (bootstrap.settings.redirected) this.#checkRedirection();
-    await this.#openPorts();
-    await this.#openDns();
+    const { loggers, random } = this.#options;
+    await openServerPorts(this.#serverPorts(), this.#closers);
+    this.#dns = await openDnsPort(bootstrap.settings, this.stats, loggers, random);
+    this.#closers.push(() => this.#dns?.close());
     const warm = bootstrap.clusters.map(({ config }) => this.clusters.warm(config.name));
     await withinMs(STATIC_WARMING_MS, Promise.all(warm));
     for (const { config } of bootstrap.listeners) {
@@ -224,11 +200,16 @@ export class Sidecar {
     if (missing !== '') this.#options.loggers.get('main').warn(missing);
   }
 
+  #state(): ServerState {
+    if (this.#draining) return 'DRAINING';
+    return this.#waitingFor === '' ? 'LIVE' : 'INITIALIZING';
+  }
+
   readiness(): Readiness {
     if (this.#draining) return { ready: false, reason: 'draining' };
     if (!this.#healthCheckPassing) return { ready: false, reason: 'POST /healthcheck/fail' };
     if (this.#waitingFor !== '') return { ready: false, reason: this.#waitingFor };
-    if (this.#identity !== null && this.#identity.current === null) {
+    if (this.#credential?.isAwaited) {
       return { ready: false, reason: 'the control plane has not issued a certificate yet' };
     }
     if (this.#dns?.isReady === false) {
@@ -255,59 +236,16 @@ export class Sidecar {
     }
   }
 
-  /**
-   * Not ready, `connection: close` on everything, still accepting (OP-05). Shortly before `drainMs` the ports close, so
-   * that the last requests taken can end before `close` cuts what is left. Resolves early when no connection has been
-   * open for a second, but not before `minimumMs`.
-   */
+  /** Not ready, and every connection is told to end; see `listener/drain.ts` for the times. */
   async drain(drainMs: number, minimumMs = 0): Promise<void> {
     this.startDraining();
-    this.listeners.drain();
-    const endMs = performance.now() + drainMs;
-    const lastRequestsMs = Math.min(LAST_REQUESTS_MS, drainMs / 2);
-    await waitMs(Math.min(minimumMs, drainMs - lastRequestsMs));
-    if (await this.#noConnections(endMs - lastRequestsMs, DRAINED_AFTER_MS)) return;
-    await this.#quietTurn();
-    this.listeners.stopAccepting();
-    await this.#noConnections(endMs, 0);
-  }
-
-  /**
-   * Resolves right after a turn of the event loop that was short and accepted nothing. What the kernel
-   * holds unaccepted when a port closes is reset, and only such a turn has left next to nothing there.
-   */
-  async #quietTurn(): Promise<void> {
-    for (let turn = 0; turn < QUIET_TURNS_MAX; turn++) {
-      const accepted = this.#connectionsAccepted();
-      const startMs = performance.now();
-      await new Promise((resolve) => setImmediate(resolve));
-      if (this.#connectionsAccepted() !== accepted) continue;
-      if (performance.now() - startMs < QUIET_TURN_MS) return;
-    }
-  }
-
-  #connectionsAccepted(): number {
-    let total = 0;
-    for (const { stats } of this.listeners.listeners.values())
-      total += stats.connectionsTotal.value;
-    return total;
-  }
-
-  /** True once no connection has been open for `idleMs`, false at `endMs`. */
-  async #noConnections(endMs: number, idleMs: number): Promise<boolean> {
-    let idleSinceMs = performance.now();
-    for (let nowMs = idleSinceMs; nowMs < endMs; nowMs = performance.now()) {
-      if (this.listeners.connectionsActive > 0) idleSinceMs = nowMs;
-      else if (nowMs - idleSinceMs >= idleMs) return true;
-      await new Promise((resolve) => setTimeout(resolve, Math.min(DRAIN_LOOK_MS, endMs - nowMs)));
-    }
-    return false;
+    await drain(this.listeners, drainMs, minimumMs);
   }
 
   /** Ends everything; logs get `flushMs`. */
   async close(flushMs: number): Promise<void> {
     this.#probe?.close();
-    this.#identity?.close();
+    this.#credential?.close();
     this.listeners.destroy();
     this.clusters.close();
     await this.#session?.close();
@@ -319,95 +257,36 @@ export class Sidecar {
     this.#bugs.add(1);
   }
 
-  async #openPorts(): Promise<void> {
-    const { admin, settings } = this.bootstrap;
-    const { loggers, wallClockMs } = this.#options;
-    const servers = [
-      [admin, () => new AdminServer(this.#adminOptions(loggers, wallClockMs))],
-      [settings.readiness, () => new ReadinessServer(() => this.readiness())],
-      [settings.prometheus, () => new MetricsServer(this.stats)],
-    ] as const;
-    for (const [address, make] of servers) {
-      if (address === null) continue;
-      const server = make();
-      await server.listen(address);
-      this.#closers.push(() => server.close());
-    }
-    if (settings.status !== null) await this.#openStatusPort(settings.status);
-  }
-
-  /** Port 15020; loaded where there is one. */
-  async #openStatusPort(address: HostPort): Promise<void> {
-    const { admin, settings, node } = this.bootstrap;
-    const { appEndpoints, loggers, onStop } = this.#options;
-    const [{ StatusServer }, { ownPorts }, { refusedTargets }, { appAddress }] = await Promise.all([
-      import('./status/status-server.ts'),
-      import('./status/own-ports.ts'),
-      import('./status/scrape-target.ts'),
-      import('./status/app-address.ts'),
-    ]);
-    const mode = String(node.metadata?.['WEFT_MODE'] ?? '');
-    const bound = [
-      [admin, 'the admin port of the sidecar'],
-      [settings.readiness, 'the readiness port of the sidecar'],
-      [settings.prometheus, "the sidecar's own metrics, which are merged already"],
-      [address, 'the status port of the sidecar, which is this page itself'],
-    ] as const;
-    const ports = ownPorts(
-      mode,
-      bound.flatMap(([at, what]) => (at === null ? [] : [[at.port, what] as const])),
-    );
-    const refused = refusedTargets(appEndpoints.targets, ports);
-    if (refused.length > 0) {
-      throw new StartError(refused.map((each) => `${appEndpoints.targetsVariable}: ${each}`));
-    }
-    const addresses = String(node.metadata?.['INSTANCE_IPS'] ?? '').split(',');
-    const server = new StatusServer({
-      readiness: () => this.readiness(),
+  #serverPorts(): ServerPortsOptions {
+    const { bootstrap } = this;
+    const { fileName, loggers, wallClockMs, appEndpoints, onQuit, onStop } = this.#options;
+    return {
+      bootstrap,
+      source: adminView({
+        bootstrap,
+        fileName,
+        version: VERSION,
+        startedMs: this.#startedMs,
+        wallClockMs,
+        clusters: this.clusters,
+        listeners: this.listeners,
+        secrets: this.secrets,
+        accessLogs: this.#accessLogs,
+        resources: () => this.#session?.resources ?? null,
+        state: () => this.#state(),
+        readiness: () => this.readiness(),
+        setHealthCheck: (passing) => {
+          this.#healthCheckPassing = passing;
+        },
+        quit: onQuit,
+      }),
       registry: this.stats,
-      app: appAddress(mode, addresses[0] ?? ''),
-      ...appEndpoints,
-      ownPorts: ports,
-      drain: () => this.startDraining(),
-      quit: onStop,
-      log: loggers.get('status'),
-    });
-    await server.listen(address);
-    this.#closers.push(() => server.close());
-  }
-
-  /** Answers from the beginning, if only by SERVFAIL: an app whose question nobody takes waits for seconds. */
-  async #openDns(): Promise<void> {
-    const { dns, dnsUpstreams, namespace } = this.bootstrap.settings;
-    if (dns === null) return;
-    const { loggers, random } = this.#options;
-    const { DnsProxy } = await import('./dns/dns-proxy.ts');
-    const proxy = new DnsProxy({
-      listen: dns,
-      upstreams: dnsUpstreams,
-      resolvConfPath: '/etc/resolv.conf',
-      namespace,
-      stats: this.stats,
-      log: loggers.get('dns'),
-      nowMs: () => performance.now(),
-      random,
-      after,
-    });
-    this.#dns = proxy;
-    this.#closers.push(() => proxy.close());
-    try {
-      const addresses = (await proxy.listen()).map(formatHostPort);
-      loggers.get('dns').info({ addresses }, 'answering names');
-    } catch (error) {
-      const { code, message } = error as NodeJS.ErrnoException;
-      throw new StartError([
-        `cannot answer names at ${formatHostPort(dns)}: ${code ?? message}; choose another address with WEFT_DNS, or none`,
-      ]);
-    }
-  }
-
-  #adminOptions(loggers: Loggers, nowMs: () => number) {
-    return { source: this.#adminSource(), registry: this.stats, loggers, nowMs };
+      loggers,
+      wallClockMs,
+      appEndpoints,
+      onDrain: () => this.startDraining(),
+      onStop,
+    };
   }
 
   // --- Mesh -------------------------------------------------------------------------------------
@@ -416,16 +295,23 @@ export class Sidecar {
   async #joinMesh(address: ControlPlaneAddress): Promise<void> {
     const { bootstrap } = this;
     const { loggers, wallClockMs, random } = this.#options;
-    await withinMs(FIRST_CERTIFICATE_MS, this.#startIdentity(address));
+    const credential = new MeshCredential({
+      address,
+      settings: bootstrap.settings,
+      secrets: this.secrets,
+      stats: this.stats,
+      wallClockMs,
+      random,
+      log: loggers.get('identity'),
+      onPrincipal: (principal) => this.#metrics.setLocalPrincipal(principal),
+    });
+    this.#credential = credential;
+    await withinMs(FIRST_CERTIFICATE_MS, credential.start());
     const { ControlPlaneSession } = await import('./xds/control-plane-session.ts');
     const session = new ControlPlaneSession({
       bootstrap,
       address,
-      credential: {
-        certificate: () => this.#identity?.credential ?? null,
-        token: () => readTokenSync(bootstrap.settings.tokenFile),
-        rootCertsPem: () => this.#rootCertsPem(address),
-      },
+      credential,
       target: this.#configTarget(),
       context: this.#context,
       timers: { now: wallClockMs, after },
@@ -440,71 +326,6 @@ export class Sidecar {
     await (bootstrap.dynamicListeners ? session.resources.ready : Promise.resolve());
     this.#waitingFor = '';
     loggers.get('main').info({ node: bootstrap.node.id }, 'ready');
-  }
-
-  async #startIdentity(address: ControlPlaneAddress): Promise<void> {
-    const { settings } = this.bootstrap;
-    const { wallClockMs, random, loggers } = this.#options;
-    if (!address.tls || settings.tokenFile === '') return;
-    const [{ WorkloadIdentity }, { certificateClient }, { IdentityFile }] = await Promise.all([
-      import('./identity/workload-identity.ts'),
-      import('./identity/certificate-client.ts'),
-      import('./identity/stored-identity.ts'),
-    ]);
-    const { trustDomain, namespace, serviceAccount } = settings;
-    const expiry = this.stats.gauge(
-      'weft_certificate_expiry_timestamp_seconds',
-      'End of life of the own certificate, seconds since the epoch',
-    );
-    const service = settings.certificateService;
-    this.#identity = new WorkloadIdentity({
-      spiffeId: `spiffe://${trustDomain}/ns/${namespace}/sa/${serviceAccount}`,
-      request: certificateClient({
-        target: service === null ? address.target : formatHostPort(service),
-        rootCertsPem: () => this.#rootCertsPem(address),
-        serverName: address.serverName,
-        now: wallClockMs,
-      }),
-      readToken: async () => (await readFile(settings.tokenFile, 'utf8')).trim(),
-      secrets: this.secrets,
-      store: settings.stateDirectory === '' ? null : new IdentityFile(settings.stateDirectory),
-      ttlSeconds: settings.certificateTtlSeconds,
-      now: wallClockMs,
-      after,
-      random,
-      log: loggers.get('identity'),
-      onIssued: ({ principal, notAfterMs }) => {
-        expiry.set(notAfterMs / 1000);
-        this.#metrics.setLocalPrincipal(principal);
-      },
-    });
-    await this.#identity.start();
-  }
-
-  /** The roots of the bootstrap, and those that the mesh has said since: a root may be rotated (SC-06). */
-  #rootCertsPem({ rootCertsPem, validationSecret }: ControlPlaneAddress): string {
-    return [
-      this.#readRootCertFile(),
-      rootCertsPem,
-      validationSecret === ''
-        ? ''
-        : (this.secrets.validation(validationSecret)?.trustedCaPem ?? ''),
-      this.secrets.validation('ROOTCA')?.trustedCaPem ?? '',
-    ]
-      .filter((pem) => pem !== '')
-      .join('\n');
-  }
-
-  /** A mounted file is replaced while it is read: what was read last holds until the new one can be (SC-06). */
-  #readRootCertFile(): string {
-    const { rootCertFile } = this.bootstrap.settings;
-    if (rootCertFile === '') return '';
-    try {
-      this.#rootFilePem = readFileSync(rootCertFile, 'utf8');
-    } catch (error) {
-      if (this.#rootFilePem === '') throw error;
-    }
-    return this.#rootFilePem;
   }
 
   async #startProbe(session: ControlPlaneSession): Promise<void> {
@@ -537,7 +358,7 @@ export class Sidecar {
       removeCluster: (name) => this.clusters.removeCluster(name),
       setAssignment: (service, assignment) => this.clusters.setAssignment(service, assignment),
       warmCluster: (name) => this.clusters.warm(name),
-      probeListener: (config) => this.#probeListener(config),
+      probeListener: (config) => probeBind(this.listeners, config),
       setListener: (config) => this.#setListener(config),
       removeListener: (name) => this.listeners.remove(name),
       setRoutes: (config) => this.routes.set(config),
@@ -552,133 +373,6 @@ export class Sidecar {
     if (result.kind === 'problem') return result.detail;
     const bound = result.kind === 'listening' ? `${result.address}:${result.port}` : 'not bound';
     this.#options.loggers.get('listener').info({ listener: config.name, bound }, 'listener set');
-    return '';
-  }
-
-  /** Binds for a moment, so that an address in use is told in the NACK of a listener that must still wait. */
-  async #probeListener(probed: ListenerConfig): Promise<string> {
-    const first = { host: probed.address, port: probed.port };
-    for (const { host, port } of [first, ...probed.additionalAddresses]) {
-      const problem = probed.bindToPort ? await this.#probeAddress(host, port) : '';
-      if (problem !== '') return problem;
-    }
-    return '';
-  }
-
-  #probeAddress(address: string, port: number): Promise<string> {
-    if (port === 0) return Promise.resolve('');
-    for (const { config } of this.listeners.listeners.values()) {
-      if (config.port === port && config.bindToPort) return Promise.resolve('');
-    }
-    return new Promise((resolve) => {
-      const server = createServer();
-      server.once('error', (error: NodeJS.ErrnoException) => {
-        resolve(`cannot listen on ${address}:${port}: ${error.code ?? error.message}`);
-      });
-      const ipv6Only = address.includes(':');
-      server.listen({ host: address, port, exclusive: true, ipv6Only }, () =>
-        server.close(() => resolve('')),
-      );
-    });
-  }
-
-  // --- Admin ------------------------------------------------------------------------------------
-
-  #adminSource(): AdminSource {
-    const { bootstrap } = this;
-    const { wallClockMs, fileName, onQuit } = this.#options;
-    const isStatic = (name: string) =>
-      bootstrap.clusters.some(({ config }) => config.name === name);
-    return {
-      state: () => {
-        if (this.#draining) return 'DRAINING';
-        return this.#waitingFor === '' ? 'LIVE' : 'INITIALIZING';
-      },
-      readiness: () => this.readiness(),
-      serverInfo: () => ({
-        version: VERSION,
-        uptimeMs: wallClockMs() - this.#startedMs,
-        node: writeJson('envoy.config.core.v3.Node', bootstrap.node) as JsonObject,
-        configPath: fileName,
-      }),
-      configDump: ({ includeEndpoints }) =>
-        configDump(
-          {
-            bootstrap,
-            startedMs: this.#startedMs,
-            resources: this.#session?.resources ?? null,
-            secrets: this.#secretPems(),
-          },
-          includeEndpoints,
-        ) as Iterable<JsonObject>,
-      clusters: () => clusterStatuses(this.clusters, isStatic),
-      listeners: () => this.#listenerStatuses(),
-      certificates: () => this.#certificateStatuses(),
-      drainListeners: ({ graceful, inboundOnly }) => {
-        for (const listener of this.listeners.listeners.values()) {
-          if (inboundOnly && listener.config.direction !== 'INBOUND') continue;
-          listener.drain();
-          if (!graceful) listener.stopAccepting();
-        }
-      },
-      setHealthCheck: (passing) => {
-        this.#healthCheckPassing = passing;
-      },
-      reopenLogs: () => this.#accessLogs.reopen(),
-      quit: onQuit,
-    };
-  }
-
-  *#secretPems() {
-    for (const name of this.secrets.names) {
-      const certificateChainPem = this.secrets.certificate(name)?.certificateChainPem ?? '';
-      const trustedCaPem = this.secrets.validation(name)?.trustedCaPem ?? '';
-      yield { name, certificateChainPem, trustedCaPem };
-    }
-  }
-
-  *#certificateStatuses() {
-    for (const { name, ...pems } of this.#secretPems()) yield { path: name, ...pems };
-  }
-
-  *#listenerStatuses() {
-    for (const { name, allBound } of this.listeners.listeners.values()) {
-      for (const { address, port } of allBound) yield { name, address, port };
-    }
-  }
-}
-
-/** Keeps the process alive meanwhile. */
-function waitMs(ms: number): Promise<void> {
-  return ms <= 0 ? Promise.resolve() : new Promise((resolve) => setTimeout(resolve, ms));
-}
-
-/** Waits for `promise`, at most `ms`. */
-async function withinMs(ms: number, promise: Promise<unknown>): Promise<void> {
-  let cancel = () => {};
-  const timeout = new Promise<void>((resolve) => {
-    cancel = after(ms, resolve);
-  });
-  try {
-    await Promise.race([promise, timeout]);
-  } finally {
-    cancel();
-  }
-}
-
-/** One timer that does not keep the process alive; the answer cancels it. */
-function after(ms: number, callback: () => void): () => void {
-  const timer = setTimeout(callback, ms);
-  timer.unref();
-  return () => clearTimeout(timer);
-}
-
-/** The token now in the file; '' where it cannot be read, which the server will answer. */
-function readTokenSync(file: string): string {
-  if (file === '') return '';
-  try {
-    return readFileSync(file, 'utf8').trim();
-  } catch {
     return '';
   }
 }

@@ -41,6 +41,8 @@ const production = imports.filter(({ from }) => !isTest(from));
 const PROXY_LAYERS = [
   ['main.ts'],
   ['sidecar.ts'],
+  // Parts of putting the parts together.
+  ['sidecar'],
   // The status port stands on the admin port's server.
   ['status'],
   ['xds', 'admin', 'identity', 'registration'],
@@ -130,13 +132,13 @@ test('manifests know of the control plane what is its own, and never of the proc
   expect(wrong).toEqual([]);
 });
 
-test('only sidecar.ts and main.ts of proxy/ import xds/', () => {
+test('only sidecar.ts, sidecar/ and main.ts of proxy/ import xds/', () => {
   const wrong = production.filter(
     ({ from, to }) =>
       to.startsWith('proxy/xds/') &&
       from.startsWith('proxy/') &&
       !from.startsWith('proxy/xds/') &&
-      !['proxy/sidecar.ts', 'proxy/main.ts'].includes(from),
+      !/^proxy\/(sidecar|main)(\.ts$|\/)/.test(from),
   );
   expect(wrong).toEqual([]);
 });
