@@ -1,4 +1,5 @@
 import { DNS_LABEL } from '../control-plane/kinds/name-format.ts';
+import { SYSTEM_NAMESPACE } from '../control-plane/kubernetes/own-objects.ts';
 import type { Installation } from '../deploy/manifests/installation.ts';
 import { readValues, ValuesError, type ValuesFile } from '../deploy/manifests/read-values.ts';
 import type { CommandContext } from './command-table.ts';
@@ -8,7 +9,7 @@ import { ownVersion } from './own-version.ts';
 
 /** What `--values`, `--set` and `-n` say about an installation. */
 export async function readInstallation({ options }: CommandContext): Promise<Installation> {
-  const namespace = String(options['namespace'] ?? 'weft-system');
+  const namespace = String(options['namespace'] ?? SYSTEM_NAMESPACE);
   const wrong = DNS_LABEL.check(namespace);
   if (wrong !== undefined) {
     throw new CommandError(`-n ${namespace}: ${wrong}`, '', ExitCode.Usage);

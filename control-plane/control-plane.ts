@@ -217,7 +217,7 @@ export async function startControlPlane(
           settingsFile: options.injectionSettings,
           settingsDefaults: {
             trustDomain,
-            ...(cluster !== null && { controlPlane: `${cluster.serverNames[1]}:15012` }),
+            ...(cluster !== null && { controlPlane: cluster.xdsAddress }),
           },
           namespaces: cluster?.namespaceLabels ?? null,
           followKeyPair: (listener) => serverCertificate.follow(listener),

@@ -3,6 +3,7 @@ import { hostname } from 'node:os';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import type { ControlPlaneOptions, KubernetesOptions } from './control-plane-options.ts';
 import { DURATION_MS_MAX, parseDurationMs } from './kinds/duration.ts';
+import { AUTHORITY_SECRET, TOKEN_AUDIENCE } from './kubernetes/own-objects.ts';
 import { type ListenAddress, parseListenAddress } from './listen-address.ts';
 import { DEBOUNCE_DEFAULTS } from './mesh/debounce.ts';
 import { MESH_DEFAULTS } from './mesh/mesh-options.ts';
@@ -210,7 +211,7 @@ const FLAGS: readonly Flag[] = [
   {
     flag: '--token-audiences <names>',
     summary: 'a service account token must be meant for one of these',
-    fallback: 'weft-ca,istio-ca',
+    fallback: `${TOKEN_AUDIENCE},istio-ca`,
     read: list,
   },
   {
@@ -307,7 +308,7 @@ const FLAGS: readonly Flag[] = [
   {
     flag: '--ca-secret <name>',
     summary: "Secret with the authority, as Istio's cacerts; made where there is none",
-    fallback: 'weft-ca',
+    fallback: AUTHORITY_SECRET,
   },
   { flag: '--api-token-file <file>', summary: 'bearer token that API callers show', read: secret },
   {

@@ -18,6 +18,7 @@ import { RootConfigMapController } from './controllers/root-config-map-controlle
 import { NEVER_NAMESPACES } from './injector/policy.ts';
 import { KINDS } from './kinds/kind-registry.ts';
 import type { KubernetesClient } from './kubernetes/kubernetes-client.ts';
+import { CONTROL_PLANE, LEADER_LEASE, PORT_XDS } from './kubernetes/own-objects.ts';
 import { pause } from './kubernetes/pause.ts';
 import { KubernetesStore } from './store/kubernetes-store.ts';
 
@@ -56,8 +57,6 @@ export interface ControllerInputs {
   readonly onLead: () => void;
 }
 
-/** Of the Lease by which one replica leads. */
-export const LEASE_NAME = 'weft-leader';
 /** Milliseconds between attempts to read the authority's Secret at the start. */
 const RETRY_MS = 1000;
 
@@ -115,7 +114,7 @@ export class KubernetesMode {
       ...this.#parts,
       client: this.client,
       namespace: this.podNamespace,
-      name: LEASE_NAME,
+      name: LEADER_LEASE,
       identity: `${options.podName}_${newIdentity()}`,
       wallMs: clock.wallMs,
       timing: leaseTiming(options.leaseDurationMs),
@@ -129,9 +128,14 @@ export class KubernetesMode {
     return this.#namespaces;
   }
 
+  /** `host:port` of xDS for the sidecars that this control plane injects. */
+  get xdsAddress(): string {
+    return `${CONTROL_PLANE}.${this.podNamespace}.svc:${PORT_XDS}`;
+  }
+
   /** Names under which the API server and sidecars reach this control plane. */
   get serverNames(): readonly string[] {
-    const name = `weft-control-plane.${this.podNamespace}`;
+    const name = `${CONTROL_PLANE}.${this.podNamespace}`;
     return [name, `${name}.svc`, `${name}.svc.${this.#dependencies.domain}`];
   }
 

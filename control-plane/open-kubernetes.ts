@@ -4,6 +4,7 @@ import type { ControlPlaneClock, ControlPlaneOptions } from './control-plane-opt
 import { inClusterConfig } from './kubernetes/cluster-config.ts';
 import { readKubeconfig } from './kubernetes/kubeconfig.ts';
 import { KubernetesClient } from './kubernetes/kubernetes-client.ts';
+import { CONTROL_PLANE } from './kubernetes/own-objects.ts';
 import { KubernetesRegistry } from './registry/kubernetes/kubernetes-registry.ts';
 import { StartError } from './start-error.ts';
 
@@ -32,7 +33,7 @@ export function openKubernetes(
   const client = new KubernetesClient({
     config: parsed.config,
     clock: monotonic,
-    userAgent: `weft-control-plane/${options.version}`,
+    userAgent: `${CONTROL_PLANE}/${options.version}`,
   });
   const registry = new KubernetesRegistry({
     client,

@@ -1,5 +1,10 @@
 import type { KubernetesObject } from '../../control-plane/kubernetes/kubernetes-object.ts';
 import {
+  CONTROL_PLANE,
+  LEADER_LEASE,
+  ROOT_CONFIG_MAP,
+} from '../../control-plane/kubernetes/own-objects.ts';
+import {
   CONFIG_MAPS,
   ENDPOINT_SLICES,
   LEASES,
@@ -10,11 +15,10 @@ import {
   VALIDATING_WEBHOOKS,
 } from '../../control-plane/kubernetes/resource-type.ts';
 import {
-  CONTROL_PLANE,
+  clusterName,
   INJECTION_WEBHOOKS,
   type Installation,
   type Manifest,
-  ROOT_CONFIG,
   VALIDATION_WEBHOOKS,
 } from '../../deploy/manifests/installation.ts';
 import { definitionManifests, manifests } from '../../deploy/manifests/manifests.ts';
@@ -215,15 +219,15 @@ function existence({ cluster, installation, nowMs }: ClusterCheckOptions): Check
         retry: true,
         warning: true,
         run: async () => {
-          const lease = await cluster.get(LEASES, namespace, 'weft-leader');
+          const lease = await cluster.get(LEASES, namespace, LEADER_LEASE);
           const holder = textAt(lease, 'spec', 'holderIdentity');
           const renewed = Date.parse(textAt(lease, 'spec', 'renewTime'));
-          if (holder === '') return failed(`Lease ${namespace}/weft-leader names no holder`);
+          if (holder === '') return failed(`Lease ${namespace}/${LEADER_LEASE} names no holder`);
           const ageMs = nowMs() - renewed;
           return ageMs < 2 * LEASE_MS
             ? OK
             : failed(
-                `${holder} renewed Lease ${namespace}/weft-leader ${Math.round(ageMs / 1000)} s ago`,
+                `${holder} renewed Lease ${namespace}/${LEADER_LEASE} ${Math.round(ageMs / 1000)} s ago`,
               );
         },
       },
@@ -239,7 +243,7 @@ function configuration({ cluster, installation }: ClusterCheckOptions): CheckCat
     retry: true,
     run: async () => {
       if (!enabled) return { kind: 'skipped', reason: 'not part of this installation' };
-      const name = clusterObjectName(installation, base);
+      const name = clusterName(installation, base);
       const object = await cluster.get(type, '', name);
       const bundles = listAt(object, 'webhooks').map((each) =>
         textAt(each, 'clientConfig', 'caBundle'),
@@ -279,11 +283,13 @@ function configuration({ cluster, installation }: ClusterCheckOptions): CheckCat
         hint: 'root-config-map',
         retry: true,
         run: async () => {
-          const namespaces = (await cluster.list(NAMESPACES)).filter(isInjected);
+          const namespaces = (await cluster.list(NAMESPACES)).filter((each) =>
+            isInjected(each, installation),
+          );
           const missing: string[] = [];
           for (const { metadata } of namespaces) {
-            if ((await cluster.get(CONFIG_MAPS, metadata.name, ROOT_CONFIG)) === null) {
-              missing.push(`ConfigMap ${metadata.name}/${ROOT_CONFIG} is missing`);
+            if ((await cluster.get(CONFIG_MAPS, metadata.name, ROOT_CONFIG_MAP)) === null) {
+              missing.push(`ConfigMap ${metadata.name}/${ROOT_CONFIG_MAP} is missing`);
             }
           }
           return okUnless(missing);
@@ -295,10 +301,10 @@ function configuration({ cluster, installation }: ClusterCheckOptions): CheckCat
 
 function identity({ cluster, installation, nowMs }: ClusterCheckOptions): CheckCategory {
   const roots = async () => {
-    const map = await cluster.get(CONFIG_MAPS, installation.namespace, ROOT_CONFIG);
+    const map = await cluster.get(CONFIG_MAPS, installation.namespace, ROOT_CONFIG_MAP);
     if (map === null) {
       throw new Error(
-        `ConfigMap ${installation.namespace}/${ROOT_CONFIG} is missing; the leading replica writes it`,
+        `ConfigMap ${installation.namespace}/${ROOT_CONFIG_MAP} is missing; the leading replica writes it`,
       );
     }
     return readCertificates(textAt(map, 'data', 'root-cert.pem'));
@@ -379,17 +385,13 @@ async function rootFingerprints(
   cluster: Cluster,
   { namespace }: Installation,
 ): Promise<string[] | null> {
-  const map = await cluster.get(CONFIG_MAPS, namespace, ROOT_CONFIG);
+  const map = await cluster.get(CONFIG_MAPS, namespace, ROOT_CONFIG_MAP);
   if (map === null) return null;
   return readCertificates(textAt(map, 'data', 'root-cert.pem')).map((each) => each.fingerprint256);
 }
 
 function ours({ metadata }: KubernetesObject): boolean {
   return metadata.labels?.['app.kubernetes.io/part-of'] === 'weft';
-}
-
-function clusterObjectName(installation: Installation, base: string): string {
-  return installation.namespace === 'weft-system' ? base : `${base}-${installation.namespace}`;
 }
 
 const DEPLOYMENTS: ResourceType = {

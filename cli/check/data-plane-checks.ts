@@ -1,3 +1,4 @@
+import { NEVER_NAMESPACES, namespaceSays, podSays } from '../../control-plane/injector/policy.ts';
 import type { KubernetesObject } from '../../control-plane/kubernetes/kubernetes-object.ts';
 import { NAMESPACES, PODS } from '../../control-plane/kubernetes/resource-type.ts';
 import type { Installation } from '../../deploy/manifests/installation.ts';
@@ -70,7 +71,7 @@ export function dataPlaneChecks(options: DataPlaneCheckOptions): CheckCategory {
         run: async () => {
           const injected = new Set(
             (await cluster.list(NAMESPACES))
-              .filter(isInjected)
+              .filter((each) => isInjected(each, installation))
               .map(({ metadata }) => metadata.name),
           );
           return okUnless(
@@ -92,12 +93,11 @@ export function dataPlaneChecks(options: DataPlaneCheckOptions): CheckCategory {
   };
 }
 
-/** Labelled for injection as KI-01 has it. */
-export function isInjected({ metadata }: KubernetesObject): boolean {
-  const { labels = {} } = metadata;
-  const injection = labels['weft.dev/injection'] ?? labels['istio-injection'];
-  const revision = labels['weft.dev/rev'] ?? labels['istio.io/rev'];
-  return injection === undefined ? revision === 'default' : injection === 'enabled';
+/** Whether the pods of a namespace get sidecars of this installation (KI-01). */
+export function isInjected({ metadata }: KubernetesObject, { values }: Installation): boolean {
+  const { name, labels = {} } = metadata;
+  if (NEVER_NAMESPACES.includes(name)) return false;
+  return namespaceSays(labels, values.injection).says === 'enabled';
 }
 
 /** Native sidecars are init containers. */
@@ -116,12 +116,7 @@ function isReady(pod: KubernetesObject): boolean {
 
 /** Pods that are never injected, or said that they want none (KI-01). */
 function isExempt(pod: KubernetesObject): boolean {
-  const { labels = {}, annotations = {} } = pod.metadata;
-  const asked =
-    labels['sidecar.weft.dev/inject'] ??
-    labels['sidecar.istio.io/inject'] ??
-    annotations['sidecar.istio.io/inject'];
-  return asked === 'false' || at(pod, 'spec', 'hostNetwork') === true;
+  return podSays(pod.metadata, [])?.inject === false || at(pod, 'spec', 'hostNetwork') === true;
 }
 
 function nameOf({ metadata }: KubernetesObject): string {

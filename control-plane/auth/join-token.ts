@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { jwtVerify, SignJWT } from 'jose';
+import { TOKEN_AUDIENCE } from '../kubernetes/own-objects.ts';
 import { identityProblem, type WorkloadIdentity } from './spiffe-id.ts';
 
 /**
@@ -35,7 +36,7 @@ export class JoinTokens {
     return new SignJWT({ ns: namespace, sa: serviceAccount })
       .setProtectedHeader({ alg: 'HS256', typ: 'JWT' })
       .setIssuer(this.#trustDomain)
-      .setAudience(AUDIENCE)
+      .setAudience(TOKEN_AUDIENCE)
       .setSubject(`system:serviceaccount:${namespace}:${serviceAccount}`)
       .setIssuedAt(nowS)
       .setNotBefore(nowS - CLOCK_SKEW_S)
@@ -50,7 +51,7 @@ export class JoinTokens {
     try {
       const { payload } = await jwtVerify(token, this.#key, {
         algorithms: ['HS256'],
-        audience: AUDIENCE,
+        audience: TOKEN_AUDIENCE,
         issuer: this.#trustDomain,
         requiredClaims: ['exp', 'jti'],
         clockTolerance: CLOCK_SKEW_S,
@@ -76,7 +77,6 @@ function checked(key: Uint8Array): Uint8Array {
 
 /** 366 days. */
 export const JOIN_TOKEN_TTL_MS_MAX = 366 * 86_400_000;
-const AUDIENCE = 'weft-ca';
 /** Seconds that two clocks may differ. */
 const CLOCK_SKEW_S = 20;
 const TOKEN_CHARS_MAX = 8192;

@@ -2,6 +2,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import { isIP } from 'node:net';
 import { experimental, type ServerCredentials } from '@grpc/grpc-js';
 import { spiffeId } from '../auth/spiffe-id.ts';
+import { CONTROL_PLANE, SYSTEM_NAMESPACE } from '../kubernetes/own-objects.ts';
 import type { Authority } from './authority.ts';
 
 export interface ServerCertificateOptions {
@@ -23,11 +24,11 @@ export interface ServerCertificateOptions {
 export const SERVER_NAMES: readonly string[] = [
   'localhost',
   'weft',
-  'weft.weft-system.svc',
-  'weft-control-plane',
-  'weft-control-plane.weft-system',
-  'weft-control-plane.weft-system.svc',
-  'weft-control-plane.weft-system.svc.cluster.local',
+  `weft.${SYSTEM_NAMESPACE}.svc`,
+  CONTROL_PLANE,
+  `${CONTROL_PLANE}.${SYSTEM_NAMESPACE}`,
+  `${CONTROL_PLANE}.${SYSTEM_NAMESPACE}.svc`,
+  `${CONTROL_PLANE}.${SYSTEM_NAMESPACE}.svc.cluster.local`,
   'istiod.istio-system.svc',
   'istiod.istio-system.svc.cluster.local',
   '127.0.0.1',

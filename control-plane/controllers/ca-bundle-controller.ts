@@ -2,6 +2,7 @@ import type { Clock } from '../clock.ts';
 import { Informer, type InformerLog } from '../kubernetes/informer.ts';
 import type { KubernetesClient } from '../kubernetes/kubernetes-client.ts';
 import { isRecord, type KubernetesObject } from '../kubernetes/kubernetes-object.ts';
+import { CA_BUNDLE_LABEL } from '../kubernetes/own-objects.ts';
 import {
   MUTATING_WEBHOOKS,
   type ResourceType,
@@ -20,9 +21,6 @@ export interface CaBundleControllerOptions {
   readonly random: () => number;
   readonly log: InformerLog & { error(fields: object, message: string): void };
 }
-
-/** Webhook configurations with this label get our roots as `caBundle`. */
-export const CA_BUNDLE_LABEL = 'weft.dev/inject-ca-bundle';
 
 /**
  * Keeps `webhooks[].clientConfig.caBundle` of our Mutating- and ValidatingWebhookConfigurations at the mesh's roots,

@@ -3,6 +3,7 @@ import { keyOf, type Resource, type ResourceKey } from '../kinds/resource.ts';
 import type { KubernetesFailure } from '../kubernetes/failure.ts';
 import type { KubernetesClient } from '../kubernetes/kubernetes-client.ts';
 import { isRecord } from '../kubernetes/kubernetes-object.ts';
+import { CONTROL_PLANE } from '../kubernetes/own-objects.ts';
 import type { MeshWarning } from '../mesh/mesh-warning.ts';
 import type { PolicyRefusal } from '../mesh/policy-watch.ts';
 import type { KubernetesKind } from '../store/kubernetes-kind.ts';
@@ -151,7 +152,7 @@ export class PolicyStatusController {
     const { client } = this.#options;
     const written = await client.patch(type, namespace, name, 'merge', patch, {
       subresource: 'status',
-      fieldManager: 'weft-control-plane',
+      fieldManager: CONTROL_PLANE,
     });
     if (written.ok) return 'written';
     const isDone = this.#isSettledBy(kind, name, written.failure);

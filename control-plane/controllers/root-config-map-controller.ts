@@ -2,6 +2,7 @@ import type { Clock } from '../clock.ts';
 import { Informer, type InformerLog } from '../kubernetes/informer.ts';
 import type { KubernetesClient } from '../kubernetes/kubernetes-client.ts';
 import { isRecord } from '../kubernetes/kubernetes-object.ts';
+import { ROOT_CONFIG_MAP } from '../kubernetes/own-objects.ts';
 import { CONFIG_MAPS } from '../kubernetes/resource-type.ts';
 import type { ClusterNamespaces } from './cluster-namespaces.ts';
 import { type Reconciled, WorkQueue } from './work-queue.ts';
@@ -20,7 +21,6 @@ export interface RootConfigMapControllerOptions {
 }
 
 /** What injected pods mount, and its only key. */
-export const ROOT_CONFIG_MAP = 'weft-ca-root-cert';
 export const ROOT_CONFIG_MAP_KEY = 'root-cert.pem';
 
 /**

@@ -17,6 +17,18 @@ export interface InjectionDecision {
   readonly warnings: readonly string[];
 }
 
+/** Labels of a namespace, of a pod, and of both: ours wins where both stand. */
+export const NAMESPACE_LABELS = ['weft.dev/injection', 'istio-injection'] as const;
+export const POD_LABELS = ['sidecar.weft.dev/inject', 'sidecar.istio.io/inject'] as const;
+export const REVISION_LABELS = ['weft.dev/rev', 'istio.io/rev'] as const;
+
+/** Which `istio.io/rev` labels are ours. */
+export interface Revisions {
+  readonly revision: string;
+  /** Other names of it. */
+  readonly revisionTags: readonly string[];
+}
+
 type Labels = Readonly<Record<string, string>>;
 
 /**
@@ -42,8 +54,8 @@ export function decideInjection(
   const ofNamespace = namespaceLabels && namespaceSays(namespaceLabels, settings);
   if (ofNamespace?.says === 'disabled') return decided(false, ofNamespace.reason);
 
-  const own = ownWord(pod, warnings);
-  const ownRevision = either(labels, 'weft.dev/rev', 'istio.io/rev');
+  const own = podSays(pod.metadata ?? {}, warnings);
+  const ownRevision = either(labels, REVISION_LABELS);
   const foreign = ownRevision !== undefined && !isOurs(ownRevision, settings);
   if (own !== undefined && !own.inject) return decided(false, own.reason);
   if (ofNamespace?.says !== 'enabled' && foreign) {
@@ -68,25 +80,27 @@ export function decideInjection(
 type NamespaceWord = { says: 'enabled' | 'disabled' | 'nothing'; reason: string };
 
 /** `istio-injection` wins over `istio.io/rev`; a namespace of another revision belongs to that one's injector. */
-function namespaceSays(labels: Labels, settings: InjectionSettings): NamespaceWord {
-  const word = either(labels, 'weft.dev/injection', 'istio-injection');
+export function namespaceSays(labels: Labels, revisions: Revisions): NamespaceWord {
+  const word = either(labels, NAMESPACE_LABELS);
   if (word === 'enabled') return { says: 'enabled', reason: 'namespace is enabled' };
   if (word !== undefined) return { says: 'disabled', reason: `namespace says ${word}` };
-  const revision = either(labels, 'weft.dev/rev', 'istio.io/rev');
+  const revision = either(labels, REVISION_LABELS);
   if (revision === undefined) return { says: 'nothing', reason: '' };
-  const says = isOurs(revision, settings) ? 'enabled' : 'disabled';
+  const says = isOurs(revision, revisions) ? 'enabled' : 'disabled';
   return { says, reason: `namespace is of revision ${revision}` };
 }
 
-/** A word that is neither yes nor no counts as not said, with a warning. */
-function ownWord(pod: Pod, warnings: string[]): { inject: boolean; reason: string } | undefined {
-  const metadata = pod.metadata ?? {};
+/** What a pod says itself. A word that is neither yes nor no counts as not said, with a warning. */
+export function podSays(
+  metadata: { readonly labels?: Labels; readonly annotations?: Labels },
+  warnings: string[],
+): { inject: boolean; reason: string } | undefined {
   const places = [
     ['label', metadata.labels ?? {}],
     ['annotation', metadata.annotations ?? {}],
   ] as const;
   for (const [place, texts] of places) {
-    for (const name of ['sidecar.weft.dev/inject', 'sidecar.istio.io/inject']) {
+    for (const name of POD_LABELS) {
       const word = Object.hasOwn(texts, name) ? texts[name] : undefined;
       if (word === undefined || word === '') continue;
       const reason = `${place} ${name}: "${word}"`;
@@ -98,11 +112,11 @@ function ownWord(pod: Pod, warnings: string[]): { inject: boolean; reason: strin
   return undefined;
 }
 
-function isOurs(revision: string, { revision: ours, revisionTags }: InjectionSettings): boolean {
+function isOurs(revision: string, { revision: ours, revisionTags }: Revisions): boolean {
   return revision === ours || revisionTags.includes(revision);
 }
 
-function either(labels: Labels, ours: string, istio: string): string | undefined {
+function either(labels: Labels, [ours, istio]: readonly [string, string]): string | undefined {
   if (Object.hasOwn(labels, ours)) return labels[ours];
   return Object.hasOwn(labels, istio) ? labels[istio] : undefined;
 }

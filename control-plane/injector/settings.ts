@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { FieldPath } from '../kinds/schema.ts';
+import { CONTROL_PLANE, PORT_XDS, SYSTEM_NAMESPACE } from '../kubernetes/own-objects.ts';
 import { isImage, isQuantity, readCidrs, readPorts } from './annotation-value.ts';
 import { RESERVED_VARIABLES } from './reserved-variables.ts';
 import { isStatusPort } from './scrape-target.ts';
@@ -65,7 +66,7 @@ const injectionSettings = z.strictObject({
   controlPlane: z
     .string()
     .regex(/^[^\s/]+:\d{1,5}$/, 'must be host:port')
-    .default('weft-control-plane.weft-system.svc:15012'),
+    .default(`${CONTROL_PLANE}.${SYSTEM_NAMESPACE}.svc:${PORT_XDS}`),
   trustDomain: z.string().default('cluster.local'),
   clusterId: z.string().default('Kubernetes'),
   /** Default the trust domain. */

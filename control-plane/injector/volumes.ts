@@ -1,4 +1,5 @@
 import type { Fields } from '../kinds/schema.ts';
+import { ROOT_CONFIG_MAP, TOKEN_AUDIENCE } from '../kubernetes/own-objects.ts';
 import type { AnnotationValues } from './annotation-table.ts';
 import type { Named } from './pod.ts';
 
@@ -19,12 +20,12 @@ export const STATE_DIRECTORY = '/var/lib/weft';
 export function sidecarVolumes(values: AnnotationValues): Named[] {
   const labels = { path: 'labels', fieldRef: { fieldPath: 'metadata.labels' } };
   const annotations = { path: 'annotations', fieldRef: { fieldPath: 'metadata.annotations' } };
-  const token = { audience: 'weft-ca', expirationSeconds: 43_200, path: 'weft-token' };
+  const token = { audience: TOKEN_AUDIENCE, expirationSeconds: 43_200, path: 'weft-token' };
   return [
     { name: STATE, emptyDir: { medium: 'Memory' } },
     { name: PODINFO, downwardAPI: { items: [labels, annotations] } },
     { name: TOKEN, projected: { sources: [{ serviceAccountToken: token }] } },
-    { name: ROOT, configMap: { name: 'weft-ca-root-cert' } },
+    { name: ROOT, configMap: { name: ROOT_CONFIG_MAP } },
     ...((values['sidecar/userVolume'] ?? []) as Named[]),
   ];
 }

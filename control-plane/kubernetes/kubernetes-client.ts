@@ -10,6 +10,7 @@ import {
   type KubernetesObject,
   type ObjectList,
 } from './kubernetes-object.ts';
+import { CONTROL_PLANE } from './own-objects.ts';
 import { collectionPath, objectPath, type ResourceType, typeName } from './resource-type.ts';
 import { openWatch, type Watch, type WatchHandler, type WatchRequest } from './watch.ts';
 
@@ -88,7 +89,7 @@ export class KubernetesClient {
   readonly #credentials: Credentials;
   readonly #userAgent: string;
 
-  constructor({ config, clock, userAgent = 'weft-control-plane' }: KubernetesClientOptions) {
+  constructor({ config, clock, userAgent = CONTROL_PLANE }: KubernetesClientOptions) {
     this.config = config;
     this.#clock = clock;
     this.#credentials = new Credentials(config, () => clock.nowMs());

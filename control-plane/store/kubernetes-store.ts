@@ -4,6 +4,7 @@ import { keyOf, type Resource, type ResourceKey } from '../kinds/resource.ts';
 import type { KubernetesFailure, KubernetesResult } from '../kubernetes/failure.ts';
 import type { KubernetesClient } from '../kubernetes/kubernetes-client.ts';
 import type { KubernetesObject } from '../kubernetes/kubernetes-object.ts';
+import { CONTROL_PLANE } from '../kubernetes/own-objects.ts';
 import { pause } from '../kubernetes/pause.ts';
 import { apiVersionOf, NAMESPACES, type ResourceType } from '../kubernetes/resource-type.ts';
 import type {
@@ -308,7 +309,7 @@ function withMaps(object: KubernetesObject): KubernetesObject {
 type Failed = Extract<KubernetesResult<unknown>, { ok: false }>;
 
 /** Who we are in `managedFields`. */
-const OWN = { fieldManager: 'weft-control-plane' } as const;
+const OWN = { fieldManager: CONTROL_PLANE } as const;
 
 function sortText(resource: Resource): string {
   const { group, kind, namespace, name } = keyOf(resource);

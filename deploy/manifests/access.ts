@@ -1,14 +1,16 @@
 import {
   AUTHORITY_SECRET,
   CONTROL_PLANE,
+  LEADER_LEASE,
+  ROOT_CONFIG_MAP,
+} from '../../control-plane/kubernetes/own-objects.ts';
+import {
   clusterName,
   INJECTION_WEBHOOKS,
   type Installation,
-  LEADER_LEASE,
   labels,
   type Manifest,
   policyGroups,
-  ROOT_CONFIG,
   VALIDATION_WEBHOOKS,
 } from './installation.ts';
 
@@ -88,7 +90,7 @@ function clusterRules(installation: Installation): Rule[] {
     {
       apiGroups: [''],
       resources: ['configmaps'],
-      resourceNames: [ROOT_CONFIG],
+      resourceNames: [ROOT_CONFIG_MAP],
       verbs: [...FOLLOW, 'patch'],
     },
     ...(webhooks.injection.enabled

@@ -1,13 +1,15 @@
 import {
   CONTROL_PLANE,
+  PORT_MONITORING,
+  PORT_WEBHOOKS,
+  PORT_XDS,
+} from '../../control-plane/kubernetes/own-objects.ts';
+import {
   INJECTION_CONFIG,
   type Installation,
   labels,
   type Manifest,
-  PORT_MONITORING,
   PORT_WEBHOOK_SERVICE,
-  PORT_WEBHOOKS,
-  PORT_XDS,
   SELECTOR,
 } from './installation.ts';
 import type { ResourceValues } from './values.ts';

@@ -1,4 +1,5 @@
 import { KINDS } from '../../control-plane/kinds/kind-registry.ts';
+import { CONTROL_PLANE, SYSTEM_NAMESPACE } from '../../control-plane/kubernetes/own-objects.ts';
 import type { InstallValues } from './values.ts';
 
 /** One installation: its values and what they do not say. */
@@ -24,23 +25,12 @@ export interface Manifest {
   readonly [field: string]: unknown;
 }
 
-/** Deployment, Service, service account and PodDisruptionBudget of the control plane. */
-export const CONTROL_PLANE = 'weft-control-plane';
 /** ConfigMap with the settings of injection. */
 export const INJECTION_CONFIG = 'weft-injection';
-/** ConfigMap with the mesh roots, in every namespace. */
-export const ROOT_CONFIG = 'weft-ca-root-cert';
-/** Secret with the authority's key. */
-export const AUTHORITY_SECRET = 'weft-ca';
-/** Lease by which one replica leads. */
-export const LEADER_LEASE = 'weft-leader';
 /** Names of webhook configurations. */
 export const INJECTION_WEBHOOKS = 'weft-injection';
 export const VALIDATION_WEBHOOKS = 'weft-validation';
 
-export const PORT_XDS = 15_012;
-export const PORT_MONITORING = 15_014;
-export const PORT_WEBHOOKS = 15_017;
 /** Of the Service, which the API server calls. */
 export const PORT_WEBHOOK_SERVICE = 443;
 
@@ -61,7 +51,7 @@ export function labels(
 
 /** Cluster-wide objects of two installations must not meet. */
 export function clusterName({ namespace }: Installation, name: string): string {
-  return namespace === 'weft-system' ? name : `${name}-${namespace}`;
+  return namespace === SYSTEM_NAMESPACE ? name : `${name}-${namespace}`;
 }
 
 /** The groups of the policy kinds, each with the plurals of its kinds. */

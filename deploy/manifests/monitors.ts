@@ -1,10 +1,5 @@
-import {
-  CONTROL_PLANE,
-  type Installation,
-  labels,
-  type Manifest,
-  SELECTOR,
-} from './installation.ts';
+import { CONTROL_PLANE } from '../../control-plane/kubernetes/own-objects.ts';
+import { type Installation, labels, type Manifest, SELECTOR } from './installation.ts';
 
 /** monitoring.coreos.com/v1: how a Prometheus of the operator finds the control plane and every sidecar. */
 export function monitorManifests(installation: Installation): Manifest[] {

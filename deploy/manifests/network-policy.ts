@@ -1,13 +1,10 @@
 import {
   CONTROL_PLANE,
-  type Installation,
-  labels,
-  type Manifest,
   PORT_MONITORING,
   PORT_WEBHOOKS,
   PORT_XDS,
-  SELECTOR,
-} from './installation.ts';
+} from '../../control-plane/kubernetes/own-objects.ts';
+import { type Installation, labels, type Manifest, SELECTOR } from './installation.ts';
 
 /**
  * What may reach the control plane: sidecars of any namespace and scrapers, on their ports alone; the API server, which is no

@@ -1,5 +1,11 @@
 import {
-  CONTROL_PLANE,
+  NAMESPACE_LABELS,
+  NEVER_NAMESPACES,
+  POD_LABELS,
+  REVISION_LABELS,
+} from '../../control-plane/injector/policy.ts';
+import { CA_BUNDLE_LABEL, CONTROL_PLANE } from '../../control-plane/kubernetes/own-objects.ts';
+import {
   clusterName,
   INJECTION_WEBHOOKS,
   type Installation,
@@ -9,13 +15,6 @@ import {
   policyGroups,
   VALIDATION_WEBHOOKS,
 } from './installation.ts';
-
-/** Never injected (KI-01); our own, so that a dead injector does not keep itself from coming back. */
-const NEVER = ['kube-system', 'kube-public', 'kube-node-lease', 'local-path-storage'];
-/** Ours wins where both stand. */
-const NAMESPACE_LABELS = ['weft.dev/injection', 'istio-injection'] as const;
-const POD_LABELS = ['sidecar.weft.dev/inject', 'sidecar.istio.io/inject'] as const;
-const REVISION_LABELS = ['weft.dev/rev', 'istio.io/rev'] as const;
 
 type Requirement = {
   readonly key: string;
@@ -70,7 +69,7 @@ function injectionWebhooks(installation: Installation): Manifest {
     kind: 'MutatingWebhookConfiguration',
     metadata: {
       name: clusterName(installation, INJECTION_WEBHOOKS),
-      labels: labels(installation, { app: CONTROL_PLANE, 'weft.dev/inject-ca-bundle': 'true' }),
+      labels: labels(installation, { app: CONTROL_PLANE, [CA_BUNDLE_LABEL]: 'true' }),
     },
     webhooks: [
       webhook('namespace', [is(ours, 'enabled')], notRefused),
@@ -111,7 +110,7 @@ function validationWebhooks(installation: Installation): Manifest {
     kind: 'ValidatingWebhookConfiguration',
     metadata: {
       name: clusterName(installation, VALIDATION_WEBHOOKS),
-      labels: labels(installation, { app: CONTROL_PLANE, 'weft.dev/inject-ca-bundle': 'true' }),
+      labels: labels(installation, { app: CONTROL_PLANE, [CA_BUNDLE_LABEL]: 'true' }),
     },
     webhooks: [
       {
@@ -139,8 +138,10 @@ function clientConfig({ namespace }: Installation, path: string): object {
   return { service: { name: CONTROL_PLANE, namespace, path, port: PORT_WEBHOOK_SERVICE } };
 }
 
+/** Neither what is never injected (KI-01) nor our own: a dead injector must not keep itself from coming back. */
 function notOurs({ namespace }: Installation): Requirement {
-  return { key: 'kubernetes.io/metadata.name', operator: 'NotIn', values: [...NEVER, namespace] };
+  const values = [...NEVER_NAMESPACES, namespace];
+  return { key: 'kubernetes.io/metadata.name', operator: 'NotIn', values };
 }
 
 function is(key: string, ...values: readonly string[]): Requirement {
