@@ -54,7 +54,7 @@ export interface ControlPlane {
     readonly plaintextXds: string | null;
     readonly webhooks: string | null;
   };
-  /** Reads the authority's files again (SIGHUP). Rejects and changes nothing where they are not usable. */
+  /** Reads the authority again, its files or its Secret (SIGHUP). Rejects and changes nothing where they are not usable. */
   reloadAuthority(): Promise<void>;
   /** Ends streams with UNAVAILABLE, finishes requests, closes the store. */
   close(): Promise<void>;

@@ -16,7 +16,7 @@ export interface ControlPlaneFlags {
 
 export type ParsedFlags =
   | { readonly kind: 'run'; readonly flags: ControlPlaneFlags }
-  /** Help was asked for and printed (0), or the flags are wrong, which was said (2). */
+  /** Help was asked for and printed (0), or the flags are wrong, which was said (64). */
   | { readonly kind: 'exit'; readonly exitCode: number };
 
 export interface FlagOutput {
@@ -120,7 +120,7 @@ function kubernetesOptions(values: FlagValues, env: NodeJS.ProcessEnv): Kubernet
   };
 }
 
-/** sysexits' EX_USAGE is kubectl's 1; 2 tells wrong flags from a failed start. */
+/** EX_USAGE of sysexits(3): tells wrong flags from a failed start (1). */
 const USAGE_EXIT_CODE = 64;
 
 interface FlagValues {

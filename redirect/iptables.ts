@@ -101,7 +101,7 @@ export function save({ savePath }: Iptables): Promise<Ran> {
   return call(savePath, [], '');
 }
 
-export function isForbidden(message: string): boolean {
+function isForbidden(message: string): boolean {
   return /permission denied|operation not permitted|must be root/i.test(message);
 }
 

@@ -38,7 +38,7 @@ export async function listenTcp(host: string, port: number): Promise<ProbeListen
   };
 }
 
-export interface ProbeDatagrams {
+interface ProbeDatagrams {
   readonly foreign: boolean;
   arrival(payload: Buffer, givenUp: () => boolean): Promise<boolean>;
   close(): void;

@@ -6,7 +6,7 @@ export const CHECK_FORMATS = ['table', 'short', 'json'] as const;
 export type CheckFormat = (typeof CHECK_FORMATS)[number];
 
 /** Where the anchors of hints are explained. */
-export const HINTS = 'docs/checks.md';
+const HINTS = 'docs/checks.md';
 
 /** Prints as the checks are settled, in Linkerd's look: groups, √ ‼ ×, the reason indented below. */
 export class CheckOutput {

@@ -3,7 +3,7 @@ import { type CheckOutcome, failed, OK } from './check.ts';
 
 const DAY_MS = 86_400_000;
 /** Days of life below which a root is one to see to: time enough to bring another one everywhere. */
-export const ROOT_DAYS_MIN = 60;
+const ROOT_DAYS_MIN = 60;
 
 /** The certificates of a PEM text; throws where one is none. */
 export function readCertificates(pem: string): X509Certificate[] {

@@ -68,6 +68,6 @@ export async function startWebhooks(options: WebhooksOptions): Promise<Webhooks>
 }
 
 /** `--injection-settings` names a file that is not valid; the message has every problem with its place. */
-export class InjectionSettingsError extends Error {
+class InjectionSettingsError extends Error {
   readonly code = 'WEFT_INJECTION_SETTINGS';
 }

@@ -1,5 +1,4 @@
 import { X509Certificate } from 'node:crypto';
-import type { TLSSocket } from 'node:tls';
 import type { JoinTokens } from './join-token.ts';
 import { parseSpiffeId, type WorkloadIdentity } from './spiffe-id.ts';
 import { claimsOf, type TokenReview } from './token-review.ts';
@@ -79,13 +78,6 @@ export class Authenticator {
     }
     return { kind: 'certificate', identity };
   }
-}
-
-/** The verified peer certificate of a TLS socket as DER, or null where none was shown or it did not verify. */
-export function verifiedPeerCertificate(socket: TLSSocket): Buffer | null {
-  if (!socket.authorized) return null;
-  const certificate = socket.getPeerCertificate(false);
-  return certificate?.raw instanceof Buffer ? certificate.raw : null;
 }
 
 /**

@@ -21,7 +21,7 @@ export interface ServerCertificateOptions {
 }
 
 /** Names under which every control plane answers; Istio's among them, so that its agents accept it. */
-export const SERVER_NAMES: readonly string[] = [
+const SERVER_NAMES: readonly string[] = [
   'localhost',
   'weft',
   `weft.${SYSTEM_NAMESPACE}.svc`,

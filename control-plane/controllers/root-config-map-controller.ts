@@ -21,7 +21,7 @@ export interface RootConfigMapControllerOptions {
 }
 
 /** What injected pods mount, and its only key. */
-export const ROOT_CONFIG_MAP_KEY = 'root-cert.pem';
+const ROOT_CONFIG_MAP_KEY = 'root-cert.pem';
 
 /**
  * The mesh's roots as ConfigMap `weft-ca-root-cert` in each namespace, for pods that are not part of the mesh yet:

@@ -62,6 +62,6 @@ function has(fields: Fields, key: string): boolean {
 }
 
 /** RFC 6901 §3. */
-export function escapePointer(key: string): string {
+function escapePointer(key: string): string {
   return key.replaceAll('~', '~0').replaceAll('/', '~1');
 }

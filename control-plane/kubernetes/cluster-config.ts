@@ -34,7 +34,7 @@ export type ParsedClusterConfig =
   | { readonly ok: false; readonly problem: string };
 
 /** What the kubelet puts into each pod. */
-export const SERVICE_ACCOUNT_DIRECTORY = '/var/run/secrets/kubernetes.io/serviceaccount';
+const SERVICE_ACCOUNT_DIRECTORY = '/var/run/secrets/kubernetes.io/serviceaccount';
 
 /**
  * The cluster that this pod runs in. `host` and `port` are `KUBERNETES_SERVICE_HOST` and `KUBERNETES_SERVICE_PORT`; the token is

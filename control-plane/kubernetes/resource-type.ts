@@ -57,7 +57,6 @@ export const NODES = core('nodes', 'Node', false);
 export const NAMESPACES = core('namespaces', 'Namespace', false);
 export const CONFIG_MAPS = core('configmaps', 'ConfigMap');
 export const SECRETS = core('secrets', 'Secret');
-export const EVENTS = core('events', 'Event');
 export const ENDPOINT_SLICES = grouped('discovery.k8s.io', 'v1', 'endpointslices', 'EndpointSlice');
 export const LEASES = grouped('coordination.k8s.io', 'v1', 'leases', 'Lease');
 export const TOKEN_REVIEWS = grouped(

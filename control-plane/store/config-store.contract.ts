@@ -6,7 +6,7 @@ import type { ConfigStore, Selection, WatchEnd, WatchEvent, WriteResult } from '
  * `revision`: an object's version is the revision of its write, and a new store is at 0. `opaque`: a version is whatever
  * the server behind the store makes of it (Kubernetes), and revisions begin anywhere.
  */
-export type StoreVersions = 'revision' | 'opaque';
+type StoreVersions = 'revision' | 'opaque';
 
 /** What every ConfigStore keeps. `open` gives an empty one whose history holds `historyEventsMax` changes. */
 export function configStoreContract(

@@ -3,7 +3,7 @@ import { type DnsQuery, FLAG_RESPONSE, FLAG_TRUNCATED, HEADER_BYTES } from './dn
 import { ResponseCode } from './record-type.ts';
 
 /** Seconds that clients may keep an answer of ours (Istio's). */
-export const ANSWER_TTL_S = 30;
+const ANSWER_TTL_S = 30;
 
 /** Bytes that a client without EDNS takes over UDP (RFC 1035 §2.3.4). */
 const PLAIN_UDP_BYTES = 512;

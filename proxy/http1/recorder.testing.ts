@@ -67,7 +67,7 @@ export class EventLog {
   }
 }
 
-export function describeRequest(head: RequestHead, endStream: boolean): string {
+function describeRequest(head: RequestHead, endStream: boolean): string {
   const parts = [head.method, head.path === '' ? '-' : head.path];
   parts.push(`${head.scheme}://${head.authority}`);
   if (head.version !== 'HTTP/1.1') parts.push(head.version);
@@ -77,7 +77,7 @@ export function describeRequest(head: RequestHead, endStream: boolean): string {
   return `${parts.join(' ')}${describeFields(head.headers)}${endStream ? ' end' : ''}`;
 }
 
-export function describeResponse(head: ResponseHead, endStream: boolean): string {
+function describeResponse(head: ResponseHead, endStream: boolean): string {
   const parts = [`${head.status}`];
   if (head.version !== 'HTTP/1.1') parts.push(head.version);
   if (head.upgrade) parts.push('tunnel');
@@ -94,7 +94,7 @@ export function describeFields(headers: HeaderBlock): string {
 /** What a test does when a request arrives; the default answers 200 when the request is complete. */
 export type Answer = (stream: ServerStream, head: RequestHead, complete: boolean) => void;
 
-export const answerWhenComplete: Answer = (stream, _head, complete) => {
+const answerWhenComplete: Answer = (stream, _head, complete) => {
   if (complete) stream.writeHead(new ResponseHead(200, []), true);
 };
 

@@ -300,7 +300,7 @@ export class SocketTransport implements Transport, TimerOwner {
 }
 
 /** What one transport may hold now, by how many are open. */
-export function bufferShareBytes(): number {
+function bufferShareBytes(): number {
   return Math.max(BUFFER_SHARE_BYTES_MIN, PROCESS_BUFFER_BYTES / openTransports);
 }
 

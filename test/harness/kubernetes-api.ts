@@ -12,35 +12,20 @@ import type { KubernetesObject } from '../../control-plane/kubernetes/kubernetes
 import { makeAuthority, type TestAuthority } from '../certificates.ts';
 import { Access, ADMIN, type PolicyRule, type User } from './kubernetes-api/access.ts';
 import { Admission, type ResolveService } from './kubernetes-api/admission.ts';
-import { ApiError, badRequest, expired, notFound } from './kubernetes-api/api-error.ts';
-import {
-  askedPage,
-  continueToken,
-  keyOf,
-  revisionOf,
-  tooLarge,
-} from './kubernetes-api/asked-page.ts';
+import { ApiError, expired } from './kubernetes-api/api-error.ts';
 import { customKind } from './kubernetes-api/custom-kind.ts';
 import { discoveryDocument } from './kubernetes-api/discovery.ts';
 import { type Faults, noFaults } from './kubernetes-api/faults.ts';
-import { at, type Fields, isFields, object, texts } from './kubernetes-api/fields.ts';
-import {
-  apiVersionOf,
-  parseBody,
-  readBody,
-  send,
-  withVersion,
-} from './kubernetes-api/http-exchange.ts';
+import type { Fields } from './kubernetes-api/fields.ts';
+import { readBody, send } from './kubernetes-api/http-exchange.ts';
+import { ObjectRequests } from './kubernetes-api/object-requests.ts';
 import { ObjectStore } from './kubernetes-api/object-store.ts';
-import { ObjectWrites, type WriteRequest } from './kubernetes-api/object-writes.ts';
+import { ObjectWrites } from './kubernetes-api/object-writes.ts';
 import { OPENAPI_V2_TYPE, openApiV2 } from './kubernetes-api/openapi-v2.ts';
 import { type RequestInfo, requestInfo } from './kubernetes-api/request-info.ts';
-import { answerReview } from './kubernetes-api/reviews.ts';
-import { selectorOf } from './kubernetes-api/selectors.ts';
 import { BUILT_IN_KINDS, type ServedKind } from './kubernetes-api/served-kind.ts';
-import { table, wantsTable } from './kubernetes-api/table.ts';
 import { Tokens } from './kubernetes-api/tokens.ts';
-import { WatchStream } from './kubernetes-api/watch-stream.ts';
+import type { WatchStream } from './kubernetes-api/watch-stream.ts';
 
 export interface KubernetesApiOptions {
   /** HTTPS with an authority of its own, and everybody has to say who they are. Default: plain HTTP, everybody is admin. */
@@ -53,7 +38,6 @@ export interface KubernetesApiOptions {
   readonly bookmarkIntervalMs?: number;
 }
 
-const WATCH_MS = 1_800_000;
 const NAMESPACES_AT_START = ['default', 'kube-system', 'kube-public'];
 
 /**
@@ -67,9 +51,9 @@ export class KubernetesApi {
   readonly tokens: Tokens;
   /** Requests for objects, `verb plural`, counted. */
   readonly requests = new Map<string, number>();
-  readonly #options: KubernetesApiOptions;
   readonly #access: Access;
   readonly #writes: ObjectWrites;
+  readonly #objects: ObjectRequests;
   readonly #rules = new Map<string, readonly PolicyRule[]>();
   readonly #watches = new Set<WatchStream>();
   readonly #sockets = new Set<Socket>();
@@ -84,7 +68,6 @@ export class KubernetesApi {
     authority: TestAuthority | null,
     certificate: { key: string; cert: string } | null,
   ) {
-    this.#options = options;
     this.#authority = authority;
     this.#certificate = certificate;
     this.store = new ObjectStore(options.historyMax ?? 10_000);
@@ -94,6 +77,15 @@ export class KubernetesApi {
     this.#access = new Access(this.store, ({ username }) => this.#rules.get(username));
     const admission = new Admission(this.store, options.resolveService ?? (() => null));
     this.#writes = new ObjectWrites(this.store, admission, () => this.#kinds());
+    this.#objects = new ObjectRequests({
+      store: this.store,
+      faults: this.faults,
+      tokens: this.tokens,
+      access: this.#access,
+      writes: this.#writes,
+      watches: this.#watches,
+      bookmarkIntervalMs: options.bookmarkIntervalMs ?? 60_000,
+    });
   }
 
   static async start(options: KubernetesApiOptions = {}): Promise<KubernetesApi> {
@@ -348,9 +340,7 @@ export class KubernetesApi {
     if (!this.#access.allows(user, { ...info, name: info.name || (named?.[1] ?? '') })) {
       throw forbidden(user, info);
     }
-    if (info.verb === 'list') return this.#list(info, url.searchParams, request, response);
-    if (info.verb === 'watch') return this.#watch(info, url.searchParams, request, response);
-    await this.#object({ info, user, url, method, body, request, response, warnings });
+    await this.#objects.answer({ info, user, url, method, body, request, response, warnings });
   }
 
   #fail({ verb, resource }: RequestInfo): void {
@@ -389,227 +379,6 @@ export class KubernetesApi {
     if ('error' in reviewed) throw new ApiError(401, 'Unauthorized', 'Unauthorized');
     return reviewed.user;
   }
-
-  #list(
-    info: RequestInfo,
-    query: URLSearchParams,
-    request: IncomingMessage,
-    response: ServerResponse,
-  ): void {
-    const { kind } = info;
-    const test = selectorOf(kind, query);
-    const page = askedPage(query, this.store, this.faults);
-    const selected = this.store
-      .list(kind, info.namespace, page.revision)
-      .filter(test)
-      .map((each) => withVersion(each, info));
-    const rest = page.after === '' ? selected : selected.filter((each) => keyOf(each) > page.after);
-    const items = page.limit > 0 ? rest.slice(0, page.limit) : rest;
-    const last = items.at(-1);
-    const metadata = {
-      resourceVersion: String(page.revision),
-      ...(items.length < rest.length &&
-        last !== undefined && {
-          continue: continueToken(page.revision, last),
-          remainingItemCount: rest.length - items.length,
-        }),
-    };
-    if (wantsTable(request.headers.accept)) {
-      send(response, 200, table(kind, items, metadata, query.get('includeObject')));
-      return;
-    }
-    send(response, 200, {
-      kind: `${kind.kind}List`,
-      apiVersion: apiVersionOf(info),
-      metadata,
-      items,
-    });
-  }
-
-  #watch(
-    info: RequestInfo,
-    query: URLSearchParams,
-    request: IncomingMessage,
-    response: ServerResponse,
-  ): void {
-    const { kind } = info;
-    const version = query.get('resourceVersion') ?? '';
-    const marksInitialEnd = query.get('sendInitialEvents') === 'true';
-    const fromRevision =
-      version === '' || version === '0' || marksInitialEnd ? undefined : revisionOf(version);
-    if (fromRevision !== undefined && fromRevision > this.store.revision)
-      throw tooLarge(fromRevision, this.store.revision);
-    const named =
-      info.name === '' ? () => true : (each: KubernetesObject) => each.metadata.name === info.name;
-    const test = selectorOf(kind, query);
-    const asTable = wantsTable(request.headers.accept);
-    const include = query.get('includeObject');
-    const seconds = Number(query.get('timeoutSeconds') ?? 0);
-    const watch = new WatchStream(
-      {
-        store: this.store,
-        faults: this.faults,
-        kind,
-        apiVersion: apiVersionOf(info),
-        namespace: info.namespace,
-        test: (each) => named(each) && test(each),
-        fromRevision,
-        marksInitialEnd,
-        bookmarks: query.get('allowWatchBookmarks') === 'true',
-        bookmarkIntervalMs: this.#options.bookmarkIntervalMs ?? 60_000,
-        timeoutMs: seconds > 0 ? seconds * 1000 : WATCH_MS,
-        show: (each) => {
-          const shown = withVersion(each, info);
-          const { resourceVersion } = each.metadata;
-          return asTable ? table(kind, [shown], { resourceVersion }, include) : shown;
-        },
-      },
-      response,
-    );
-    if (watch.isOver) return;
-    this.#watches.add(watch);
-    response.on('close', () => this.#watches.delete(watch));
-  }
-
-  async #object(exchange: Exchange): Promise<void> {
-    const { info, url, user, method, body, request, response, warnings } = exchange;
-    const { kind, name, subresource } = info;
-    const query = url.searchParams;
-    const write: WriteRequest = {
-      info,
-      user,
-      dryRun: query.get('dryRun') === 'All',
-      fieldManager: query.get('fieldManager') ?? '',
-      warnings,
-    };
-    const reply = (code: number, result: KubernetesObject): void => {
-      const shown = withVersion(result, info);
-      const isTable = method === 'GET' && wantsTable(request.headers.accept);
-      const { resourceVersion } = result.metadata;
-      send(
-        response,
-        code,
-        isTable ? table(kind, [shown], { resourceVersion }, query.get('includeObject')) : shown,
-        warnings,
-      );
-    };
-    if (subresource === 'scale') return this.#scale(exchange, write);
-    switch (method) {
-      case 'GET': {
-        const found = this.store.get(kind, kind.namespaced ? info.namespace : '', name);
-        if (found === undefined) throw notFound(kind.group, kind.plural, name);
-        return reply(200, found);
-      }
-      case 'POST': {
-        const parsed = parseBody(request, body);
-        if (kind.isVirtual || subresource === 'token')
-          return send(response, 201, this.#review(info, user, parsed), warnings);
-        return reply(201, await this.#writes.create(write, parsed));
-      }
-      case 'PUT':
-        return reply(200, await this.#writes.update(write, parseBody(request, body)));
-      case 'PATCH': {
-        const type = (request.headers['content-type'] ?? '').split(';')[0]!.trim();
-        const existed =
-          this.store.get(kind, kind.namespaced ? info.namespace : '', name) !== undefined;
-        const force = query.get('force') === 'true';
-        return reply(existed ? 200 : 201, await this.#writes.patch(write, type, body, force));
-      }
-      case 'DELETE':
-        return this.#delete(exchange, write, reply);
-      default:
-        throw new ApiError(405, 'MethodNotAllowed', `${method} is not supported`);
-    }
-  }
-
-  async #delete(
-    { info, url, body, request, response, warnings }: Exchange,
-    write: WriteRequest,
-    reply: (code: number, result: KubernetesObject) => void,
-  ): Promise<void> {
-    const { kind, name } = info;
-    const options = body === '' ? {} : parseBody(request, body);
-    if (!isFields(options)) throw badRequest('the body is no DeleteOptions');
-    const dryRun = write.dryRun || texts(options, 'dryRun').includes('All');
-    if (name !== '') {
-      const left = await this.#writes.delete({ ...write, dryRun }, options);
-      if (left !== undefined) return reply(200, left);
-      const details = { name, kind: kind.plural, ...(kind.group !== '' && { group: kind.group }) };
-      return send(
-        response,
-        200,
-        { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', details },
-        warnings,
-      );
-    }
-    const test = selectorOf(kind, url.searchParams);
-    const items = this.store.list(kind, info.namespace).filter(test);
-    for (const { metadata } of items) {
-      const one = { ...info, name: metadata.name, namespace: metadata.namespace ?? '' };
-      await this.#writes.delete({ ...write, dryRun, info: one }, {});
-    }
-    const metadata = { resourceVersion: String(this.store.revision) };
-    send(
-      response,
-      200,
-      { kind: `${kind.kind}List`, apiVersion: apiVersionOf(info), metadata, items },
-      warnings,
-    );
-  }
-
-  #review(info: RequestInfo, user: User, body: unknown): object {
-    const { namespace, name } = info;
-    const isMissing = this.get('serviceaccounts', namespace, name) === undefined;
-    if (info.subresource === 'token' && isMissing) throw notFound('', 'serviceaccounts', name);
-    return answerReview(info, user, body, this.tokens, this.#access);
-  }
-
-  /** `autoscaling/v1 Scale` of a workload. */
-  async #scale(
-    { info, method, body, request, response }: Exchange,
-    write: WriteRequest,
-  ): Promise<void> {
-    const { kind, name, namespace } = info;
-    const live = this.store.get(kind, namespace, name);
-    if (live === undefined) throw notFound(kind.group, kind.plural, name);
-    const scaleOf = (each: KubernetesObject): object => ({
-      kind: 'Scale',
-      apiVersion: 'autoscaling/v1',
-      metadata: {
-        name,
-        namespace,
-        uid: each.metadata.uid,
-        resourceVersion: each.metadata.resourceVersion,
-      },
-      spec: { replicas: at(each, ['spec', 'replicas']) ?? 0 },
-      status: { replicas: at(each, ['status', 'replicas']) ?? 0 },
-    });
-    if (method === 'GET') return send(response, 200, scaleOf(live));
-    const parsed: unknown = method === 'PATCH' ? JSON.parse(body) : parseBody(request, body);
-    const replicas = at(parsed, ['spec', 'replicas']);
-    if (typeof replicas !== 'number') throw badRequest('spec.replicas is missing');
-    const next = { ...live, spec: { ...object(live as unknown as Fields, 'spec'), replicas } };
-    const { resourceVersion = '' } = object(parsed as Fields, 'metadata') as {
-      resourceVersion?: string;
-    };
-    const metadata = { ...live.metadata, ...(resourceVersion !== '' && { resourceVersion }) };
-    const stored = await this.#writes.update(
-      { ...write, info: { ...info, subresource: '' } },
-      { ...next, metadata },
-    );
-    send(response, 200, scaleOf(stored));
-  }
-}
-
-interface Exchange {
-  readonly info: RequestInfo;
-  readonly user: User;
-  readonly url: URL;
-  readonly method: string;
-  readonly body: string;
-  readonly request: IncomingMessage;
-  readonly response: ServerResponse;
-  readonly warnings: string[];
 }
 
 /** `kubectl --as`: an administrator may act as somebody else. */

@@ -3,7 +3,7 @@ import { type ClusterConfig, NO_SECRET } from '../../control-plane/kubernetes/cl
 import { KubernetesClient } from '../../control-plane/kubernetes/kubernetes-client.ts';
 import { KubernetesApi, type KubernetesApiOptions } from './kubernetes-api.ts';
 
-export const quietLog = { info: () => undefined, warn: () => undefined, error: () => undefined };
+const quietLog = { info: () => undefined, warn: () => undefined, error: () => undefined };
 
 /** What every part that follows the cluster takes. */
 export const parts = { clock: realClock, random: Math.random, log: quietLog };

@@ -53,7 +53,7 @@ export function providedService(sources: ServiceSources): ProvidedService | null
 }
 
 /** `name.namespace.svc.<domain>` */
-export function hostOf(
+function hostOf(
   { name, namespace }: { readonly name: string; readonly namespace: string },
   domain: string,
 ): string {

@@ -43,7 +43,7 @@ export function revisionOf(version: string): number {
   return Number(version);
 }
 
-export function readContinue(token: string): { revision: number; after: string } {
+function readContinue(token: string): { revision: number; after: string } {
   try {
     return JSON.parse(Buffer.from(token, 'base64url').toString('utf8')) as {
       revision: number;

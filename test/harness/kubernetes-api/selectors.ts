@@ -13,7 +13,7 @@ export function selectorOf(kind: ServedKind, query: URLSearchParams): ObjectTest
   return (object) => byLabels(object.metadata.labels ?? {}) && fields.every((test) => test(object));
 }
 
-export function labelTest(selector: string): (labels: Labels) => boolean {
+function labelTest(selector: string): (labels: Labels) => boolean {
   const tests = split(selector).map(requirement);
   return (labels) => tests.every((test) => test(labels));
 }

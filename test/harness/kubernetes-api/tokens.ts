@@ -18,7 +18,7 @@ export interface ServiceAccountTokenOptions {
   readonly pod?: { readonly namespace: string; readonly name: string; readonly uid: string };
 }
 
-export const API_AUDIENCE = 'https://kubernetes.default.svc.cluster.local';
+const API_AUDIENCE = 'https://kubernetes.default.svc.cluster.local';
 
 /** Bearer tokens that the server knows, and their reviews. */
 export class Tokens {
