@@ -25,6 +25,7 @@ import { openServerPorts, type ServerPortsOptions } from './sidecar/server-ports
 import { StartError } from './sidecar/start-error.ts';
 import { after, withinMs } from './sidecar/timer.ts';
 import type { AppEndpoints } from './status/status-environment.ts';
+import { parseAddress } from './tcp/socket-address.ts';
 import { TimerLists } from './tcp/timer-list.ts';
 import { InMemorySecretStore } from './tls/secret-store.ts';
 import { TlsContexts } from './tls/tls-context.ts';
@@ -139,11 +140,8 @@ export class Sidecar {
       metrics: this.#metrics,
       peerMetadata: inMesh ? encodePeerMetadata(nodeMetadata(node)) : null,
       isOwnListener: (address: string) => {
-        const at = address.lastIndexOf(':');
-        return isOwnAddress(
-          address.slice(0, at).replace(/^\[|\]$/g, ''),
-          Number(address.slice(at + 1)),
-        );
+        const at = parseAddress(address);
+        return at !== null && isOwnAddress(at.host, at.port);
       },
       onBug: (error: unknown) => {
         this.countBug();

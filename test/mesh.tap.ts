@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { freePorts } from '../cli/run/free-port.ts';
+import { STRICT_MTLS } from './harness/apply-policy.ts';
 import { ControlPlane } from './harness/control-plane.ts';
 import { type Echoed, echoApp } from './harness/echo-app.ts';
 import { viaProxy } from './harness/mesh-request.ts';
@@ -31,13 +32,6 @@ async function applyText(controlPlane: ControlPlane, text: string): Promise<void
     rmSync(directory, { recursive: true, force: true });
   }
 }
-
-const STRICT = `
-apiVersion: security.istio.io/v1
-kind: PeerAuthentication
-metadata: {name: default}
-spec: {mtls: {mode: STRICT}}
-`;
 
 t.test('a mesh of two services and a client', async (t) => {
   const controlPlane = await ControlPlane.start('--workload-cert-ttl', '1h');
@@ -169,7 +163,7 @@ t.test('a mesh of two services and a client', async (t) => {
           'GET / HTTP/1.1\r\nhost: echo\r\nconnection: close\r\n\r\n',
         );
       t.match((await plain()).text, /^HTTP\/1\.1 200 OK/);
-      await applyText(controlPlane, STRICT);
+      await applyText(controlPlane, STRICT_MTLS);
       await until('plain text to be refused', async () => (await plain()).text === '');
       const served = one.served() + two.served();
       t.same(await plain(), { text: '', closed: true });

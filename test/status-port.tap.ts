@@ -3,7 +3,7 @@ import { type AddressInfo, connect } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import t from 'tap';
 import { freePorts } from '../cli/run/free-port.ts';
-import { applyPolicy } from './harness/apply-policy.ts';
+import { applyPolicy, STRICT_MTLS } from './harness/apply-policy.ts';
 import { ControlPlane } from './harness/control-plane.ts';
 import { echoApp } from './harness/echo-app.ts';
 import { EnvironmentSidecar } from './harness/environment-sidecar.ts';
@@ -127,13 +127,7 @@ t.test('a sidecar with an app', async (t) => {
 
   t.test('[KI-05] the kubelet reaches the app under STRICT, strangers do not', async (t) => {
     t.notOk(await plainTextIsClosed(inboundPort), 'before that everybody does');
-    await applyPolicy(
-      controlPlane,
-      `apiVersion: security.istio.io/v1
-kind: PeerAuthentication
-metadata: {name: default}
-spec: {mtls: {mode: STRICT}}`,
-    );
+    await applyPolicy(controlPlane, STRICT_MTLS);
     await until('plain text to be refused', () => plainTextIsClosed(inboundPort));
     for (const path of ['/app-health/app/livez', '/app-health/app/readyz']) {
       t.equal(await probe(path), 200, path);

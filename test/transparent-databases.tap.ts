@@ -3,7 +3,7 @@ import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { applyPolicy } from './harness/apply-policy.ts';
+import { applyPolicy, STRICT_MTLS } from './harness/apply-policy.ts';
 import { type HostNamespace, namespacesMissing } from './harness/network-namespace.ts';
 import { TransparentMesh, type TransparentWorkload } from './harness/transparent-mesh.ts';
 import { until } from './harness/until.ts';
@@ -159,7 +159,7 @@ t.test('[PR-11] databases in the mesh', { skip: missing() }, async (t) => {
 
   t.test('[SC-02] under STRICT the same clients outside the mesh get nothing', async (t) => {
     t.equal(redisCli(outside.host, 'PING').out, 'PONG', 'PERMISSIVE takes plain text');
-    await applyPolicy(mesh.controlPlane, STRICT);
+    await applyPolicy(mesh.controlPlane, STRICT_MTLS);
     await until('STRICT', () => redisCli(outside.host, 'PING').out !== 'PONG');
     t.match(redisCli(outside.host, 'GET', 'name').err, /Connection reset|Server closed|I\/O error/);
     t.match(psql(outside.host, 'SELECT 1').err, /server closed the connection|reset by peer/i);
@@ -197,13 +197,6 @@ t.test('[PR-11] databases in the mesh', { skip: missing() }, async (t) => {
     t.notOk(hex.includes(Buffer.from('SET\r\n').toString('hex')));
   });
 });
-
-const STRICT = `
-apiVersion: security.istio.io/v1
-kind: PeerAuthentication
-metadata: {name: default}
-spec: {mtls: {mode: STRICT}}
-`;
 
 function opened(workload: TransparentWorkload): Promise<number> {
   const policy =

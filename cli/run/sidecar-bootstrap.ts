@@ -1,3 +1,4 @@
+import { parseHostPort } from '../../proxy/xds/bootstrap/host-port.ts';
 import { sidecarBootstrap as adsBootstrap } from '../../proxy/xds/bootstrap/sidecar-bootstrap.ts';
 
 /** What the sidecar of one app needs to know; addresses are `host:port`. */
@@ -88,8 +89,7 @@ export function sidecarBootstrap(settings: SidecarSettings): object {
 
 /** `127.0.0.1:9080`, `[::1]:9080`. Throws RangeError for anything else. */
 export function splitHostPort(text: string): { host: string; port: number } {
-  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^\s:[\]]+)):(\d{1,5})$/.exec(text);
-  const port = Number(match?.[3]);
-  if (match === null || port > 65_535) throw new RangeError(`${text} is not host:port`);
-  return { host: match[1] ?? match[2]!, port };
+  const address = parseHostPort(text);
+  if (address === undefined) throw new RangeError(`${text} is not host:port`);
+  return address;
 }

@@ -1,5 +1,5 @@
 import { printable } from '../kinds/problem.ts';
-import type { Fields } from '../kinds/schema.ts';
+import { type Fields, isFields } from '../kinds/schema.ts';
 import { readSource } from '../kinds/source-text.ts';
 
 /** `admission.k8s.io/v1 AdmissionRequest`, as far as a webhook of ours asks; objects have no prototypes. */
@@ -166,10 +166,6 @@ function readRequest(fields: Fields): ReadReview {
     return bad(`the AdmissionReview is not valid: ${problems.slice(0, 5).join(', ')}`);
   }
   return { kind: 'request', request };
-}
-
-function isFields(value: unknown): value is Fields {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function bad(problem: string): ReadReview {

@@ -3,7 +3,7 @@ import { refused } from '../api/status.ts';
 import { readDocuments } from '../kinds/documents.ts';
 import { isMeshGroup } from '../kinds/kind-registry.ts';
 import { type Problem, printable } from '../kinds/problem.ts';
-import type { Fields } from '../kinds/schema.ts';
+import { type Fields, isFields } from '../kinds/schema.ts';
 import {
   type AdmissionAnswer,
   type AdmissionRequest,
@@ -78,8 +78,4 @@ function nameOf(object: unknown): string {
   const metadata = isFields(object) ? object['metadata'] : undefined;
   const name = isFields(metadata) ? metadata['name'] : undefined;
   return typeof name === 'string' ? name : '';
-}
-
-function isFields(value: unknown): value is Fields {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

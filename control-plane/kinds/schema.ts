@@ -88,6 +88,10 @@ export interface FieldNode {
 /** A checked object whose field types are known only to its schema. */
 export type Fields = Record<string, unknown>;
 
+export function isFields(value: unknown): value is Fields {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
 /** `report` takes a path below the object. */
 export type Rule = (value: never, report: Report) => void;
 export type Report = (path: FieldPath, message: string, code?: ProblemCode) => void;

@@ -4,6 +4,7 @@ import { printable } from './problem.ts';
 import {
   type FieldPath,
   type Fields,
+  isFields,
   type ListNode,
   type MapNode,
   type NumberNode,
@@ -186,7 +187,7 @@ function validateList(
 
 function validateMap(node: MapNode, value: unknown, path: FieldPath, findings: Findings): Fields {
   const copy: Fields = Object.create(null);
-  if (!isObject(value)) {
+  if (!isFields(value)) {
     mismatch('a map', value, path, findings);
     return copy;
   }
@@ -214,7 +215,7 @@ function validateObject(
   findings: Findings,
 ): Fields {
   const copy: Fields = {};
-  if (!isObject(value)) {
+  if (!isFields(value)) {
     mismatch('an object', value, path, findings);
     return copy;
   }
@@ -282,10 +283,6 @@ function nameOf(value: unknown): string {
   if (typeof value === 'object') return 'an object';
   if (typeof value === 'string') return `the string "${printable(value, 40)}"`;
   return `${typeof value === 'boolean' ? '' : 'the number '}${String(value)}`;
-}
-
-function isObject(value: unknown): value is Fields {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function own(table: Readonly<Record<string, string>> | undefined, key: string): string | undefined {

@@ -1,6 +1,7 @@
 import type { Resource, StringMap } from '../kinds/resource.ts';
 import type { ServicePort as EntryPort, ServiceEntrySpec } from '../kinds/service-entry.ts';
 import type { WorkloadEntrySpec } from '../kinds/workload-entry.ts';
+import { outsideEndpoint } from './outside-endpoint.ts';
 import { protocolOf } from './protocol.ts';
 import type { Endpoint, Service, Workload } from './registry.ts';
 
@@ -46,20 +47,8 @@ export function inlineEndpoints(entry: Resource<ServiceEntrySpec>, host: string)
   if (spec.resolution !== 'DNS' || spec.workloadSelector !== undefined || host.startsWith('*')) {
     return [];
   }
-  return [
-    {
-      address: host,
-      ports: new Map(spec.ports.map(({ number, targetPort }) => [number, targetPort])),
-      labels: NO_LABELS,
-      namespace: metadata.namespace,
-      workload: '',
-      serviceAccount: '',
-      weight: 1,
-      locality: '',
-      health: 'HEALTHY',
-      tlsMode: 'disabled',
-    },
-  ];
+  const ports = new Map(spec.ports.map(({ number, targetPort }) => [number, targetPort]));
+  return [outsideEndpoint(host, ports, metadata.namespace)];
 }
 
 /** What a WorkloadEntry says of a machine. */
@@ -104,7 +93,6 @@ export function selects(selector: StringMap, labels: StringMap): boolean {
 }
 
 const NONE_ALLOCATED: ReadonlyMap<string, readonly string[]> = new Map();
-const NO_LABELS: StringMap = Object.freeze(Object.create(null));
 const TLS_MODE_LABEL = 'security.istio.io/tlsMode';
 
 function inlineWorkload(spec: WorkloadEntrySpec, namespace: string): Workload {

@@ -1,5 +1,6 @@
 import type { Node } from '../../proto/gen/envoy/config/core/v3/base.ts';
 import type { StringMap } from '../kinds/resource.ts';
+import { parseListenAddress } from '../listen-address.ts';
 import type { MeshOptions } from '../mesh/mesh-options.ts';
 import { expandHost } from '../registry/host-name.ts';
 import { type Protocol, protocolOf } from '../registry/protocol.ts';
@@ -224,10 +225,8 @@ function readPorts(value: unknown, problems: string[]): ProxyPort[] {
 
 /** `127.0.0.1:9080`, `[::1]:9080`; null for anything else. Names are not resolved. */
 function parseSocketAddress(text: string): SocketAddress | null {
-  const parts = /^(?:\[([0-9a-fA-F:.]+)\]|([^\s:/[\]]+)):(\d{1,5})$/.exec(text);
-  if (parts === null) return null;
-  const port = Number(parts[3]);
-  return isPort(port) ? { host: parts[1] ?? parts[2]!, port } : null;
+  const address = parseListenAddress(text);
+  return address === null || address.port === 0 ? null : address;
 }
 
 function isPort(port: number): boolean {

@@ -1,10 +1,10 @@
 import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { createServer, isIPv6, type Server, type Socket } from 'node:net';
+import type { HostPort } from '../tcp/socket-address.ts';
 import { DnsConnection, type Reply } from './dns-connection.ts';
-import type { SocketAddress } from './name-servers.ts';
 
 export interface DnsListenersOptions {
-  readonly address: SocketAddress;
+  readonly address: HostPort;
   readonly after: (delayMs: number, callback: () => void) => () => void;
   /** `reply` is called once, with null for no answer. */
   readonly onUdp: (message: Buffer, port: number, reply: Reply) => void;
@@ -28,7 +28,7 @@ export class DnsListeners {
     this.#options = options;
   }
 
-  async open(): Promise<readonly SocketAddress[]> {
+  async open(): Promise<readonly HostPort[]> {
     const first = await this.#openBoth(this.#options.address);
     if (first.host !== '127.0.0.1') return [first];
     try {
@@ -55,7 +55,7 @@ export class DnsListeners {
   }
 
   /** With port 0 until one is found that both protocols have. */
-  async #openBoth(address: SocketAddress): Promise<SocketAddress> {
+  async #openBoth(address: HostPort): Promise<HostPort> {
     const host = address.host === 'localhost' ? '127.0.0.1' : address.host;
     for (let attempt = 1; ; attempt++) {
       const server = await this.#openTcp(host, address.port);

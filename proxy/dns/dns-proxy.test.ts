@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import { afterEach, expect, test } from 'vitest';
 import { until } from '../../test/harness/until.ts';
 import { StatsRegistry } from '../observe/stats.ts';
+import type { HostPort } from '../tcp/socket-address.ts';
 import {
   answered,
   askTcp,
@@ -19,7 +20,6 @@ import {
 import { DnsProxy, type DnsProxyOptions } from './dns-proxy.ts';
 import { parseQuery } from './dns-query.ts';
 import { FORWARDER_DEFAULTS, Forwarder } from './forwarder.ts';
-import type { SocketAddress } from './name-servers.ts';
 
 const runs = { numRuns: Number(process.env['WEFT_FUZZ_RUNS'] ?? 300) };
 
@@ -39,14 +39,14 @@ const TABLE = nameTable({
 
 interface Started {
   readonly dns: DnsProxy;
-  readonly at: SocketAddress;
+  readonly at: HostPort;
   readonly stats: StatsRegistry;
   readonly warnings: string[];
-  readonly addresses: readonly SocketAddress[];
+  readonly addresses: readonly HostPort[];
 }
 
 async function start(
-  upstreams: readonly (FakeNameServer | SocketAddress)[] = [],
+  upstreams: readonly (FakeNameServer | HostPort)[] = [],
   options: Partial<DnsProxyOptions> & { table?: typeof TABLE | null } = {},
 ): Promise<Started> {
   const stats = new StatsRegistry();
@@ -78,7 +78,7 @@ async function nameServer(...args: Parameters<typeof fakeNameServer>): Promise<F
   return server;
 }
 
-async function ask(at: SocketAddress, ...args: Parameters<typeof question>) {
+async function ask(at: HostPort, ...args: Parameters<typeof question>) {
   const answer = await askUdp(at, question(...args));
   if (answer === null) throw new Error(`no answer to ${args[0]}`);
   return told(answer);
@@ -91,7 +91,7 @@ function metric(stats: StatsRegistry, name: string): number {
 }
 
 /** A UDP port on which nobody answers. */
-async function silentServer(): Promise<SocketAddress & { received: number }> {
+async function silentServer(): Promise<HostPort & { received: number }> {
   const socket = createSocket('udp4');
   await new Promise<void>((done) => socket.bind(0, '127.0.0.1', done));
   toClose.push(() => new Promise<void>((done) => socket.close(done)));
@@ -103,7 +103,7 @@ async function silentServer(): Promise<SocketAddress & { received: number }> {
 }
 
 /** A UDP port that refuses. */
-async function closedServer(): Promise<SocketAddress> {
+async function closedServer(): Promise<HostPort> {
   const socket = createSocket('udp4');
   await new Promise<void>((done) => socket.bind(0, '127.0.0.1', done));
   const { port } = socket.address();

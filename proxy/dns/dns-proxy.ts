@@ -1,5 +1,6 @@
 import type { Counter, Histogram } from '../observe/metric.ts';
 import type { StatsRegistry } from '../observe/stats.ts';
+import type { HostPort } from '../tcp/socket-address.ts';
 import { DnsListeners } from './dns-listeners.ts';
 import { type DnsQuery, parseQuery } from './dns-query.ts';
 import {
@@ -13,15 +14,15 @@ import {
 import { FORWARDER_DEFAULTS, Forwarder } from './forwarder.ts';
 import { answerFromMesh, type MeshAnswer } from './mesh-answer.ts';
 import { MeshNames } from './mesh-names.ts';
-import { NameServers, type SocketAddress } from './name-servers.ts';
+import { NameServers } from './name-servers.ts';
 import type { NameTableConfig } from './name-table-config.ts';
 import { ResponseCode } from './record-type.ts';
 
 export interface DnsProxyOptions {
   /** Where to answer. Beside 127.0.0.1 also ::1, where there is one. */
-  readonly listen: SocketAddress;
+  readonly listen: HostPort;
   /** Asked for names that are none of the mesh; empty = those of `resolvConfPath`. */
-  readonly upstreams: readonly SocketAddress[];
+  readonly upstreams: readonly HostPort[];
   readonly resolvConfPath: string;
   /** Whose short names hold. */
   readonly namespace: string;
@@ -105,7 +106,7 @@ export class DnsProxy {
   }
 
   /** Resolves with the addresses that it answers at. Rejects where the one that was asked for cannot be had. */
-  async listen(): Promise<readonly SocketAddress[]> {
+  async listen(): Promise<readonly HostPort[]> {
     const addresses = await this.#listeners.open();
     this.#servers.setOwn(addresses);
     return addresses;

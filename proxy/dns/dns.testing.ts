@@ -1,7 +1,7 @@
 import { createSocket } from 'node:dgram';
 import { connect, createServer } from 'node:net';
 import { decode, encode, type Packet } from 'dns-packet';
-import type { SocketAddress } from './name-servers.ts';
+import type { HostPort } from '../tcp/socket-address.ts';
 import type { NamedHost, NameTableConfig } from './name-table-config.ts';
 
 /** Tables, clients and name servers for tests. */
@@ -87,7 +87,7 @@ export function told(message: Buffer) {
 }
 
 /** Sends datagrams; the first answer, or null after `waitMs`. */
-export function askUdp(to: SocketAddress, bytes: Buffer, waitMs = 8_000): Promise<Buffer | null> {
+export function askUdp(to: HostPort, bytes: Buffer, waitMs = 8_000): Promise<Buffer | null> {
   const socket = createSocket(to.host.includes(':') ? 'udp6' : 'udp4');
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => end(null), waitMs);
@@ -109,7 +109,7 @@ export function framed(bytes: Buffer): Buffer {
 }
 
 /** Writes to a connection and ends it; everything that came back, message by message. */
-export function askTcp(to: SocketAddress, ...writes: Buffer[]): Promise<Buffer[]> {
+export function askTcp(to: HostPort, ...writes: Buffer[]): Promise<Buffer[]> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     const socket = connect({ port: to.port, host: to.host, allowHalfOpen: true });
@@ -131,7 +131,7 @@ export function askTcp(to: SocketAddress, ...writes: Buffer[]): Promise<Buffer[]
 }
 
 export interface FakeNameServer {
-  readonly address: SocketAddress;
+  readonly address: HostPort;
   /** What was asked, `name type over`. */
   readonly asked: string[];
   /** The questions themselves, with where they came from. */

@@ -1,13 +1,13 @@
 import { randomInt } from 'node:crypto';
 import { createSocket, type Socket } from 'node:dgram';
 import { connect, isIPv6 } from 'node:net';
+import type { HostPort } from '../tcp/socket-address.ts';
 import { type DnsQuery, FLAG_RESPONSE, FLAG_TRUNCATED, HEADER_BYTES } from './dns-query.ts';
 import { MessageFrames } from './message-frames.ts';
-import type { SocketAddress } from './name-servers.ts';
 import { ResponseCode } from './record-type.ts';
 
 export interface ForwarderOptions {
-  readonly servers: () => readonly SocketAddress[];
+  readonly servers: () => readonly HostPort[];
   /** Calls back once after `delayMs`; returns the way to call it off. */
   readonly after: (delayMs: number, callback: () => void) => () => void;
   /** Questions on their way at a time; the oldest is given up for one more. */
@@ -85,7 +85,7 @@ class Exchange {
   localPort = 0;
   readonly #query: DnsQuery;
   readonly #bytes: Buffer;
-  readonly #servers: readonly SocketAddress[];
+  readonly #servers: readonly HostPort[];
   readonly #overTcp: boolean;
   readonly #options: ForwarderOptions;
   readonly #done: (response: Buffer | null) => void;
@@ -101,7 +101,7 @@ class Exchange {
 
   constructor(
     query: DnsQuery,
-    servers: readonly SocketAddress[],
+    servers: readonly HostPort[],
     overTcp: boolean,
     options: ForwarderOptions,
     done: (response: Buffer | null) => void,
@@ -168,7 +168,7 @@ class Exchange {
     else this.finish(this.#fallback);
   }
 
-  #onMessage(message: Buffer, server: SocketAddress): void {
+  #onMessage(message: Buffer, server: HostPort): void {
     if (this.#isDone || !this.#answers(message)) return;
     const code = message[3]! & 0xf;
     if (code === ResponseCode.SERVFAIL || code === ResponseCode.REFUSED) {
@@ -200,7 +200,7 @@ class Exchange {
     );
   }
 
-  #askOverTcp(server: SocketAddress): void {
+  #askOverTcp(server: HostPort): void {
     const socket = connect({ host: server.host, port: server.port });
     const frames = new MessageFrames();
     this.#closeTcp = () => socket.destroy();

@@ -1,16 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { networkInterfaces } from 'node:os';
+import type { HostPort } from '../tcp/socket-address.ts';
 import { parseResolvConf, type ResolvConf } from '../upstream/resolv-conf.ts';
-
-export interface SocketAddress {
-  readonly host: string;
-  readonly port: number;
-}
 
 export interface NameServersOptions {
   /** Asked in this order, in place of those of the file. Empty = those of the file. */
-  readonly configured: readonly SocketAddress[];
+  readonly configured: readonly HostPort[];
   /** `/etc/resolv.conf` */
   readonly path: string;
   /** Monotonic milliseconds. */
@@ -30,7 +26,7 @@ export class NameServers {
   #readAtMs: number;
   #isReading = false;
   /** Where we listen ourselves: asking there would go round for ever. */
-  #own: readonly SocketAddress[] = [];
+  #own: readonly HostPort[] = [];
 
   /** Reads the file. */
   constructor(options: NameServersOptions) {
@@ -43,11 +39,11 @@ export class NameServers {
     }
   }
 
-  setOwn(addresses: readonly SocketAddress[]): void {
+  setOwn(addresses: readonly HostPort[]): void {
     this.#own = addresses;
   }
 
-  list(): readonly SocketAddress[] {
+  list(): readonly HostPort[] {
     this.#refresh();
     const { configured } = this.#options;
     const { nameservers } = this.#file;
@@ -87,7 +83,7 @@ export class NameServers {
   }
 }
 
-function isSame(server: SocketAddress, own: SocketAddress): boolean {
+function isSame(server: HostPort, own: HostPort): boolean {
   if (server.port !== own.port) return false;
   const host = isUnspecified(server.host) ? loopbackOf(server.host) : server.host;
   return isUnspecified(own.host) ? isOfThisHost(host) : host === own.host;

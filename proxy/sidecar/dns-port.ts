@@ -1,7 +1,7 @@
 import type { DnsProxy } from '../dns/dns-proxy.ts';
 import type { Loggers } from '../observe/logger.ts';
 import type { StatsRegistry } from '../observe/stats.ts';
-import { formatHostPort } from '../xds/bootstrap/host-port.ts';
+import { formatAddress } from '../tcp/socket-address.ts';
 import type { WeftSettings } from '../xds/bootstrap/settings.ts';
 import { StartError } from './start-error.ts';
 import { after } from './timer.ts';
@@ -30,14 +30,14 @@ export async function openDnsPort(
     after,
   });
   try {
-    const addresses = (await proxy.listen()).map(formatHostPort);
+    const addresses = (await proxy.listen()).map(({ host, port }) => formatAddress(host, port));
     loggers.get('dns').info({ addresses }, 'answering names');
     return proxy;
   } catch (error) {
     await proxy.close();
     const { code, message } = error as NodeJS.ErrnoException;
     throw new StartError([
-      `cannot answer names at ${formatHostPort(dns)}: ${code ?? message}; choose another address with WEFT_DNS, or none`,
+      `cannot answer names at ${formatAddress(dns.host, dns.port)}: ${code ?? message}; choose another address with WEFT_DNS, or none`,
     ]);
   }
 }

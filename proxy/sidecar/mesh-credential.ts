@@ -3,9 +3,9 @@ import { readFile } from 'node:fs/promises';
 import type { WorkloadIdentity } from '../identity/workload-identity.ts';
 import type { Logger } from '../observe/logger.ts';
 import type { StatsRegistry } from '../observe/stats.ts';
+import { formatAddress } from '../tcp/socket-address.ts';
 import type { InMemorySecretStore } from '../tls/secret-store.ts';
 import type { ControlPlaneAddress } from '../xds/bootstrap/control-plane-address.ts';
-import { formatHostPort } from '../xds/bootstrap/host-port.ts';
 import type { WeftSettings } from '../xds/bootstrap/settings.ts';
 import { after } from './timer.ts';
 
@@ -49,7 +49,7 @@ export class MeshCredential {
     this.#identity = new WorkloadIdentity({
       spiffeId: `spiffe://${trustDomain}/ns/${namespace}/sa/${serviceAccount}`,
       request: certificateClient({
-        target: service === null ? address.target : formatHostPort(service),
+        target: service === null ? address.target : formatAddress(service.host, service.port),
         rootCertsPem: () => this.rootCertsPem(),
         serverName: address.serverName,
         now: wallClockMs,

@@ -5,8 +5,8 @@ import { ReadinessServer } from '../admin/readiness-server.ts';
 import type { Loggers } from '../observe/logger.ts';
 import type { StatsRegistry } from '../observe/stats.ts';
 import type { AppEndpoints } from '../status/status-environment.ts';
+import type { HostPort } from '../tcp/socket-address.ts';
 import type { Bootstrap } from '../xds/bootstrap/bootstrap.ts';
-import type { HostPort } from '../xds/bootstrap/host-port.ts';
 import { StartError } from './start-error.ts';
 
 export interface ServerPortsOptions {

@@ -6,12 +6,12 @@ export function formatAddress(host: string, port: number): string {
 }
 
 export interface HostPort {
-  /** IP literal without brackets, or a name in lower case. */
+  /** IP literal without brackets, or a name. */
   readonly host: string;
   readonly port: number;
 }
 
-/** Reads `ip:port`, `[v6]:port` or `name:port`; null where it is none or the port is not 1 to 65535. */
+/** Reads `ip:port`, `[v6]:port` or `name:port`, the name into lower case; null where it is none or the port is not 1 to 65535. */
 export function parseAddress(text: string): HostPort | null {
   const colon = text.lastIndexOf(':');
   if (colon <= 0 || text.length - colon > 6) return null;

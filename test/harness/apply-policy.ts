@@ -10,6 +10,12 @@ const COLLECTIONS = new Map<string, readonly [string, string]>([
   ['PeerAuthentication', ['security.istio.io', 'peerauthentications']],
 ]);
 
+/** Nobody without a certificate of the mesh, in the whole namespace (SC-02). */
+export const STRICT_MTLS = `apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: default}
+spec: {mtls: {mode: STRICT}}`;
+
 interface Policy {
   readonly kind: string;
   readonly metadata: { readonly name: string };

@@ -3,7 +3,7 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { applyPolicy } from './apply-policy.ts';
+import { applyPolicy, STRICT_MTLS } from './apply-policy.ts';
 import { ControlPlane } from './control-plane.ts';
 import { NodeProcess, ROOT } from './node-process.ts';
 import { until } from './until.ts';
@@ -97,13 +97,7 @@ try {
   });
   const before = [await ask('/app-health/app/livez'), await ask('/app-health/app/readyz')];
   const permissive = await plainTextStatus();
-  await applyPolicy(
-    controlPlane,
-    `apiVersion: security.istio.io/v1
-kind: PeerAuthentication
-metadata: {name: default}
-spec: {mtls: {mode: STRICT}}`,
-  );
+  await applyPolicy(controlPlane, STRICT_MTLS);
   await until('plain text to be refused', async () => (await plainTextStatus()) === 'closed');
   const strict = [await ask('/app-health/app/livez'), await ask('/app-health/app/readyz')];
   const [remote] = await ask('/quitquitquit', POD, 'POST');

@@ -1,4 +1,5 @@
 import { clusterLocalName } from '../host-name.ts';
+import { NO_LABELS, outsideEndpoint } from '../outside-endpoint.ts';
 import type { Endpoint, ProvidedService, Service, ServicePort } from '../registry.ts';
 import type { SliceEndpoint, SliceRecord } from './endpoint-slice.ts';
 import { localityOf } from './node-locality.ts';
@@ -148,19 +149,7 @@ function externalEndpoints({ record, alias }: ServiceSources): Joined {
   const accounts = new Set<string>();
   const targets = new Map<number, number>();
   if (alias !== undefined) return { endpoints: alias.endpoints, accounts, targets };
-  const endpoint: Endpoint = {
-    address: record.externalName,
-    ports: new Map(record.ports.map(({ number }) => [number, number])),
-    labels: NO_LABELS,
-    namespace: record.namespace,
-    workload: '',
-    serviceAccount: '',
-    weight: 1,
-    locality: '',
-    health: 'HEALTHY',
-    tlsMode: 'disabled',
-  };
+  const ports = new Map(record.ports.map(({ number }) => [number, number]));
+  const endpoint = outsideEndpoint(record.externalName, ports, record.namespace);
   return { endpoints: [endpoint], accounts, targets };
 }
-
-const NO_LABELS = Object.freeze(Object.create(null)) as Endpoint['labels'];

@@ -6,6 +6,7 @@ import type { Any } from '../../../proto/gen/google/protobuf/any.ts';
 import { readJson } from '../../../proto/json.ts';
 import { TYPE_CLUSTER, TYPE_LISTENER } from '../../../proto/type-urls.ts';
 import type { ListenerConfig } from '../../listener/listener-config.ts';
+import type { HostPort } from '../../tcp/socket-address.ts';
 import type { ClusterConfig } from '../../upstream/cluster-config.ts';
 import { compileAddress } from '../compile/address.ts';
 import { compileCluster } from '../compile/cluster.ts';
@@ -19,7 +20,6 @@ import {
   isDynamic,
   readControlPlaneAddress,
 } from './control-plane-address.ts';
-import type { HostPort } from './host-port.ts';
 import { readSettings, type WeftSettings } from './settings.ts';
 import { parseYamlFile, type YamlFile } from './yaml-file.ts';
 

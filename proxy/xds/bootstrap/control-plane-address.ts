@@ -4,11 +4,12 @@ import type {
   GrpcService,
   GrpcService_GoogleGrpc,
 } from '../../../proto/gen/envoy/config/core/v3/grpc_service.ts';
+import { formatAddress } from '../../tcp/socket-address.ts';
 import type { ClusterConfig } from '../../upstream/cluster-config.ts';
 import type { CompileContext } from '../compile/compile-context.ts';
 import { readDataSource } from '../compile/data-source.ts';
 import type { MessageReader } from '../compile/message-reader.ts';
-import { formatHostPort, isLoopback, parseHostPort } from './host-port.ts';
+import { isLoopback, parseHostPort } from './host-port.ts';
 import type { WeftSettings } from './settings.ts';
 
 /** How to reach the server that configures this proxy. */
@@ -99,7 +100,7 @@ function readService(
         return undefined;
       }
       return {
-        target: formatHostPort({ host: endpoint.address, port: endpoint.port }),
+        target: formatAddress(endpoint.address, endpoint.port),
         tls: cluster.tls !== null,
         serverName: cluster.tls?.sni || authority,
         validationSecret: cluster.tls?.validationSecret ?? '',

@@ -1,8 +1,9 @@
 import { formatPath } from '../../../proto/field-path.ts';
+import type { HostPort } from '../../tcp/socket-address.ts';
 import { Problems } from '../compile/problems.ts';
 import { drainFromEnvironment } from './drain-environment.ts';
 import { METADATA_PREFIX, unknownVariables, type Variables } from './environment-variables.ts';
-import { type HostPort, parseHostPort } from './host-port.ts';
+import { parseHostPort } from './host-port.ts';
 import { parsePorts } from './port-list.ts';
 import { readSettings, SETTING_KEYS } from './settings.ts';
 import { type SidecarNode, sidecarBootstrap } from './sidecar-bootstrap.ts';

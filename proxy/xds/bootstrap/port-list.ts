@@ -1,4 +1,5 @@
-import { formatHostPort, type HostPort, parseHostPort } from './host-port.ts';
+import { formatAddress, type HostPort } from '../../tcp/socket-address.ts';
+import { parseHostPort } from './host-port.ts';
 
 /** A port of the app as `node.metadata.WEFT_PORTS` lists it. */
 export interface DeclaredPort {
@@ -104,15 +105,15 @@ function completePort(item: PortItem, { mode, address }: PortDefaults): Declared
   const listen = readAddress(item['listen'], own);
   if (listen === undefined) return 'listen must read host:port';
   if (mode === 'explicit' && listen.host === app.host && listen.port === app.port) {
-    return `the app and the sidecar cannot both listen on ${formatHostPort(app)}; give the app another port, such as ${number}:http:127.0.0.1:${number === 65_535 ? 8080 : number + 1}`;
+    return `the app and the sidecar cannot both listen on ${formatAddress(app.host, app.port)}; give the app another port, such as ${number}:http:127.0.0.1:${number === 65_535 ? 8080 : number + 1}`;
   }
   const known = protocol === '' ? `port-${number}` : `${protocol}-${number}`;
   return {
     number,
     protocol,
     name: typeof name === 'string' && name !== '' ? name : known,
-    listen: formatHostPort(listen),
-    app: formatHostPort(app),
+    listen: formatAddress(listen.host, listen.port),
+    app: formatAddress(app.host, app.port),
   };
 }
 

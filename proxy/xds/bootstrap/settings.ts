@@ -1,7 +1,8 @@
 import { isIP } from 'node:net';
 import type { FieldPath } from '../../../proto/field-path.ts';
+import type { HostPort } from '../../tcp/socket-address.ts';
 import type { Problems } from '../compile/problems.ts';
-import { type HostPort, parseHostPort } from './host-port.ts';
+import { parseHostPort } from './host-port.ts';
 
 /** How the app's health is found out. */
 export type AppProbeSetting =

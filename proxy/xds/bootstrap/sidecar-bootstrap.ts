@@ -1,4 +1,4 @@
-import type { HostPort } from './host-port.ts';
+import type { HostPort } from '../../tcp/socket-address.ts';
 
 /** What the bootstrap of a sidecar is made from; Weft's own settings ride in `metadata`. */
 export interface SidecarNode {

@@ -4,12 +4,8 @@ import type {
   CidrRange,
   SocketAddress,
 } from '../../../proto/gen/envoy/config/core/v3/address.ts';
+import type { HostPort } from '../../tcp/socket-address.ts';
 import type { MessageReader } from './message-reader.ts';
-
-export interface HostPort {
-  readonly host: string;
-  readonly port: number;
-}
 
 /** What an address may be: an IP literal, or a host name as well. */
 export type AddressRule = 'ip' | 'ip-or-name';

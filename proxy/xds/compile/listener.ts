@@ -1,8 +1,9 @@
 import type { Listener } from '../../../proto/gen/envoy/config/listener/v3/listener.ts';
 import type { ListenerFilter } from '../../../proto/gen/envoy/config/listener/v3/listener_components.ts';
 import type { FilterChainConfig, ListenerConfig } from '../../listener/listener-config.ts';
+import type { HostPort } from '../../tcp/socket-address.ts';
 import { compileAccessLogs } from './access-log.ts';
-import { compileAddress, type HostPort } from './address.ts';
+import { compileAddress } from './address.ts';
 import type { CompileContext } from './compile-context.ts';
 import { compileFilterChain } from './filter-chain.ts';
 import type { ListenerTraits } from './http-connection-manager.ts';
