@@ -3,6 +3,7 @@ import { enableCompileCache, flushCompileCache } from 'node:module';
 import { hostname, networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import manifest from '../package.json' with { type: 'json' };
 import type { FieldPath } from '../proto/json.ts';
 import type { Logger, Loggers, LogLevel } from './observe/logger.ts';
 import { StartError } from './sidecar/start-error.ts';
@@ -279,6 +280,7 @@ async function serve(options: ServeOptions): Promise<number> {
   try {
     sidecar = await startSidecar({
       ...options,
+      version: manifest.version,
       wallClockMs: () => Date.now(),
       random: () => Math.random(),
       onQuit: () => stop(0),

@@ -43,8 +43,6 @@ import type { ControlPlaneSession } from './xds/control-plane-session.ts';
 import type { ConfigTarget } from './xds/dynamic-resources.ts';
 import { localWorkload, nodeMetadata } from './xds/node-workload.ts';
 
-export const VERSION = '0.1.0';
-
 /** Connections of one listener at a time (A1.5). */
 const CONNECTIONS_PER_LISTENER_MAX = 20_000;
 /** Milliseconds that a start waits for the names of static clusters. */
@@ -56,6 +54,8 @@ export interface SidecarOptions {
   readonly text: string;
   readonly fileName: string;
   readonly overrides: BootstrapOverrides;
+  /** Of Weft. */
+  readonly version: string;
   readonly environment: (name: string) => string | undefined;
   readonly loggers: Loggers;
   readonly wallClockMs: () => number;
@@ -126,7 +126,7 @@ export class Sidecar {
     this.#bugs = this.stats.counter('weft_unexpected_errors_total', 'Bugs that were survived');
     const { node } = this.bootstrap;
     const inMesh = this.bootstrap.controlPlane !== null;
-    this.#metrics = new IstioMetrics(this.stats, localWorkload(node), VERSION);
+    this.#metrics = new IstioMetrics(this.stats, localWorkload(node), options.version);
     const timers = new TimerLists();
     const tlsContexts = new TlsContexts(this.secrets);
     const isOwnAddress = (host: string, port: number) => this.listeners.isOwnAddress(host, port);
@@ -257,13 +257,13 @@ export class Sidecar {
 
   #serverPorts(): ServerPortsOptions {
     const { bootstrap } = this;
-    const { fileName, loggers, wallClockMs, appEndpoints, onQuit, onStop } = this.#options;
+    const { version, fileName, loggers, wallClockMs, appEndpoints, onQuit, onStop } = this.#options;
     return {
       bootstrap,
       source: adminView({
         bootstrap,
         fileName,
-        version: VERSION,
+        version,
         startedMs: this.#startedMs,
         wallClockMs,
         clusters: this.clusters,

@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { readValues } from '../../deploy/manifests/read-values.ts';
 import type { KubernetesApi } from '../../test/harness/kubernetes-api.ts';
+import { testCluster } from '../../test/harness/kubernetes-client.ts';
 import { pod } from '../../test/harness/kubernetes-objects.ts';
-import { testCluster } from '../../test/harness/test-cluster.ts';
 import { Cluster } from './cluster.ts';
 import { dataPlaneChecks } from './data-plane-checks.ts';
 

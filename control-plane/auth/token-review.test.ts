@@ -1,7 +1,7 @@
 import { afterEach, expect, test } from 'vitest';
 import { KubernetesApi } from '../../test/harness/kubernetes-api.ts';
+import { clientOf } from '../../test/harness/kubernetes-client.ts';
 import { pod } from '../../test/harness/kubernetes-objects.ts';
-import { clientOf } from '../../test/harness/test-cluster.ts';
 import { Authenticator } from './authenticator.ts';
 import { JoinTokens } from './join-token.ts';
 import { claimsOf, TokenReview } from './token-review.ts';

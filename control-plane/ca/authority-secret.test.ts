@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { KubernetesApi } from '../../test/harness/kubernetes-api.ts';
-import { parts, testCluster } from '../../test/harness/test-cluster.ts';
+import { parts, testCluster } from '../../test/harness/kubernetes-client.ts';
 import { until } from '../../test/harness/until.ts';
 import type { KubernetesClient } from '../kubernetes/kubernetes-client.ts';
 import { Authority, AuthorityError, createRoot } from './authority.ts';

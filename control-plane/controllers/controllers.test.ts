@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { KubernetesApi } from '../../test/harness/kubernetes-api.ts';
-import { parts, testCluster } from '../../test/harness/test-cluster.ts';
+import { parts, testCluster } from '../../test/harness/kubernetes-client.ts';
 import { until } from '../../test/harness/until.ts';
 import { customResourceDefinition } from '../kinds/custom-resource-definition.ts';
 import { KINDS } from '../kinds/kind-registry.ts';

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { afterEach, expect, test } from 'vitest';
 import { KubernetesApi, type KubernetesApiOptions } from '../../test/harness/kubernetes-api.ts';
-import { clientOf } from '../../test/harness/test-cluster.ts';
+import { clientOf } from '../../test/harness/kubernetes-client.ts';
 import { until } from '../../test/harness/until.ts';
 import { realClock } from '../clock.testing.ts';
 import { INFORMER_TIMING, Informer, type InformerTiming } from './informer.ts';

@@ -7,7 +7,7 @@ import { afterEach, expect, test } from 'vitest';
 import { makeAuthority } from '../../test/certificates.ts';
 import { serviceAccountUser } from '../../test/harness/kubernetes-api/access.ts';
 import { KubernetesApi } from '../../test/harness/kubernetes-api.ts';
-import { clusterConfig } from '../../test/harness/test-cluster.ts';
+import { clusterConfig } from '../../test/harness/kubernetes-client.ts';
 import { realClock } from '../clock.testing.ts';
 import type { ClusterConfig } from './cluster-config.ts';
 import { parseKubeconfig } from './kubeconfig.ts';

@@ -58,6 +58,14 @@ export const NAMESPACES = core('namespaces', 'Namespace', false);
 export const CONFIG_MAPS = core('configmaps', 'ConfigMap');
 export const SECRETS = core('secrets', 'Secret');
 export const ENDPOINT_SLICES = grouped('discovery.k8s.io', 'v1', 'endpointslices', 'EndpointSlice');
+export const DEPLOYMENTS = grouped('apps', 'v1', 'deployments', 'Deployment');
+export const CUSTOM_RESOURCE_DEFINITIONS = grouped(
+  'apiextensions.k8s.io',
+  'v1',
+  'customresourcedefinitions',
+  'CustomResourceDefinition',
+  false,
+);
 export const LEASES = grouped('coordination.k8s.io', 'v1', 'leases', 'Lease');
 export const TOKEN_REVIEWS = grouped(
   'authentication.k8s.io',

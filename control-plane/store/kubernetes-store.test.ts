@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import { KubernetesApi } from '../../test/harness/kubernetes-api.ts';
-import { clientOf, parts } from '../../test/harness/test-cluster.ts';
+import { clientOf, parts } from '../../test/harness/kubernetes-client.ts';
 import { until } from '../../test/harness/until.ts';
 import { realClock } from '../clock.testing.ts';
 import { customResourceDefinition } from '../kinds/custom-resource-definition.ts';

@@ -5,10 +5,10 @@ import { MESH_DEFAULTS } from '../../control-plane/mesh/mesh-options.ts';
 import { buildSnapshot, type MeshSnapshot } from '../../control-plane/mesh/snapshot.ts';
 import { KubernetesRegistry } from '../../control-plane/registry/kubernetes/kubernetes-registry.ts';
 import { KubernetesApi } from '../harness/kubernetes-api.ts';
+import { clusterConfig, parts } from '../harness/kubernetes-client.ts';
 import { pod, service, slice } from '../harness/kubernetes-objects.ts';
 import { NodeProcess } from '../harness/node-process.ts';
 import { residentBytes } from '../harness/resident-bytes.ts';
-import { clusterConfig, parts } from '../harness/test-cluster.ts';
 import { until } from '../harness/until.ts';
 
 /**

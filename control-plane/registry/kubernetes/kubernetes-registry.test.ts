@@ -1,7 +1,7 @@
 import { afterEach, expect, test } from 'vitest';
 import { KubernetesApi } from '../../../test/harness/kubernetes-api.ts';
+import { clientOf, parts } from '../../../test/harness/kubernetes-client.ts';
 import { node, pod, service, slice } from '../../../test/harness/kubernetes-objects.ts';
-import { clientOf, parts } from '../../../test/harness/test-cluster.ts';
 import { until } from '../../../test/harness/until.ts';
 import { MESH_DEFAULTS } from '../../mesh/mesh-options.ts';
 import { buildSnapshot, changeBetween, type MeshSnapshot } from '../../mesh/snapshot.ts';
