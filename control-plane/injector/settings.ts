@@ -37,12 +37,14 @@ const cidrs = z.string().refine((text) => 'value' in readCidrs(text), 'must be C
 const amounts = z.strictObject({ cpu: quantity.optional(), memory: quantity.optional() });
 
 /** Requests: an idle sidecar holds 40 MiB; CPU and limits are Istio's defaults (KI-07). */
+export const PROXY_RESOURCES = {
+  requests: { cpu: '100m', memory: '64Mi' },
+  limits: { cpu: '2000m', memory: '1024Mi' },
+};
+
 const resources = z
   .strictObject({ requests: amounts.optional(), limits: amounts.optional() })
-  .default({
-    requests: { cpu: '100m', memory: '64Mi' },
-    limits: { cpu: '2000m', memory: '1024Mi' },
-  });
+  .default(PROXY_RESOURCES);
 
 const labelSelector = z.strictObject({
   matchLabels: z.record(z.string(), z.string()).optional(),

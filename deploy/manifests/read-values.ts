@@ -8,7 +8,8 @@ import type {
 } from '../../control-plane/kinds/schema.ts';
 import { readSource, SOURCE_CHARS_MAX } from '../../control-plane/kinds/source-text.ts';
 import { type Finding, Findings, validate } from '../../control-plane/kinds/validate.ts';
-import { type InstallValues, valuesSchema } from './values.ts';
+import type { InstallValues } from './values.ts';
+import { valuesSchema } from './values-schema.ts';
 
 /** What is wrong with values, a line each, for people. */
 export class ValuesError extends Error {
