@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { inherited } from '../test/harness/node-process.ts';
 
 /** The command line as a process of its own: what people and scripts see of it. */
 
@@ -13,6 +14,7 @@ function proxy(...args: string[]) {
     {
       encoding: 'utf8',
       timeout: 25_000,
+      env: inherited(),
     },
   );
   return { status, stdout, stderr };

@@ -58,7 +58,8 @@ function openToAll(cache: string): void {
 function start(...words: string[]): ChildProcess {
   const child = spawn(process.execPath, [join(directory, 'weft.mjs'), ...words], {
     stdio: ['ignore', 'ignore', 'inherit'],
-    env: { ...process.env, NODE_COMPILE_CACHE: join(directory, 'cache') },
+    // Of the environment nothing that would configure a sidecar.
+    env: { PATH: process.env['PATH'], NODE_COMPILE_CACHE: join(directory, 'cache') },
   });
   running.push(child);
   return child;

@@ -1,5 +1,6 @@
 import { type ChildProcess, type StdioOptions, spawn, spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { inherited } from './node-process.ts';
 
 /** Who a program in a namespace runs as. */
 export interface User {
@@ -134,7 +135,7 @@ export class HostNamespace {
     const [command, ...args] = this.command(program, options.user);
     const child = spawn(command, args, {
       stdio: options.stdio ?? 'inherit',
-      env: { ...process.env, ...options.env },
+      env: { ...inherited(), ...options.env },
       cwd: options.cwd,
     });
     this.keep(child);

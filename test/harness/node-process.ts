@@ -19,7 +19,7 @@ export class NodeProcess {
   ) {
     this.child = spawn(options.command ?? process.execPath, [...args], {
       cwd: options.cwd ?? ROOT,
-      env: { ...process.env, ...options.env },
+      env: { ...inherited(), ...options.env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.child.stdout!.setEncoding('utf8').on('data', (text: string) => {
@@ -90,4 +90,10 @@ export class NodeProcess {
   #wake(): void {
     for (const waiter of [...this.#waiters]) waiter();
   }
+}
+
+/** Without variables of Weft: what names a tool to the tests would configure a sidecar, wrongly. */
+export function inherited(): NodeJS.ProcessEnv {
+  const entries = Object.entries(process.env).filter(([name]) => !name.startsWith('WEFT_'));
+  return Object.fromEntries(entries);
 }
