@@ -249,7 +249,7 @@ function privilegesExpected(variant: Variant): string {
   const sidecars = `${SIDECARS} sidecars as 1337, read-only root, no capability`;
   return variant === 'explicit'
     ? `${sidecars}; nothing has one`
-    : `${sidecars}; NET_ADMIN and NET_RAW for redirect alone, which has ended with 0`;
+    : `${sidecars}; NET_ADMIN for redirect alone, which has ended with 0`;
 }
 
 function privileges(containers: ReadonlyMap<string, Container>, variant: Variant): CheckResult {
@@ -259,7 +259,7 @@ function privileges(containers: ReadonlyMap<string, Container>, variant: Variant
   for (const [service, { State, Config, HostConfig }] of containers) {
     const added = (HostConfig.CapAdd ?? []).map((name) => name.replace('CAP_', '')).sort();
     const isRedirect = service.endsWith('-redirect');
-    const may = isRedirect && variant === 'transparent' ? 'NET_ADMIN,NET_RAW' : '';
+    const may = isRedirect && variant === 'transparent' ? 'NET_ADMIN' : '';
     if (added.join() !== may) wrong.push(`${service} has ${added.join()}`);
     if (HostConfig.Privileged || HostConfig.CapDrop?.includes('ALL') !== true) {
       wrong.push(`${service} keeps capabilities`);
