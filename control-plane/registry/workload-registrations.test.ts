@@ -217,3 +217,30 @@ test('[SC-03] the account of workloads that went is expected for as long as the 
   held(registrations.register(next));
   expect(accounts()).toEqual(['default/next']);
 });
+
+test('[DS-04] who registers at the socket of one that is away takes its place; one that is there keeps it', () => {
+  const { registrations } = registry();
+  const { registrations: former } = registry();
+  former.register(reviews);
+  registrations.restore(former.export(), 60_000);
+  const ratings: RegistrationRequest = {
+    ...reviews,
+    identity: { ...identity, serviceAccount: 'ratings' },
+    serviceAccount: 'ratings',
+    workload: 'ratings-v1',
+    host: 'ratings.default.svc.cluster.local',
+  };
+  const names = () => registrations.read().workloads.map(({ name }) => name);
+  const elsewhere = { namespace: 'other' };
+  registrations.register({
+    ...ratings,
+    ...elsewhere,
+    identity: { ...ratings.identity!, ...elsewhere },
+    host: 'ratings.other.svc.cluster.local',
+  });
+  expect(names()).toEqual(['ratings-v1', 'reviews-v1']);
+  registrations.register(ratings);
+  expect(names()).toEqual(['ratings-v1', 'ratings-v1']);
+  registrations.register(reviews);
+  expect(names()).toEqual(['ratings-v1', 'ratings-v1', 'reviews-v1']);
+});

@@ -121,6 +121,8 @@ export class WorkloadRegistrations implements Registry {
   readonly #options: RegistrationOptions;
   readonly #entries = new Map<string, Entry>();
   readonly #services = new Map<string, KnownService>();
+  /** By namespace and dialled socket, so that a registration finds whose place it takes. */
+  readonly #bySocket = new Map<string, Set<Entry>>();
   /** Entries and services that have an end, so that a change need not look at all the others. */
   readonly #ending = new Set<Entry | KnownService>();
   readonly #listeners = new Set<() => void>();
@@ -160,8 +162,21 @@ export class WorkloadRegistrations implements Registry {
       registeredAtMs: old?.record.registeredAtMs ?? nowMs,
     };
     const entry = this.#put(key, record, 0);
+    this.#removeReplaced(entry);
     this.#changed();
     return { ok: true, registration: this.#hold(key, entry.holder) };
+  }
+
+  /**
+   * Entries without a stream at a socket that a live one has now: an address was given to another workload, and whoever dialled
+   * the old one there would reach a stranger until the lease ran out. Only of the same namespace: nobody ends what is others'.
+   */
+  #removeReplaced(entry: Entry): void {
+    for (const socket of socketsOf(entry.record)) {
+      for (const other of [...(this.#bySocket.get(socket) ?? [])]) {
+        if (other !== entry && other.expiresAtMs !== 0) this.#remove(other);
+      }
+    }
   }
 
   /** What to write down; `restore` reads it. */
@@ -245,6 +260,11 @@ export class WorkloadRegistrations implements Registry {
       expiresAtMs,
     };
     this.#entries.set(key, entry);
+    for (const socket of socketsOf(record)) {
+      const there = this.#bySocket.get(socket);
+      if (there === undefined) this.#bySocket.set(socket, new Set([entry]));
+      else there.add(entry);
+    }
     if (expiresAtMs !== 0) this.#ending.add(entry);
     this.#learnService(entry);
     return entry;
@@ -280,6 +300,11 @@ export class WorkloadRegistrations implements Registry {
   #remove(entry: Entry): void {
     this.#entries.delete(entry.key);
     this.#ending.delete(entry);
+    for (const socket of socketsOf(entry.record)) {
+      const there = this.#bySocket.get(socket);
+      there?.delete(entry);
+      if (there?.size === 0) this.#bySocket.delete(socket);
+    }
     const known = this.#services.get(entry.record.host)!;
     known.entries.delete(entry.key);
     known.isOld = true;
@@ -403,6 +428,11 @@ function workloadOf(record: RegistrationRecord): Workload {
     host: record.host,
     creationTimestamp: timestamp(record.registeredAtMs),
   };
+}
+
+/** Where others dial it, each with its namespace. */
+function socketsOf({ namespace, address, ports }: RegistrationRecord): string[] {
+  return ports.map(({ dial }) => `${namespace}/${address}:${dial}`);
 }
 
 /** Replicas may carry one name: the address tells them apart. */

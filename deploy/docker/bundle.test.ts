@@ -102,6 +102,17 @@ test('the sidecar holds nothing of the control plane', () => {
   expect(/pilot_xds_pushes|DatabaseSync/.exec(loaded)).toBeNull();
 });
 
+test('the build of the image is given every source that is bundled', () => {
+  const lines = readFileSync(join(import.meta.dirname, '../../.dockerignore'), 'utf8').split('\n');
+  const given = lines.filter((line) => line.startsWith('!')).map((line) => line.slice(1));
+  expect(built.sources).toContain('proxy/sidecar.ts');
+  const kept = built.sources.filter((path) =>
+    given.every((each) => path !== each && !path.startsWith(`${each}/`)),
+  );
+  expect(kept).toEqual([]);
+  expect(built.sources.filter((path) => /\.(test|testing)\.ts$/.test(path))).toEqual([]);
+});
+
 test('the same sources give the same bytes', async () => {
   const again = join(scratch, 'again');
   await bundle(again);

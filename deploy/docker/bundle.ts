@@ -37,6 +37,8 @@ const REQUIRE =
 export interface Bundle {
   /** File name → bytes. */
   readonly files: ReadonlyMap<string, number>;
+  /** Our own sources that went into it, as paths from the root of the clone. */
+  readonly sources: readonly string[];
   /** The entry and all that it imports before it runs, by name. */
   readonly loadedBy: (entry: string) => readonly string[];
   /** The same with what it may import later. */
@@ -89,6 +91,7 @@ export async function bundle(outDirectory: string): Promise<Bundle> {
     return [...loaded];
   };
   return {
+    sources: Object.keys(metafile.inputs).filter((path) => !path.includes('node_modules/')),
     files: new Map([...outputs].map(([name, { bytes }]) => [name, bytes])),
     loadedBy: (entry) => closure(entry, ['import-statement']),
     everLoadedBy: (entry) => closure(entry, ['import-statement', 'dynamic-import']),

@@ -68,7 +68,7 @@ describe.each(['explicit', 'transparent'] as const)('compose.%s.yaml', (variant)
         privileged: undefined,
       });
       const isRedirect = name.endsWith('-redirect');
-      expect(added, name).toEqual(isRedirect ? ['NET_ADMIN', 'NET_RAW'] : undefined);
+      expect(added, name).toEqual(isRedirect ? ['NET_ADMIN'] : undefined);
       if (!isRedirect) expect(['node', undefined], name).toContain(services[name]!.user);
     }
   });

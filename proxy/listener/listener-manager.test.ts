@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
 import {
@@ -381,6 +382,18 @@ describe('mutual TLS', () => {
     expect(filter('http').accepted[0]!.info.alpnProtocol).toBe('');
   });
 
+  test('a client that leaves in the middle of the handshake is gone at once', async () => {
+    const clock = new ManualClock();
+    const { manager, logged } = meshSetup({ timers: new TimerLists(clock) });
+    const port = await bind(manager, listenerConfig([httpChain('http', { tls: downstreamTls() })]));
+    const peer = clientTo(port);
+    peer.socket.write(await clientHello());
+    await once(peer.socket, 'data');
+    peer.socket.end();
+    await peer.until(() => peer.closed);
+    expect(logged.join()).toContain('connection closed during the TLS handshake');
+  });
+
   test('[A1.9] a handshake that stalls is ended after its timeout', async () => {
     const clock = new ManualClock();
     const { manager, logged } = meshSetup({ timers: new TimerLists(clock) });
@@ -459,3 +472,19 @@ describe('protocol detection', () => {
     expect(logged[0]).toContain('bad ClientHello');
   });
 });
+
+/** The first bytes of a TLS client. */
+async function clientHello(): Promise<Buffer> {
+  const capture = createServer();
+  capture.listen(0, '127.0.0.1');
+  await once(capture, 'listening');
+  const { port } = capture.address() as AddressInfo;
+  const client = connectTls({ host: '127.0.0.1', port, rejectUnauthorized: false });
+  client.on('error', () => {});
+  const [socket] = (await once(capture, 'connection')) as [Socket];
+  const [hello] = (await once(socket, 'data')) as [Buffer];
+  client.destroy();
+  socket.destroy();
+  capture.close();
+  return hello;
+}

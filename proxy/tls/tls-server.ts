@@ -55,6 +55,8 @@ export class ServerHandshake {
     });
     this.#socket.on('error', this.#onError);
     this.#socket.on('close', this.#onClose);
+    // Half-open is for sessions: who ends before there is one has left.
+    this.#socket.on('end', this.#onClose);
     this.#socket.on('secure', this.#onSecure);
     // The handshake reads through the handle; a paused stream holds the plain text back until attached.
     this.#socket.pause();
@@ -100,6 +102,7 @@ export class ServerHandshake {
   #finish(peer: PeerCertificate | null): void {
     this.#over = true;
     this.#socket.removeListener('close', this.#onClose);
+    this.#socket.removeListener('end', this.#onClose);
     this.#socket.removeListener('secure', this.#onSecure);
     // `onError` stays: with `#over` set it does nothing, and a socket needs one.
     this.#listener.onHandshake(this.#socket, peer);

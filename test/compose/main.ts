@@ -66,8 +66,10 @@ async function buildImage(): Promise<void> {
     signal: interruption.signal,
   });
   if (done.code !== 0) {
-    const last = `${done.out}\n${done.err}`.trim().split('\n').slice(-15).join('\n');
-    throw new Error(`the image was not built:\n${last}`);
+    const lines = `${done.out}\n${done.err}`.trim().split('\n');
+    const first = lines.filter((line) => /error/i.test(line) && !line.startsWith('Step '));
+    const said = [...first.slice(0, 5), '…', ...lines.slice(-5)].join('\n');
+    throw new Error(`the image was not built; 'make image' says:\n${said}`);
   }
 }
 
