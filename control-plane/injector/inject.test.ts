@@ -550,7 +550,8 @@ describe('annotations', () => {
     const proxy = proxyOf(after);
     expect(proxy.image).toBe('a/b:c');
     expect(byName(after.spec.initContainers, 'weft-init').image).toBe('a/b:c');
-    expect(proxy.args).toEqual(['proxy', '--log-level', 'debug', '--drain-time-s', '12']);
+    expect(proxy.args).toEqual(['proxy', '--log-level', 'debug']);
+    expect(variable(after, 'WEFT_DRAIN_TIME_S')).toBe('12');
     expect(variable(after, 'WEFT_CERT_TTL')).toBe('60');
     expect(variable(after, 'A')).toBe('b');
   });

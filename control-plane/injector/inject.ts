@@ -72,7 +72,7 @@ export function injectPod(
   const own = takeOwnContainer(pod);
   if (own !== undefined) {
     const path = ['spec', own.list, own.index];
-    wrong.push(...overrideProblems(own.container, path));
+    wrong.push(...overrideProblems(own.container, path, settings.lockedAnnotations));
     if (takeOwnContainer(pod) !== undefined) {
       wrong.push({ path, message: 'stands twice: one container says what the sidecar shall be' });
     }

@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import type { FieldPath } from '../kinds/schema.ts';
+import { isKnownAnnotation } from './annotation-table.ts';
 import { isImage, isQuantity, readCidrs, readPorts } from './annotation-value.ts';
-import { RESERVED_VARIABLES } from './reserved-variables.ts';
+import { variableProblem } from './reserved-variables.ts';
 import { isStatusPort } from './scrape-target.ts';
 
 /**
@@ -55,6 +56,9 @@ const labelSelector = z.strictObject({
     )
     .optional(),
 });
+
+/** What the settings of the mesh may set beyond what its pods may: an admin port on the pod's address shows a lot. */
+const MESH_VARIABLES: readonly string[] = ['WEFT_ADMIN'];
 
 const injectionSettings = z.strictObject({
   image: image.default('weft:latest'),
@@ -112,12 +116,25 @@ const injectionSettings = z.strictObject({
       z
         .string()
         .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'must be a variable name')
-        .refine((name) => !RESERVED_VARIABLES.has(name), 'is set by injection itself'),
+        .superRefine((name, context) => {
+          const problem = MESH_VARIABLES.includes(name) ? '' : variableProblem(name);
+          if (problem !== '') context.addIssue({ code: 'custom', message: problem });
+        }),
       z.string(),
     )
     .default({}),
-  /** Annotations, by Istio's name, that pods may not use here (threat A8.8), such as sidecar.istio.io/proxyImage. */
-  lockedAnnotations: z.array(z.string()).default([]),
+  /** Annotations that pods may not use here (threat A8.8), such as sidecar.istio.io/proxyImage; kept by Istio's name. */
+  lockedAnnotations: z
+    .array(
+      z
+        .string()
+        .transform((name) => name.replace('.weft.dev/', '.istio.io/'))
+        .refine(
+          isKnownAnnotation,
+          'is no annotation that a pod may set, such as sidecar.istio.io/proxyImage',
+        ),
+    )
+    .default([]),
 });
 
 /** Names of all settings, for the documentation's sake. */
