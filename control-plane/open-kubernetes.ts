@@ -58,6 +58,7 @@ export function openKubernetes(
     trustDomain: mesh.trustDomain,
     audiences: tokenAudiences,
     wallNowMs: clock.wallMs,
+    nowMs: clock.monotonicMs,
   });
   return {
     client,
