@@ -466,6 +466,18 @@ describe('redirection', () => {
     expect(names(after.spec.initContainers)).toEqual(['weft-proxy']);
     expect(variable(after, 'ISTIO_META_INTERCEPTION_MODE')).toBe('NONE');
   });
+
+  test.each([
+    ['sidecar.istio.io/interceptionMode', 'NONE'],
+    ['traffic.sidecar.istio.io/includeInboundPorts', ''],
+  ])(
+    '[KI-08] %s: "%s" redirects nothing inbound, so nobody is told to call by mutual TLS',
+    (name, value) => {
+      const { pod: after } = injected(pod({ annotations: { [name]: value } }));
+      expect(after.metadata!.labels).not.toHaveProperty(['security.istio.io/tlsMode']);
+      expect(injected(pod()).pod.metadata!.labels).toHaveProperty(['security.istio.io/tlsMode']);
+    },
+  );
 });
 
 describe('annotations', () => {

@@ -140,7 +140,7 @@ class Assembly {
     metadata.annotations ??= {};
     const { annotations } = metadata;
     const app = spec.containers[0]!.name;
-    const labels = meshLabels(this.#pod, workload, this.#settings);
+    const labels = meshLabels(this.#pod, workload, this.#settings, options);
     const kubectl = kubectlAnnotations(this.#pod, app);
 
     const template = sidecarContainer(
