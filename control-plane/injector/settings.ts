@@ -21,9 +21,10 @@ export function readInjectionSettings(
 ): { settings: InjectionSettings } | { problems: { path: FieldPath; message: string }[] } {
   const read = injectionSettings.safeParse(value ?? {});
   if (read.success) return { settings: read.data };
-  const problems = read.error.issues.map(({ path, message }) => ({
-    path: path.map((step) => (typeof step === 'number' ? step : String(step))),
-    message,
+  const problems = read.error.issues.map((issue) => ({
+    path: issue.path.map((step) => (typeof step === 'number' ? step : String(step))),
+    // Of a key the rule that it breaks says more than that it breaks one.
+    message: (issue.code === 'invalid_key' && issue.issues[0]?.message) || issue.message,
   }));
   return { problems };
 }
