@@ -202,3 +202,23 @@ test('[DS-06] HTTP at an allocated address is routed by it', () => {
     '[2001:2::1]:80',
   ]);
 });
+
+test('[A6.9] an endpoint of the platform’s own service stays with it, whatever a ServiceEntry lists', () => {
+  const inputs = policies(
+    [
+      { name: 'a', endpoints: ['10.0.0.1'] },
+      { name: 'b', endpoints: ['10.0.0.1'] },
+    ]
+      .map(entry)
+      .join(''),
+  );
+  const apart = buildSnapshot({ ...inputs, registries: [] }, MESH_DEFAULTS);
+  const b = apart.directory.find('b.internal', 'default')!;
+  const provided = [
+    { service: { ...b, isOfPlatform: true as const }, endpoints: apart.directory.endpoints(b) },
+  ];
+  const registries = [{ services: [], workloads: [], provided }];
+  const snapshot = buildSnapshot({ ...inputs, registries }, MESH_DEFAULTS);
+  const { listener } = translated(snapshot, REDIRECT);
+  expect(clusterOf(listener('10.0.0.1_6379')?.filterChains[0])).toBe('outbound|6379||b.internal');
+});

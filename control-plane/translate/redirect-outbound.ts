@@ -88,9 +88,12 @@ interface PortOfService {
   readonly port: ServicePort;
 }
 
-/** Ports that may carry other than HTTP. */
+/** Ports that may carry other than HTTP; those of the platform's own services first: they keep their addresses (A6.9). */
 function* opaquePorts(services: readonly Service[]): IterableIterator<PortOfService> {
-  for (const service of services) {
+  const { platform = [], others = [] } = Object.groupBy(services, ({ isOfPlatform }) =>
+    isOfPlatform === true ? 'platform' : 'others',
+  );
+  for (const service of [...platform, ...others]) {
     for (const port of service.ports) {
       const { protocol } = port;
       if (protocol === 'tcp' || protocol === 'tls' || protocol === 'detect') {
