@@ -279,7 +279,9 @@ function configuration({ cluster, installation }: ClusterCheckOptions): CheckCat
         hint: 'root-config-map',
         retry: true,
         run: async () => {
-          const namespaces = (await cluster.list(NAMESPACES)).filter(isInjected);
+          const namespaces = (await cluster.list(NAMESPACES)).filter((each) =>
+            isInjected(each, installation),
+          );
           const missing: string[] = [];
           for (const { metadata } of namespaces) {
             if ((await cluster.get(CONFIG_MAPS, metadata.name, ROOT_CONFIG)) === null) {

@@ -1,3 +1,4 @@
+import { NEVER_NAMESPACES } from '../../control-plane/injector/policy.ts';
 import type { KubernetesObject } from '../../control-plane/kubernetes/kubernetes-object.ts';
 import { NAMESPACES, PODS } from '../../control-plane/kubernetes/resource-type.ts';
 import type { Installation } from '../../deploy/manifests/installation.ts';
@@ -70,7 +71,7 @@ export function dataPlaneChecks(options: DataPlaneCheckOptions): CheckCategory {
         run: async () => {
           const injected = new Set(
             (await cluster.list(NAMESPACES))
-              .filter(isInjected)
+              .filter((each) => isInjected(each, installation))
               .map(({ metadata }) => metadata.name),
           );
           return okUnless(
@@ -92,12 +93,16 @@ export function dataPlaneChecks(options: DataPlaneCheckOptions): CheckCategory {
   };
 }
 
-/** Labelled for injection as KI-01 has it. */
-export function isInjected({ metadata }: KubernetesObject): boolean {
-  const { labels = {} } = metadata;
+/** Whether this installation injects into pods of the namespace that say nothing themselves (KI-01). */
+export function isInjected({ metadata }: KubernetesObject, installation: Installation): boolean {
+  const { labels = {}, name } = metadata;
+  if (NEVER_NAMESPACES.includes(name) || name === installation.namespace) return false;
+  const { revision: ours, revisionTags, injectByDefault } = installation.values.injection;
   const injection = labels['weft.dev/injection'] ?? labels['istio-injection'];
+  if (injection !== undefined) return injection === 'enabled';
   const revision = labels['weft.dev/rev'] ?? labels['istio.io/rev'];
-  return injection === undefined ? revision === 'default' : injection === 'enabled';
+  if (revision !== undefined) return revision === ours || revisionTags.includes(revision);
+  return injectByDefault;
 }
 
 /** Native sidecars are init containers. */
@@ -120,8 +125,11 @@ function isExempt(pod: KubernetesObject): boolean {
   const asked =
     labels['sidecar.weft.dev/inject'] ??
     labels['sidecar.istio.io/inject'] ??
+    annotations['sidecar.weft.dev/inject'] ??
     annotations['sidecar.istio.io/inject'];
-  return asked === 'false' || at(pod, 'spec', 'hostNetwork') === true;
+  return (
+    /^(n|no|false|off|disabled)$/i.test(asked ?? '') || at(pod, 'spec', 'hostNetwork') === true
+  );
 }
 
 function nameOf({ metadata }: KubernetesObject): string {
