@@ -106,11 +106,15 @@ export class HttpEndpoint {
     this.#server.setTimeout(SOCKET_IDLE_TIMEOUT_MS);
   }
 
-  /** Port 0 takes any free one. Rejects with `EndpointListenError`. */
+  /** Port 0 takes any free one; `::` on a machine without IPv6 is 0.0.0.0. Rejects with `EndpointListenError`. */
   listen(address: BoundAddress): Promise<BoundAddress> {
     const { host, port } = address;
     return new Promise((resolve, reject) => {
       const onError = (error: NodeJS.ErrnoException) => {
+        if (host === '::' && error.code === 'EAFNOSUPPORT') {
+          resolve(this.listen({ host: '0.0.0.0', port }));
+          return;
+        }
         reject(new EndpointListenError(this.#listenMessage(address, error), { cause: error }));
       };
       this.#server.once('error', onError);
