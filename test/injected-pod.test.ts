@@ -49,6 +49,7 @@ const FIELDS: Readonly<Record<string, string>> = {
   'metadata.name': 'a-5f7d8c9b4-x2k9q',
   'metadata.namespace': 'shop',
   'status.podIP': '10.0.0.1',
+  'status.podIPs': '10.0.0.1,fd00::1',
   'spec.serviceAccountName': 'a',
   'status.hostIP': '10.1.0.1',
 };
@@ -93,7 +94,8 @@ function started(pod: object, settings?: Partial<InjectionSettings>) {
   const flags = init === undefined ? null : parseFlags(init.args!.slice(1));
   if (flags?.kind === 'problems') problems.push(...flags.problems);
   const redirect = flags?.kind === 'run' ? flags.commandLine.settings : null;
-  return { problems, sidecarSettings, redirect, drain, warnings: result.warnings };
+  const { metadata } = node;
+  return { problems, metadata, sidecarSettings, redirect, drain, warnings: result.warnings };
 }
 
 function programs({ spec }: Pod): { sidecar: Container; init: Container | undefined } {
@@ -195,6 +197,17 @@ describe('a pod that is injected starts', () => {
     const short = started(podOf({ 'proxy.istio.io/config': 'terminationDrainDuration: 12s' }));
     expect(short.drain).toMatchObject({ times: { drainMs: 12_000, minimumMs: 0 } });
   });
+});
+
+test('a pod of two families is served in both: redirection takes both, and nobody else listens', () => {
+  const { metadata, sidecarSettings } = started(podOf({}));
+  expect(metadata['INSTANCE_IPS']).toBe('10.0.0.1,fd00::1');
+  const { readiness, status, prometheus } = sidecarSettings;
+  expect([readiness, status, prometheus].map((address) => address?.host)).toEqual([
+    '::',
+    '::',
+    '::',
+  ]);
 });
 
 describe('[DS-05] redirection and sidecar agree about DNS, or the pod has none', () => {

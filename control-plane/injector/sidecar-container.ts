@@ -99,7 +99,8 @@ function environment(
     { name: 'WEFT_CONTROL_PLANE', value: settings.controlPlane },
     { name: 'POD_NAME', ...field('metadata.name') },
     { name: 'POD_NAMESPACE', ...field('metadata.namespace') },
-    { name: 'INSTANCE_IP', ...field('status.podIP') },
+    // All of them, the primary one first: what redirection takes of a family the sidecar must be there for.
+    { name: 'INSTANCE_IP', ...field('status.podIPs') },
     { name: 'SERVICE_ACCOUNT', ...field('spec.serviceAccountName') },
     { name: 'HOST_IP', ...field('status.hostIP') },
     ...Object.entries(env).flatMap(([variable, value]) =>
