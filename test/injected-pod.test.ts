@@ -199,6 +199,14 @@ describe('a pod that is injected starts', () => {
   });
 });
 
+test('[KI-06] ports that the kubelet asks are not redirected, even where a list names them', () => {
+  const pod = podOf({
+    'status.sidecar.istio.io/port': '15099',
+    'traffic.sidecar.istio.io/includeInboundPorts': '80,15021,15099,15020,15090',
+  });
+  expect(started(pod).redirect!.inboundPorts).toEqual(['80', '15020']);
+});
+
 test('a pod of two families is served in both: redirection takes both, and nobody else listens', () => {
   const { metadata, sidecarSettings } = started(podOf({}));
   expect(metadata['INSTANCE_IPS']).toBe('10.0.0.1,fd00::1');
