@@ -10,7 +10,7 @@ import { isInjectedPath } from './volumes.ts';
  */
 export function mergeContainer(template: Container, own: Container): Container {
   const { name: _, image, ...fields } = own;
-  const overlay = image === undefined || image === 'auto' ? fields : { ...fields, image };
+  const overlay = isOurs(image) ? fields : { ...fields, image };
   return { ...(merge(template, overlay) as Fields), name: template.name };
 }
 
@@ -26,16 +26,16 @@ export function overrideProblems(
   const problems: PodProblem[] = [];
   const refuse = (field: readonly string[], message: string) =>
     problems.push({ path: [...path, ...field], message });
-  if (own['command'] !== undefined) {
+  if (isSaid(own['command'])) {
     refuse(['command'], "may not be set: the sidecar's program is that of its image");
   }
-  if (own.args !== undefined) {
+  if (isSaid(own.args)) {
     refuse(
       ['args'],
       'may not be set: annotations say what the sidecar does, such as sidecar.weft.dev/logLevel',
     );
   }
-  if (own['envFrom'] !== undefined) {
+  if (isSaid(own['envFrom'])) {
     refuse(['envFrom'], 'may not be set: it could hold what only injection sets; list them in env');
   }
   for (const [index, { name }] of (own.env ?? []).entries()) {
@@ -51,14 +51,14 @@ export function overrideProblems(
     });
   }
   for (const { field, annotations } of SAID_BY_ANNOTATION) {
-    const says = own[field] !== undefined && !(field === 'image' && own.image === 'auto');
+    const says = isSaid(own[field]) && !(field === 'image' && isOurs(own.image));
     const annotation = annotations.find((name) => locked.includes(name));
     if (!says || annotation === undefined) continue;
     refuse([field], `may not be set: the settings of the mesh lock ${annotation}`);
   }
   const context = mapOf(own.securityContext);
   for (const field of ['runAsUser', 'runAsGroup']) {
-    if (context[field] === undefined || context[field] === PROXY_UID) continue;
+    if (!isSaid(context[field]) || context[field] === PROXY_UID) continue;
     refuse(['securityContext', field], `must be ${PROXY_UID}: redirection knows the sidecar by it`);
   }
   const rights = { privileged: true, allowPrivilegeEscalation: true, runAsNonRoot: false };
@@ -67,10 +67,22 @@ export function overrideProblems(
       refuse(['securityContext', field], `may not be ${wrong} for the sidecar`);
     }
   }
-  if (mapOf(context['capabilities'])['add'] !== undefined) {
+  const { add, drop } = mapOf(context['capabilities']);
+  if (isSaid(add)) {
     refuse(['securityContext', 'capabilities', 'add'], 'may not be set: the sidecar needs none');
   }
+  if (isSaid(drop) && !(Array.isArray(drop) && drop.includes('ALL'))) {
+    refuse(['securityContext', 'capabilities', 'drop'], 'must hold ALL: the sidecar needs none');
+  }
   return problems;
+}
+
+function isSaid(value: unknown): boolean {
+  return value !== undefined && value !== null;
+}
+
+function isOurs(image: string | null | undefined): boolean {
+  return !isSaid(image) || image === 'auto';
 }
 
 /** The redirection rules must be told as well. */
@@ -102,8 +114,9 @@ function merge(base: unknown, overlay: unknown, field = ''): unknown {
   if (isMap(base) && isMap(overlay)) {
     const merged: Fields = { ...base };
     for (const [key, value] of Object.entries(overlay)) {
-      if (value === null) delete merged[key];
-      else if (key === 'valueFrom' || key === 'value') replaceSource(merged, key, value);
+      // An empty field of YAML says nothing; taken for a deletion it would take the sidecar's user or rights away.
+      if (value === null) continue;
+      if (key === 'valueFrom' || key === 'value') replaceSource(merged, key, value);
       else merged[key] = Object.hasOwn(merged, key) ? merge(merged[key], value, key) : value;
     }
     return merged;

@@ -641,10 +641,29 @@ describe("the author's own container for the sidecar", () => {
     ['privileged', { securityContext: { privileged: true } }],
     ['name', { env: [{ name: 'NODE_OPTIONS', value: '--inspect' }] }],
     ['add', { securityContext: { capabilities: { add: ['SYS_ADMIN'] } } }],
+    ['drop', { securityContext: { capabilities: { drop: ['NET_RAW'] } } }],
   ])('[KI-07] it may not change %s [A8.8]', (field, fields) => {
     const [problem] = refusals(own(fields));
     expect(problem).toMatch(new RegExp(`^spec/containers/1/.*${field}: `));
   });
+
+  test.each(['image', 'env', 'volumeMounts', 'securityContext', 'capabilities', 'runAsUser'])(
+    '[KI-07] an empty %s takes nothing of the sidecar away [A8.8]',
+    (field) => {
+      const fields = { env: null, image: null, securityContext: null, volumeMounts: null };
+      const empty = Object.hasOwn(fields, field)
+        ? { [field]: null }
+        : { securityContext: { [field]: null } };
+      const theirs = proxyOf(injected(own(empty)).pod);
+      const { [field]: expected } = { ...proxyOf(injected(pod()).pod), ...ours() };
+      expect({ ...theirs, ...theirs.securityContext }[field]).toEqual(expected);
+    },
+  );
+
+  function ours(): Fields {
+    const { securityContext } = proxyOf(injected(pod()).pod);
+    return { ...securityContext, securityContext };
+  }
 
   test('[KI-07] it stands once, and the list that it comes to stand in decides its restartPolicy', () => {
     const twice = own({}, 'istio-proxy');
