@@ -217,3 +217,34 @@ test('[SC-03] the account of workloads that went is expected for as long as the 
   held(registrations.register(next));
   expect(accounts()).toEqual(['default/next']);
 });
+
+test('[SC-03] [A6.5] who registers for the host of another namespace is not expected behind theirs', () => {
+  const { clock, registrations } = registry();
+  const host = 'db.internal';
+  const own = held(registrations.register({ ...reviews, host }));
+  const stranger = { ...identity, namespace: 'evil', serviceAccount: 'x' };
+  const theirs = held(
+    registrations.register({
+      ...reviews,
+      identity: stranger,
+      namespace: 'evil',
+      serviceAccount: 'x',
+      host,
+    }),
+  );
+  const seen = () =>
+    registrations
+      .read()
+      .services.map(({ namespace, serviceAccounts }) => [namespace, ...serviceAccounts]);
+  const both = [
+    ['default', 'default/reviews'],
+    ['evil', 'evil/x'],
+  ];
+  expect(seen()).toEqual(both);
+  own.end();
+  clock.advance(20_000);
+  expect(seen()).toEqual(both);
+  theirs.end();
+  clock.advance(2 * 3_600_000);
+  expect(seen()).toEqual([]);
+});
