@@ -19,7 +19,7 @@ import { type ProbeOutcome, unwell } from './probe-outcome.ts';
 import type { ScrapeTarget } from './scrape-target.ts';
 import { probeByTcpSocket } from './tcp-socket-probe.ts';
 
-/** Open to the pod network: idle ones go after 5 s, so a stranger cannot keep probes out cheaply. */
+/** Open to the pod network. */
 const CONNECTIONS_MAX = 1_024;
 /** Probes of the app under way. A kubelet has five a container; more is a stranger. */
 const PROBES_MAX = 64;
