@@ -40,7 +40,11 @@ export async function testControlPlane(
   };
   const { nowMs: monotonicMs, schedule } = realClock;
   const clock = { wallMs: Date.now, monotonicMs, schedule };
-  const controlPlane = await startControlPlane(options, clock, log);
+  const remove = () => rmSync(dataDirectory, { recursive: true, force: true });
+  const controlPlane = await startControlPlane(options, clock, log).catch((error: unknown) => {
+    if (overrides.dataDirectory === undefined) remove();
+    throw error;
+  });
   return {
     ...controlPlane,
     dataDirectory,
@@ -53,7 +57,7 @@ export async function testControlPlane(
     },
     remove: async () => {
       await controlPlane.close();
-      rmSync(dataDirectory, { recursive: true, force: true });
+      remove();
     },
   };
 }

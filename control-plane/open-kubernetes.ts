@@ -47,6 +47,7 @@ export function openKubernetes(
     trustDomain: mesh.trustDomain,
     audiences: tokenAudiences,
     wallNowMs: clock.wallMs,
+    nowMs: clock.monotonicMs,
   });
   return {
     client,

@@ -7,6 +7,7 @@ import { type Check, type CheckCategory, failed, OK, runChecks } from './check.t
 import { CheckOutput } from './check-output.ts';
 import type { Cluster } from './cluster.ts';
 import { clusterChecks } from './cluster-checks.ts';
+import { isInjected } from './data-plane-checks.ts';
 import { localChecks } from './local-checks.ts';
 
 function category(name: string, ...checks: Partial<Check>[]): CheckCategory {
@@ -171,4 +172,24 @@ test('docs/checks.md explains every hint, and no other', () => {
   ];
   const given = new Set(categories.flatMap(({ checks }) => checks.map(({ hint }) => hint)));
   expect([...new Set(explained)].sort()).toEqual([...given].sort());
+});
+
+test.each<[string, string, Record<string, string>, string[], boolean]>([
+  ['its revision', 'shop', { 'istio.io/rev': 'canary' }, ['injection.revision=canary'], true],
+  ['a tag of it', 'shop', { 'weft.dev/rev': 'prod' }, ['injection.revisionTags=prod'], true],
+  ['another revision', 'shop', { 'istio.io/rev': 'default' }, ['injection.revision=canary'], false],
+  ['nothing', 'shop', {}, [], false],
+  ['nothing, where that is enough', 'shop', {}, ['injection.injectByDefault=true'], true],
+  ['disabled', 'a', { 'istio-injection': 'disabled' }, ['injection.injectByDefault=true'], false],
+  ['enabled', 'shop', { 'istio-injection': 'enabled' }, [], true],
+  ['enabled, of the system', 'kube-system', { 'istio-injection': 'enabled' }, [], false],
+  ['enabled, our own', 'weft-system', { 'istio-injection': 'enabled' }, [], false],
+])('[KI-01] a namespace that says %s', (_name, name, labels, settings, expected) => {
+  const installation = {
+    values: readValues(settings, '0.1.0'),
+    namespace: 'weft-system',
+    version: '0.1.0',
+  };
+  const namespace = { apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels } };
+  expect(isInjected(namespace, installation)).toBe(expected);
 });

@@ -93,11 +93,13 @@ export function dataPlaneChecks(options: DataPlaneCheckOptions): CheckCategory {
   };
 }
 
-/** Whether the pods of a namespace get sidecars of this installation (KI-01). */
-export function isInjected({ metadata }: KubernetesObject, { values }: Installation): boolean {
+/** Whether this installation injects into pods of the namespace that say nothing themselves (KI-01). */
+export function isInjected({ metadata }: KubernetesObject, installation: Installation): boolean {
   const { name, labels = {} } = metadata;
-  if (NEVER_NAMESPACES.includes(name)) return false;
-  return namespaceSays(labels, values.injection).says === 'enabled';
+  if (NEVER_NAMESPACES.includes(name) || name === installation.namespace) return false;
+  const { injection } = installation.values;
+  const { says } = namespaceSays(labels, injection);
+  return says === 'nothing' ? injection.injectByDefault : says === 'enabled';
 }
 
 /** Native sidecars are init containers. */

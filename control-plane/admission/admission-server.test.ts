@@ -234,6 +234,21 @@ test('[A6.8] slow callers and half requests keep nobody waiting', async () => {
   for (const socket of slow) socket.destroy();
 });
 
+test('[A6.8] strangers who hold every connection do not keep the API server out', async () => {
+  expect((await call('/inject', POD)).reused).toBe(false);
+  const strangers = Array.from({ length: 1100 }, () => {
+    const socket = connectTcp(server.address);
+    socket.on('error', () => undefined);
+    return socket;
+  });
+  await Promise.all(strangers.map((socket) => once(socket, 'connect')));
+  const anew = new Agent({ keepAlive: true });
+  expect((await call('/inject', POD, { agent: anew })).status).toBe(200);
+  expect(await call('/inject', POD, { agent: anew })).toMatchObject({ status: 200, reused: true });
+  anew.destroy();
+  for (const socket of strangers) socket.destroy();
+});
+
 test('[A6.8] large reviews in parallel leave room for small ones', async () => {
   const keys = Array.from({ length: 60_000 }, (_, at) => `"k${at}":1`).join(',');
   const large = JSON.stringify(POD).replace('"name":"a"', keys);

@@ -76,13 +76,31 @@ export async function createAdmissionServer(
     },
     (request, response) => void handler.serve(request, response),
   );
-  server.maxConnections = CONNECTIONS_MAX;
   server.on('tlsClientError', (_error, socket) => socket.destroy());
-  /** Those that have not said hello yet too, of which HTTP knows nothing. */
-  const sockets = new Set<Socket>();
+  /**
+   * Those that have not said hello yet too, of which HTTP knows nothing; by address and port of the other side, the one
+   * that has asked for nothing for longest first. One too many takes its place: strangers who hold connections and say
+   * nothing keep the API server out only by opening all of them anew within one request (A6.8).
+   */
+  const sockets = new Map<string, Socket>();
   server.on('connection', (socket: Socket) => {
-    sockets.add(socket);
-    socket.on('close', () => sockets.delete(socket));
+    const [oldest] = sockets;
+    if (oldest !== undefined && sockets.size >= CONNECTIONS_MAX) {
+      sockets.delete(oldest[0]);
+      oldest[1].destroy();
+    }
+    const key = peerOf(socket);
+    sockets.set(key, socket);
+    socket.on('close', () => {
+      if (sockets.get(key) === socket) sockets.delete(key);
+    });
+  });
+  server.on('request', ({ socket }) => {
+    const key = peerOf(socket);
+    const asking = sockets.get(key);
+    if (asking === undefined) return;
+    sockets.delete(key);
+    sockets.set(key, asking);
   });
   // New handshakes take the new pair; connections go on with theirs.
   const unfollow = options.followKeyPair(({ certificatePem, privateKeyPem }) =>
@@ -104,7 +122,7 @@ export async function createAdmissionServer(
     server.close();
     server.closeIdleConnections();
     const timer = setTimeout(() => {
-      for (const socket of sockets) socket.destroy();
+      for (const socket of sockets.values()) socket.destroy();
     }, CLOSE_MS_MAX);
     await closed;
     clearTimeout(timer);
@@ -117,6 +135,10 @@ export async function createAdmissionServer(
       return closing;
     },
   };
+}
+
+function peerOf({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress} ${remotePort}`;
 }
 
 /** Milliseconds that a stop waits for a caller that is in the middle of its request. */

@@ -21,13 +21,15 @@ async function setUp(
   const own = api.tokens.issue({ namespace: 'weft-system', serviceAccount: 'weft-control-plane' });
   api.grant('system:serviceaccount:weft-system:weft-control-plane', rules);
   let nowMs = Date.now();
+  let steppedMs = 0;
   const client = clientOf(api, { token: { kind: 'value', value: own } });
   closers.push(() => client.close());
   const review = new TokenReview({
     client,
     trustDomain: 'cluster.local',
     audiences: ['weft-ca', 'istio-ca'],
-    wallNowMs: () => nowMs,
+    wallNowMs: () => nowMs + steppedMs,
+    nowMs: () => nowMs,
   });
   const join = new JoinTokens(Buffer.alloc(32, 7), 'cluster.local', Date.now);
   const authenticator = new Authenticator(join, ['cluster.local'], review);
@@ -37,7 +39,11 @@ async function setUp(
   const later = (ms: number) => {
     nowMs += ms;
   };
-  return { api, review, join, caller, asked, later };
+  /** The wall clock is set. */
+  const step = (ms: number) => {
+    steppedMs += ms;
+  };
+  return { api, review, join, caller, asked, later, step };
 }
 
 const orders = { namespace: 'shop', serviceAccount: 'orders', audiences: ['weft-ca'] };
@@ -62,6 +68,16 @@ test('equal questions at one time are one question', async () => {
   const token = api.tokens.issue(orders);
   await Promise.all(Array.from({ length: 20 }, () => review.review(token)));
   expect(asked()).toBe(1);
+});
+
+test('[A2.10] [F8] an answer holds no longer than a minute when the clock is set back', async () => {
+  const { api, caller, asked, later, step } = await setUp();
+  const token = api.tokens.issue(orders);
+  expect((await caller(token)).kind).toBe('token');
+  step(-3_600_000);
+  later(61_000);
+  await caller(token);
+  expect(asked()).toBe(2);
 });
 
 test('[A2.10] no answer outlives the token', async () => {

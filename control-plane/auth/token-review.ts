@@ -12,6 +12,8 @@ export interface TokenReviewOptions {
   readonly audiences: readonly string[];
   /** Wall clock, milliseconds since 1970: for `exp`. */
   readonly wallNowMs: () => number;
+  /** Milliseconds that no step of the clock changes: for how long an answer holds. */
+  readonly nowMs: () => number;
 }
 
 export type ReviewResult =
@@ -32,7 +34,10 @@ const REVIEWS_MAX = 64;
 
 interface Cached {
   readonly result: ReviewResult;
+  /** Monotonic. */
   readonly untilMs: number;
+  /** Wall clock: the token's own end. */
+  readonly endsMs: number;
 }
 
 /**
@@ -54,9 +59,11 @@ export class TokenReview {
       return { kind: 'refused', problem: 'the token is longer than 16 KiB' };
     }
     const key = createHash('sha256').update(token).digest('base64');
-    const nowMs = this.#options.wallNowMs();
+    const { nowMs, wallNowMs } = this.#options;
     const cached = this.#cache.get(key);
-    if (cached !== undefined && nowMs < cached.untilMs) return cached.result;
+    if (cached !== undefined && nowMs() < cached.untilMs && wallNowMs() < cached.endsMs) {
+      return cached.result;
+    }
     const asked = this.#pending.get(key);
     if (asked !== undefined) return asked;
     if (this.#pending.size >= REVIEWS_MAX) {
@@ -72,10 +79,9 @@ export class TokenReview {
   #keep(key: string, token: string, result: ReviewResult): void {
     this.#cache.delete(key);
     if (result.kind === 'unavailable') return;
-    const nowMs = this.#options.wallNowMs();
     const holdsMs = result.kind === 'identity' ? CACHE_MS : REFUSED_MS;
     const endsMs = claimsOf(token)?.expiresAtMs ?? Number.POSITIVE_INFINITY;
-    this.#cache.set(key, { result, untilMs: Math.min(nowMs + holdsMs, endsMs) });
+    this.#cache.set(key, { result, untilMs: this.#options.nowMs() + holdsMs, endsMs });
     // The oldest goes; who still needs it is asked about again.
     if (this.#cache.size > CACHE_MAX) this.#cache.delete(this.#cache.keys().next().value!);
   }

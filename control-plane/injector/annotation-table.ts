@@ -49,6 +49,12 @@ export const ANNOTATIONS = {
   'inject/templates': readOneOf('sidecar'),
 } as const;
 
+/** By Istio's name: `sidecar.istio.io/proxyCPU`. */
+export function isKnownAnnotation(name: string): boolean {
+  const short = name.replace('.istio.io/', '/');
+  return Object.hasOwn(ANNOTATIONS, short) || Object.hasOwn(UNSUPPORTED, short);
+}
+
 export type AnnotationName = keyof typeof ANNOTATIONS;
 
 export type AnnotationValues = {

@@ -4,6 +4,8 @@ import { isIP, isIPv4 } from 'node:net';
 export type AnnotationValue<Value> = { readonly value: Value } | { readonly wanted: string };
 
 const LIST_CHARS_MAX = 4096;
+/** `weft redirect` takes 512, and some of them are the sidecar's own. */
+const LIST_ITEMS_MAX = 500;
 
 /** Go's strconv.ParseBool, as Istio reads its annotations. */
 export function readBoolean(text: string): AnnotationValue<boolean> {
@@ -17,6 +19,7 @@ export function readPorts(text: string): AnnotationValue<string> {
   const wanted = 'port numbers from 1 to 65535, separated by commas';
   if (text.length > LIST_CHARS_MAX) return { wanted };
   const ports = listed(text);
+  if (ports.length > LIST_ITEMS_MAX) return tooMany('ports');
   const right = ports.every((port) => /^\d{1,5}$/.test(port) && +port >= 1 && +port <= 65_535);
   return right ? { value: ports.map(Number).join(',') } : { wanted };
 }
@@ -32,6 +35,7 @@ export function readCidrs(text: string): AnnotationValue<string> {
   const wanted = 'networks such as 10.0.0.0/8, separated by commas';
   if (text.length > LIST_CHARS_MAX) return { wanted };
   const networks = listed(text);
+  if (networks.length > LIST_ITEMS_MAX) return tooMany('networks');
   return networks.every(isCidr) ? { value: networks.join(',') } : { wanted };
 }
 
@@ -41,13 +45,20 @@ export function readAllOrCidrs(text: string): AnnotationValue<string> {
   return 'value' in read ? read : { wanted: `"*" or ${read.wanted}` };
 }
 
-/** Names of network interfaces: 15 characters, as Linux has them. */
+/** Names of network interfaces: 15 characters, as Linux has them; a `+` at the end stands for the rest, as in iptables. */
 export function readInterfaces(text: string): AnnotationValue<string> {
-  const names = listed(text.slice(0, LIST_CHARS_MAX));
-  const right = names.every((name) => /^[A-Za-z0-9_.:@+-]{1,15}$/.test(name) && name[0] !== '-');
-  return right
-    ? { value: names.join(',') }
-    : { wanted: 'names of network interfaces, separated by commas' };
+  const wanted = 'names of network interfaces, separated by commas';
+  if (text.length > LIST_CHARS_MAX) return { wanted };
+  const names = listed(text);
+  if (names.length > LIST_ITEMS_MAX) return tooMany('interfaces');
+  const right = names.every(
+    (name) => name.length <= 15 && /^[A-Za-z0-9_.@][A-Za-z0-9_.@-]*\+?$/.test(name),
+  );
+  return right ? { value: names.join(',') } : { wanted };
+}
+
+function tooMany(what: string): { readonly wanted: string } {
+  return { wanted: `at most ${LIST_ITEMS_MAX} ${what}` };
 }
 
 export function readQuantity(text: string): AnnotationValue<string> {
@@ -90,7 +101,9 @@ export function isImage(text: string): boolean {
 function isCidr(text: string): boolean {
   const [address, prefix, ...rest] = text.split('/');
   if (address === undefined || prefix === undefined || rest.length > 0) return false;
-  if (isIP(address) === 0 || address.includes('%') || !/^\d{1,3}$/.test(prefix)) return false;
+  if (isIP(address) === 0 || address.includes('%') || !/^(0|[1-9]\d{0,2})$/.test(prefix)) {
+    return false;
+  }
   return Number(prefix) <= (isIPv4(address) ? 32 : 128);
 }
 

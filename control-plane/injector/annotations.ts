@@ -43,7 +43,7 @@ export function readAnnotations(
       } else if (!isSupported(name)) {
         refuse(key, `is not an annotation that Weft knows${suggestion(name, domain)}`);
       } else if (locked.includes(`${name.replace('/', '.istio.io/')}`)) {
-        refuse(key, 'may not be set here: the settings of the mesh lock it');
+        refuse(key, LOCKED);
       } else {
         const read: AnnotationValue<unknown> = ANNOTATIONS[name](text);
         if ('value' in read) values[name] = read.value;
@@ -53,7 +53,9 @@ export function readAnnotations(
   }
   // The name that newer Istio has for kubevirtInterfaces.
   const reroute = annotations['istio.io/reroute-virtual-interfaces'];
-  if (reroute !== undefined) {
+  if (reroute !== undefined && locked.includes('traffic.sidecar.istio.io/kubevirtInterfaces')) {
+    refuse('istio.io/reroute-virtual-interfaces', LOCKED);
+  } else if (reroute !== undefined) {
     const read = ANNOTATIONS['traffic.sidecar/kubevirtInterfaces'](reroute);
     if ('value' in read) values['traffic.sidecar/kubevirtInterfaces'] ??= read.value;
     else {
@@ -63,6 +65,8 @@ export function readAnnotations(
   }
   return { values, problems, warnings };
 }
+
+const LOCKED = 'may not be set here: the settings of the mesh lock it';
 
 /** `traffic.sidecar.istio.io/x` in the domain istio.io → `traffic.sidecar/x`; undefined where it is none of ours. */
 function nameIn(key: string, domain: string): string | undefined {

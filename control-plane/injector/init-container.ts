@@ -35,10 +35,14 @@ function redirectArguments({ traffic, statusPort, dnsCapture }: PodOptions): str
   const excludedInbound = [...own, ...traffic.excludeInboundPorts.split(',')]
     .filter((port, index, all) => port !== '' && all.indexOf(port) === index)
     .join(',');
+  const includedInbound = traffic.includeInboundPorts
+    .split(',')
+    .filter((port) => !own.includes(port))
+    .join(',');
   const args = ['redirect', '-p', '15001', '-z', '15006', '-m', 'REDIRECT'];
   args.push('-u', String(PROXY_UID), '-g', String(PROXY_UID));
   args.push('-i', traffic.includeOutboundIpRanges, '-x', traffic.excludeOutboundIpRanges);
-  args.push('-b', traffic.includeInboundPorts, '-d', excludedInbound);
+  args.push('-b', includedInbound, '-d', excludedInbound);
   if (traffic.includeOutboundPorts !== '') args.push('-q', traffic.includeOutboundPorts);
   if (traffic.excludeOutboundPorts !== '') args.push('-o', traffic.excludeOutboundPorts);
   if (traffic.excludeInterfaces !== '') args.push('-c', traffic.excludeInterfaces);

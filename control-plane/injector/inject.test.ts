@@ -466,6 +466,18 @@ describe('redirection', () => {
     expect(names(after.spec.initContainers)).toEqual(['weft-proxy']);
     expect(variable(after, 'ISTIO_META_INTERCEPTION_MODE')).toBe('NONE');
   });
+
+  test.each([
+    ['sidecar.istio.io/interceptionMode', 'NONE'],
+    ['traffic.sidecar.istio.io/includeInboundPorts', ''],
+  ])(
+    '[KI-08] %s: "%s" redirects nothing inbound, so nobody is told to call by mutual TLS',
+    (name, value) => {
+      const { pod: after } = injected(pod({ annotations: { [name]: value } }));
+      expect(after.metadata!.labels).not.toHaveProperty(['security.istio.io/tlsMode']);
+      expect(injected(pod()).pod.metadata!.labels).toHaveProperty(['security.istio.io/tlsMode']);
+    },
+  );
 });
 
 describe('annotations', () => {
@@ -550,7 +562,8 @@ describe('annotations', () => {
     const proxy = proxyOf(after);
     expect(proxy.image).toBe('a/b:c');
     expect(byName(after.spec.initContainers, 'weft-init').image).toBe('a/b:c');
-    expect(proxy.args).toEqual(['proxy', '--log-level', 'debug', '--drain-time-s', '12']);
+    expect(proxy.args).toEqual(['proxy', '--log-level', 'debug']);
+    expect(variable(after, 'WEFT_DRAIN_TIME_S')).toBe('12');
     expect(variable(after, 'WEFT_CERT_TTL')).toBe('60');
     expect(variable(after, 'A')).toBe('b');
   });
@@ -628,10 +641,29 @@ describe("the author's own container for the sidecar", () => {
     ['privileged', { securityContext: { privileged: true } }],
     ['name', { env: [{ name: 'NODE_OPTIONS', value: '--inspect' }] }],
     ['add', { securityContext: { capabilities: { add: ['SYS_ADMIN'] } } }],
+    ['drop', { securityContext: { capabilities: { drop: ['NET_RAW'] } } }],
   ])('[KI-07] it may not change %s [A8.8]', (field, fields) => {
     const [problem] = refusals(own(fields));
     expect(problem).toMatch(new RegExp(`^spec/containers/1/.*${field}: `));
   });
+
+  test.each(['image', 'env', 'volumeMounts', 'securityContext', 'capabilities', 'runAsUser'])(
+    '[KI-07] an empty %s takes nothing of the sidecar away [A8.8]',
+    (field) => {
+      const fields = { env: null, image: null, securityContext: null, volumeMounts: null };
+      const empty = Object.hasOwn(fields, field)
+        ? { [field]: null }
+        : { securityContext: { [field]: null } };
+      const theirs = proxyOf(injected(own(empty)).pod);
+      const { [field]: expected } = { ...proxyOf(injected(pod()).pod), ...ours() };
+      expect({ ...theirs, ...theirs.securityContext }[field]).toEqual(expected);
+    },
+  );
+
+  function ours(): Fields {
+    const { securityContext } = proxyOf(injected(pod()).pod);
+    return { ...securityContext, securityContext };
+  }
 
   test('[KI-07] it stands once, and the list that it comes to stand in decides its restartPolicy', () => {
     const twice = own({}, 'istio-proxy');

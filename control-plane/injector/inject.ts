@@ -72,7 +72,7 @@ export function injectPod(
   const own = takeOwnContainer(pod);
   if (own !== undefined) {
     const path = ['spec', own.list, own.index];
-    wrong.push(...overrideProblems(own.container, path));
+    wrong.push(...overrideProblems(own.container, path, settings.lockedAnnotations));
     if (takeOwnContainer(pod) !== undefined) {
       wrong.push({ path, message: 'stands twice: one container says what the sidecar shall be' });
     }
@@ -140,7 +140,7 @@ class Assembly {
     metadata.annotations ??= {};
     const { annotations } = metadata;
     const app = spec.containers[0]!.name;
-    const labels = meshLabels(this.#pod, workload, this.#settings);
+    const labels = meshLabels(this.#pod, workload, this.#settings, options);
     const kubectl = kubectlAnnotations(this.#pod, app);
 
     const template = sidecarContainer(

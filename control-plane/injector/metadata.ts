@@ -1,4 +1,5 @@
 import type { Pod } from './pod.ts';
+import type { PodOptions } from './pod-options.ts';
 import type { InjectionSettings } from './settings.ts';
 import type { Workload } from './workload.ts';
 
@@ -6,19 +7,22 @@ const LABEL_CHARS_MAX = 63;
 
 /**
  * Labels by which the mesh knows the workload (KI-08); those that the pod has stay. A name that is no label value (too
- * long, or a pod's odd name) is cut to one.
+ * long, or a pod's odd name) is cut to one. A pod whose inbound connections are not redirected is not said to take mutual
+ * TLS: its app would get it.
  */
 export function meshLabels(
   pod: Pod,
   workload: Workload,
   settings: InjectionSettings,
+  { interceptionMode, traffic }: PodOptions,
 ): Record<string, string> {
+  const takesInbound = interceptionMode !== 'NONE' && traffic.includeInboundPorts !== '';
   const labels = pod.metadata?.labels ?? {};
   const first = (...names: string[]) =>
     names.map((name) => (Object.hasOwn(labels, name) ? labels[name] : undefined)).find(Boolean);
   const name = first('app.kubernetes.io/name', 'app') ?? workload.name;
   const wanted: Record<string, string | undefined> = {
-    'security.istio.io/tlsMode': 'istio',
+    'security.istio.io/tlsMode': takesInbound ? 'istio' : undefined,
     'service.istio.io/canonical-name': name === '' ? undefined : labelValue(name),
     'service.istio.io/canonical-revision': labelValue(
       first('app.kubernetes.io/version', 'version') ?? 'latest',

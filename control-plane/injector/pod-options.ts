@@ -48,7 +48,7 @@ export function podOptions(values: AnnotationValues, settings: InjectionSettings
     hold: config.holdApplicationUntilProxyStarts ?? settings.holdApplicationUntilProxyStarts,
     interceptionMode:
       values['sidecar/interceptionMode'] ?? config.interceptionMode ?? settings.interceptionMode,
-    dnsCapture: settings.dnsCapture || env['ISTIO_META_DNS_CAPTURE'] === 'true',
+    dnsCapture: capturesDns(env['ISTIO_META_DNS_CAPTURE']) ?? settings.dnsCapture,
     rewriteProbes:
       statusPort !== 0 && (values['sidecar/rewriteAppHTTPProbers'] ?? settings.rewriteAppProbes),
     mergePrometheus:
@@ -84,6 +84,11 @@ export function podOptions(values: AnnotationValues, settings: InjectionSettings
     },
     env,
   };
+}
+
+/** As the sidecar reads the variable; undefined = it says nothing. */
+function capturesDns(text = ''): boolean | undefined {
+  return text === '' ? undefined : /^(true|1)$/i.test(text);
 }
 
 /** As in Istio: a pod that says one amount says all of them; the defaults would contradict it (a request over its limit). */

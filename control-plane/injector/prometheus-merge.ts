@@ -1,3 +1,4 @@
+import { printable } from '../kinds/problem.ts';
 import type { PodProblem } from './pod.ts';
 import { RESERVED_PORTS, type ScrapeTarget } from './scrape-target.ts';
 
@@ -37,7 +38,19 @@ export function mergePrometheus(
   if (value('scheme') === 'https') {
     return nothing(['metrics are not merged: prometheus.io/scheme is https']);
   }
+  const unreadable = unreadableTarget(value('port') ?? '', value('path') ?? '');
+  if (targets === undefined && unreadable !== '') {
+    return nothing([`metrics are not merged: ${unreadable}`]);
+  }
   const problems: PodProblem[] = [];
+  for (const { port } of targets ?? []) {
+    if (Number(port) !== statusPort) continue;
+    const message = `"${port}" must be a port of the app: this one is the sidecar's status port`;
+    problems.push({
+      path: ['metadata', 'annotations', 'prometheus.istio.io/scrape-targets'],
+      message,
+    });
+  }
   const reserved = RESERVED_PORTS.get(Number(value('port')));
   if (reserved !== undefined) {
     const [key, port] = found.get('port')!;
@@ -63,6 +76,17 @@ export function mergePrometheus(
   };
   Object.assign(annotations, written);
   return { scrape: text, originals, added: Object.keys(written), problems, warnings: [] };
+}
+
+/** What Prometheus itself could not ask, nor the sidecar for it; '' = nothing is wrong. */
+function unreadableTarget(port: string, path: string): string {
+  if (port !== '' && !(/^\d{1,5}$/.test(port) && +port >= 1 && +port <= 65_535)) {
+    return `prometheus.io/port "${printable(port)}" is no port from 1 to 65535`;
+  }
+  if (path !== '' && !/^\/?[!-~]+$/.test(path)) {
+    return `prometheus.io/path "${printable(path)}" is no path such as /metrics`;
+  }
+  return '';
 }
 
 function nothing(warnings: readonly string[]): PrometheusMerge {

@@ -1,7 +1,8 @@
 import { parseDocument } from 'yaml';
+import { printable } from '../kinds/problem.ts';
 import type { AnnotationValue } from './annotation-value.ts';
 import { isMap } from './pod.ts';
-import { RESERVED_VARIABLES } from './reserved-variables.ts';
+import { isProxyMetadata, variableProblem } from './reserved-variables.ts';
 import { isStatusPort } from './scrape-target.ts';
 
 /** What `proxy.istio.io/config` may say of one pod; Istio's ProxyConfig has more. */
@@ -15,6 +16,8 @@ export interface ProxyConfig {
 }
 
 const CHARS_MAX = 16_384;
+/** The longest drain that a sidecar takes: a day. */
+const SECONDS_MAX = 86_400;
 const FIELDS =
   'holdApplicationUntilProxyStarts, terminationDrainDuration, statusPort, interceptionMode, proxyMetadata';
 
@@ -44,6 +47,12 @@ export function readProxyConfig(text: string): AnnotationValue<ProxyConfig> {
       config.interceptionMode = of;
     } else if (field === 'proxyMetadata' && isEnvironment(of)) {
       config.proxyMetadata = of;
+    } else if (field === 'proxyMetadata' && isMap(of)) {
+      const name = Object.keys(of).find((one) => !isProxyMetadata(one) || !isText(of[one])) ?? '';
+      const problem = isText(of[name])
+        ? variableProblem(name) || 'is none of the sidecar'
+        : 'is no text';
+      return { wanted: `right in the field proxyMetadata: ${printable(name)} ${problem}` };
     } else if (FIELDS.split(', ').includes(field)) {
       return { wanted: `right in the field ${field}, which it is not` };
     } else {
@@ -54,7 +63,8 @@ export function readProxyConfig(text: string): AnnotationValue<ProxyConfig> {
 }
 
 function isSeconds(value: unknown): value is string {
-  return typeof value === 'string' && /^\d{1,5}(\.\d{1,9})?s$/.test(value);
+  if (typeof value !== 'string' || !/^\d{1,5}(\.\d{1,9})?s$/.test(value)) return false;
+  return Number(value.slice(0, -1)) <= SECONDS_MAX;
 }
 
 function isPort(value: unknown): value is number {
@@ -64,11 +74,10 @@ function isPort(value: unknown): value is number {
 function isEnvironment(value: unknown): value is Record<string, string> {
   return (
     isMap(value) &&
-    Object.entries(value).every(
-      ([name, text]) =>
-        /^(ISTIO_META_|WEFT_)[A-Z0-9_]+$/.test(name) &&
-        !RESERVED_VARIABLES.has(name) &&
-        typeof text === 'string',
-    )
+    Object.entries(value).every(([name, text]) => isProxyMetadata(name) && isText(text))
   );
+}
+
+function isText(value: unknown): boolean {
+  return typeof value === 'string';
 }

@@ -1,8 +1,9 @@
 import { z } from 'zod';
 import type { FieldPath } from '../kinds/schema.ts';
 import { CONTROL_PLANE, PORT_XDS, SYSTEM_NAMESPACE } from '../kubernetes/own-objects.ts';
+import { isKnownAnnotation } from './annotation-table.ts';
 import { isImage, isQuantity, readCidrs, readPorts } from './annotation-value.ts';
-import { RESERVED_VARIABLES } from './reserved-variables.ts';
+import { variableProblem } from './reserved-variables.ts';
 import { isStatusPort } from './scrape-target.ts';
 
 /**
@@ -21,9 +22,10 @@ export function readInjectionSettings(
 ): { settings: InjectionSettings } | { problems: { path: FieldPath; message: string }[] } {
   const read = injectionSettings.safeParse(value ?? {});
   if (read.success) return { settings: read.data };
-  const problems = read.error.issues.map(({ path, message }) => ({
-    path: path.map((step) => (typeof step === 'number' ? step : String(step))),
-    message,
+  const problems = read.error.issues.map((issue) => ({
+    path: issue.path.map((step) => (typeof step === 'number' ? step : String(step))),
+    // Of a key the rule that it breaks says more than that it breaks one.
+    message: (issue.code === 'invalid_key' && issue.issues[0]?.message) || issue.message,
   }));
   return { problems };
 }
@@ -58,6 +60,9 @@ const labelSelector = z.strictObject({
     )
     .optional(),
 });
+
+/** What the settings of the mesh may set beyond what its pods may: an admin port on the pod's address shows a lot. */
+const MESH_VARIABLES: readonly string[] = ['WEFT_ADMIN'];
 
 const injectionSettings = z.strictObject({
   image: image.default('weft:latest'),
@@ -115,12 +120,25 @@ const injectionSettings = z.strictObject({
       z
         .string()
         .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'must be a variable name')
-        .refine((name) => !RESERVED_VARIABLES.has(name), 'is set by injection itself'),
+        .superRefine((name, context) => {
+          const problem = MESH_VARIABLES.includes(name) ? '' : variableProblem(name);
+          if (problem !== '') context.addIssue({ code: 'custom', message: problem });
+        }),
       z.string(),
     )
     .default({}),
-  /** Annotations, by Istio's name, that pods may not use here (threat A8.8), such as sidecar.istio.io/proxyImage. */
-  lockedAnnotations: z.array(z.string()).default([]),
+  /** Annotations that pods may not use here (threat A8.8), such as sidecar.istio.io/proxyImage; kept by Istio's name. */
+  lockedAnnotations: z
+    .array(
+      z
+        .string()
+        .transform((name) => name.replace('.weft.dev/', '.istio.io/'))
+        .refine(
+          isKnownAnnotation,
+          'is no annotation that a pod may set, such as sidecar.istio.io/proxyImage',
+        ),
+    )
+    .default([]),
 });
 
 /** Names of all settings, for the documentation's sake. */

@@ -24,13 +24,7 @@ export function sidecarContainer(
     name: PROXY_CONTAINER,
     image: options.image,
     ...(options.imagePullPolicy && { imagePullPolicy: options.imagePullPolicy }),
-    args: [
-      'proxy',
-      '--log-level',
-      options.logLevel,
-      '--drain-time-s',
-      String(options.drainSeconds),
-    ],
+    args: ['proxy', '--log-level', options.logLevel],
     env: environment(options, settings, workload, namespace),
     ...((holds || drains) && {
       lifecycle: {
@@ -90,19 +84,23 @@ function environment(
     ISTIO_META_MESH_ID: settings.meshId ?? settings.trustDomain,
     ISTIO_META_NETWORK: settings.network,
     ISTIO_META_INTERCEPTION_MODE: options.interceptionMode,
-    ISTIO_META_DNS_CAPTURE: options.dnsCapture ? 'true' : undefined,
     ISTIO_META_WORKLOAD_NAME: name === '' ? undefined : name,
     ISTIO_META_OWNER:
       name === ''
         ? undefined
         : `kubernetes://apis/${apiVersion}/namespaces/${namespace}/${kind.toLowerCase()}s/${name}`,
+    // Not by the flag, which would stand over EXIT_ON_ZERO_ACTIVE_CONNECTIONS.
+    WEFT_DRAIN_TIME_S: String(options.drainSeconds),
     ...options.env,
+    // Last: the redirection rules have been told the same.
+    ISTIO_META_DNS_CAPTURE: options.dnsCapture ? 'true' : undefined,
   };
   return [
     { name: 'WEFT_CONTROL_PLANE', value: settings.controlPlane },
     { name: 'POD_NAME', ...field('metadata.name') },
     { name: 'POD_NAMESPACE', ...field('metadata.namespace') },
-    { name: 'INSTANCE_IP', ...field('status.podIP') },
+    // All of them, the primary one first: what redirection takes of a family the sidecar must be there for.
+    { name: 'INSTANCE_IP', ...field('status.podIPs') },
     { name: 'SERVICE_ACCOUNT', ...field('spec.serviceAccountName') },
     { name: 'HOST_IP', ...field('status.hostIP') },
     ...Object.entries(env).flatMap(([variable, value]) =>

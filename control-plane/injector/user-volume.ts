@@ -1,6 +1,7 @@
 import type { Fields } from '../kinds/schema.ts';
 import type { AnnotationValue } from './annotation-value.ts';
 import { isMap } from './pod.ts';
+import { isInjectedPath } from './volumes.ts';
 
 const CHARS_MAX = 65_536;
 
@@ -14,7 +15,10 @@ export function readUserVolumeMounts(text: string): AnnotationValue<readonly Fie
   const read = readByName(text, 'volume mounts');
   if (!('value' in read)) return read;
   const right = read.value.every(({ mountPath }) => typeof mountPath === 'string');
-  return right ? read : { wanted: 'volume mounts, each with a mountPath' };
+  if (!right) return { wanted: 'volume mounts, each with a mountPath' };
+  const hides = read.value.find(({ mountPath }) => isInjectedPath(mountPath));
+  if (hides === undefined) return read;
+  return { wanted: `elsewhere: ${hides['mountPath']} would hide what the sidecar runs or trusts` };
 }
 
 /** A list of maps with names, as Istio also takes it, or a map of them. */

@@ -1,3 +1,4 @@
+import { posix } from 'node:path';
 import type { Fields } from '../kinds/schema.ts';
 import { ROOT_CONFIG_MAP, TOKEN_AUDIENCE } from '../kubernetes/own-objects.ts';
 import type { AnnotationValues } from './annotation-table.ts';
@@ -38,4 +39,24 @@ export function sidecarVolumeMounts(values: AnnotationValues): Fields[] {
     { name: ROOT, mountPath: '/var/run/secrets/weft', readOnly: true },
     ...(values['sidecar/userVolumeMount'] ?? []),
   ];
+}
+
+/** Directories of the sidecar's own, its program among them. */
+const OWN_DIRECTORIES: readonly string[] = [
+  STATE_DIRECTORY,
+  '/etc/weft',
+  '/var/run/secrets/tokens',
+  '/var/run/secrets/weft',
+  // The image has /var/run as a link to it.
+  '/run/secrets/tokens',
+  '/run/secrets/weft',
+  '/opt/weft',
+  '/usr/local/bin',
+];
+
+/** Whether a mount there would replace, or hide, what the sidecar runs, trusts or is. */
+export function isInjectedPath(mountPath: unknown): boolean {
+  if (typeof mountPath !== 'string') return false;
+  const path = posix.join('/', mountPath, '/');
+  return OWN_DIRECTORIES.some((own) => path.startsWith(`${own}/`) || `${own}/`.startsWith(path));
 }

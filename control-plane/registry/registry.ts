@@ -28,6 +28,8 @@ export interface Service {
   readonly creationTimestamp: string;
   /** For messages: `ServiceEntry default/reviews`. */
   readonly origin: string;
+  /** Made by a platform (Kubernetes) and not by an author of policies: of two that claim one address this one has it. */
+  readonly isOfPlatform?: true;
   /** Labels of the workloads of its namespace that serve it, where its source chooses them so (Kubernetes). */
   readonly selector?: StringMap;
 }

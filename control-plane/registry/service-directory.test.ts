@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { policies, sidecars, type TestWorkload } from '../mesh/mesh.testing.ts';
 import { type Protocol, protocolOf } from './protocol.ts';
+import type { Service } from './registry.ts';
 import { buildDirectory, type ServiceDirectory } from './service-directory.ts';
 
 function directory(
@@ -199,4 +200,40 @@ test.each<[string, string, number, Protocol]>([
   ['', 'httpx', 1, 'detect'],
 ])('[PR-01][PR-02] protocol %j, name %j, port %i: %s', (declared, name, number, expected) => {
   expect(protocolOf(declared, name, number)).toBe(expected);
+});
+
+test('[A6.9] a ClusterIP belongs to its Service, whatever a ServiceEntry says', () => {
+  const service: Service = {
+    host: 'db.shop.svc.cluster.local',
+    namespace: 'shop',
+    ports: [{ number: 3306, name: 'tcp', protocol: 'tcp' }],
+    addresses: ['10.96.0.5', 'fd00::5'],
+    resolution: 'STATIC',
+    location: 'MESH_INTERNAL',
+    exportTo: ['*'],
+    subjectAltNames: [],
+    serviceAccounts: [],
+    creationTimestamp: '2026-06-01T00:00:00Z',
+    origin: 'Service shop/db',
+    isOfPlatform: true,
+  };
+  const entries = policies(`
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: thief}
+spec:
+  hosts: [a.evil]
+  addresses: [10.96.0.5, 'fd00:0:0::5', 10.7.7.7]
+  resolution: STATIC
+  ports: [{number: 3306, name: tcp, protocol: TCP}]
+  endpoints: [{address: 10.9.9.9}]
+`);
+  const registry = { services: [], workloads: [], provided: [{ service, endpoints: [] }] };
+  const found = buildDirectory({ ...entries, registries: [registry] }, 'cluster.local');
+  expect(found.find('a.evil', 'shop')!.addresses).toEqual(['10.7.7.7']);
+  expect(found.find(service.host, 'shop')!.addresses).toEqual(service.addresses);
+  expect(found.problems.map(({ subject, message }) => `${subject}: ${message}`)).toEqual([
+    'ServiceEntry default/thief: address 10.96.0.5 is that of Service shop/db, which alone has it',
+    expect.stringMatching(/fd00:0:0::5 is that of Service shop\/db/),
+  ]);
 });

@@ -4,6 +4,7 @@ import type { WorkloadEntrySpec } from '../kinds/workload-entry.ts';
 import { addressesInForce } from './address-allocation.ts';
 import { byAge, compare } from './age.ts';
 import { clusterLocalName, HostIndex } from './host-name.ts';
+import { PlatformAddresses } from './platform-addresses.ts';
 import type {
   Endpoint,
   ProvidedService,
@@ -121,17 +122,19 @@ export function buildDirectory(
     for (const each of contents.provided ?? []) provided.set(each.service.host, each);
   }
 
+  const platform = new PlatformAddresses(provided.values());
   const allocated = addressesInForce(inputs.serviceEntries);
   for (const entry of [...inputs.serviceEntries].sort(byAge)) {
-    for (const service of servicesOfEntry(entry, allocated.get(entry))) {
-      const winner = provided.get(service.host);
+    for (const declared of servicesOfEntry(entry, allocated.get(entry))) {
+      const winner = provided.get(declared.host);
       if (winner !== undefined) {
         problems.push({
-          subject: service.origin,
-          message: `host ${service.host} is ${winner.service.origin}, which alone is used`,
+          subject: declared.origin,
+          message: `host ${declared.host} is ${winner.service.origin}, which alone is used`,
         });
         continue;
       }
+      const service = platform.without(declared, problems);
       const key = serviceKey(service);
       const there = drafts.get(key);
       if (there !== undefined) {

@@ -244,3 +244,34 @@ test('[DS-04] who registers at the socket of one that is away takes its place; o
   registrations.register(reviews);
   expect(names()).toEqual(['ratings-v1', 'ratings-v1', 'reviews-v1']);
 });
+
+test('[SC-03] [A6.5] who registers for the host of another namespace is not expected behind theirs', () => {
+  const { clock, registrations } = registry();
+  const host = 'db.internal';
+  const own = held(registrations.register({ ...reviews, host }));
+  const stranger = { ...identity, namespace: 'evil', serviceAccount: 'x' };
+  const theirs = held(
+    registrations.register({
+      ...reviews,
+      identity: stranger,
+      namespace: 'evil',
+      serviceAccount: 'x',
+      host,
+    }),
+  );
+  const seen = () =>
+    registrations
+      .read()
+      .services.map(({ namespace, serviceAccounts }) => [namespace, ...serviceAccounts]);
+  const both = [
+    ['default', 'default/reviews'],
+    ['evil', 'evil/x'],
+  ];
+  expect(seen()).toEqual(both);
+  own.end();
+  clock.advance(20_000);
+  expect(seen()).toEqual(both);
+  theirs.end();
+  clock.advance(2 * 3_600_000);
+  expect(seen()).toEqual([]);
+});

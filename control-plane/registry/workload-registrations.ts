@@ -1,5 +1,6 @@
 import { sameIdentity, type WorkloadIdentity } from '../auth/spiffe-id.ts';
 import type { StringMap } from '../kinds/resource.ts';
+import { declaredKey } from './address-allocation.ts';
 import { compare } from './age.ts';
 import { clusterLocalName } from './host-name.ts';
 import type {
@@ -120,6 +121,10 @@ export class WorkloadRegistrations implements Registry {
   readonly name = 'sidecars';
   readonly #options: RegistrationOptions;
   readonly #entries = new Map<string, Entry>();
+  /**
+   * By namespace and host: one that is no name of the cluster may be declared in several namespaces, and nobody may add
+   * his account to those that callers of another's expect (SC-03).
+   */
   readonly #services = new Map<string, KnownService>();
   /** By namespace and dialled socket, so that a registration finds whose place it takes. */
   readonly #bySocket = new Map<string, Set<Entry>>();
@@ -198,7 +203,7 @@ export class WorkloadRegistrations implements Registry {
     this.#contents ??= {
       services: [...this.#services.values()]
         .map((known) => this.#serviceOf(known))
-        .sort((a, b) => compare(a.host, b.host)),
+        .sort((a, b) => compare(a.host, b.host) || compare(a.namespace, b.namespace)),
       workloads: [...this.#entries.values()]
         .map(({ workload }) => workload)
         .sort((a, b) => compare(a.name, b.name) || compare(a.address, b.address)),
@@ -272,7 +277,8 @@ export class WorkloadRegistrations implements Registry {
 
   #learnService(entry: Entry): void {
     const { host, namespace, serviceAccount, registeredAtMs } = entry.record;
-    let known = this.#services.get(host);
+    const key = declaredKey({ host, namespace });
+    let known = this.#services.get(key);
     if (known === undefined) {
       known = {
         service: {
@@ -287,7 +293,7 @@ export class WorkloadRegistrations implements Registry {
         isOld: true,
         expiresAtMs: 0,
       };
-      this.#services.set(host, known);
+      this.#services.set(key, known);
     }
     known.entries.set(entry.key, entry);
     known.expiresAtMs = 0;
@@ -305,7 +311,7 @@ export class WorkloadRegistrations implements Registry {
       there?.delete(entry);
       if (there?.size === 0) this.#bySocket.delete(socket);
     }
-    const known = this.#services.get(entry.record.host)!;
+    const known = this.#services.get(declaredKey(entry.record))!;
     known.entries.delete(entry.key);
     known.isOld = true;
     const nowMs = this.#options.clock.nowMs();
@@ -373,7 +379,7 @@ export class WorkloadRegistrations implements Registry {
       gone = true;
       if ('record' in ending) this.#remove(ending);
       else {
-        this.#services.delete(ending.service.host);
+        this.#services.delete(declaredKey(ending.service));
         this.#ending.delete(ending);
       }
     }

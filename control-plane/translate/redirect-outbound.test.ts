@@ -139,6 +139,25 @@ test('a range of virtual addresses is a chain of the port', () => {
   expect(clusterOf(listed?.defaultFilterChain)).toBe('PassthroughCluster');
 });
 
+test('[A6.9] a range takes no HTTP service’s address: it keeps its routes, and what else is sent there passes', () => {
+  const { listener } = outbound(
+    { name: 'a', addresses: ['10.0.0.0/8'], endpoints: ['10.9.9.9'], port: 80 },
+    { name: 'web', addresses: ['10.96.0.7'], protocol: 'HTTP', endpoints: ['10.0.0.1'], port: 80 },
+    { name: 'far', addresses: ['192.0.2.1'], protocol: 'HTTP', endpoints: ['10.0.0.2'], port: 80 },
+  );
+  const chains = listener('0.0.0.0_80')!.filterChains;
+  const exact = [{ addressPrefix: '10.96.0.7', prefixLen: 32 }];
+  const of = (name: string) => chains.find((chain) => chain.name === name);
+  const plain = of('http')!.filterChainMatch;
+  expect(of('http-addresses')?.filterChainMatch).toMatchObject({
+    applicationProtocols: plain!.applicationProtocols,
+    prefixRanges: exact,
+  });
+  expect(of('passthrough-addresses')?.filterChainMatch).toMatchObject({ prefixRanges: exact });
+  expect(clusterOf(of('passthrough-addresses'))).toBe('PassthroughCluster');
+  expect(clusterOf(of('tcp-a.internal-10.0.0.0/8'))).toBe('outbound|80||a.internal');
+});
+
 test('of one service 256 endpoints are told by address', () => {
   const endpoints = Array.from({ length: 300 }, (_, at) => `10.2.${at >> 8}.${at & 255}`);
   expect(own(outbound({ name: 'a', endpoints }).listeners)).toHaveLength(256);
@@ -201,4 +220,24 @@ test('[DS-06] HTTP at an allocated address is routed by it', () => {
     '[2001:2::1]',
     '[2001:2::1]:80',
   ]);
+});
+
+test('[A6.9] an endpoint of the platform’s own service stays with it, whatever a ServiceEntry lists', () => {
+  const inputs = policies(
+    [
+      { name: 'a', endpoints: ['10.0.0.1'] },
+      { name: 'b', endpoints: ['10.0.0.1'] },
+    ]
+      .map(entry)
+      .join(''),
+  );
+  const apart = buildSnapshot({ ...inputs, registries: [] }, MESH_DEFAULTS);
+  const b = apart.directory.find('b.internal', 'default')!;
+  const provided = [
+    { service: { ...b, isOfPlatform: true as const }, endpoints: apart.directory.endpoints(b) },
+  ];
+  const registries = [{ services: [], workloads: [], provided }];
+  const snapshot = buildSnapshot({ ...inputs, registries }, MESH_DEFAULTS);
+  const { listener } = translated(snapshot, REDIRECT);
+  expect(clusterOf(listener('10.0.0.1_6379')?.filterChains[0])).toBe('outbound|6379||b.internal');
 });

@@ -9,6 +9,7 @@ import { isHttp } from '../registry/protocol.ts';
 import type { Endpoint, Service, ServicePort } from '../registry/registry.ts';
 import { tcpAddress } from './config-source.ts';
 import { outboundConnectionManager, tcpProxy } from './connection-manager.ts';
+import { coveredAddresses } from './covered-addresses.ts';
 import { DiscoveryResource } from './discovery-resource.ts';
 import { inspect } from './listener-inspection.ts';
 import { MadeOnce } from './made-once.ts';
@@ -88,9 +89,12 @@ interface PortOfService {
   readonly port: ServicePort;
 }
 
-/** Ports that may carry other than HTTP. */
+/** Ports that may carry other than HTTP; those of the platform's own services first: they keep their addresses (A6.9). */
 function* opaquePorts(services: readonly Service[]): IterableIterator<PortOfService> {
-  for (const service of services) {
+  const { platform = [], others = [] } = Object.groupBy(services, ({ isOfPlatform }) =>
+    isOfPlatform === true ? 'platform' : 'others',
+  );
+  for (const service of [...platform, ...others]) {
     for (const port of service.ports) {
       const { protocol } = port;
       if (protocol === 'tcp' || protocol === 'tls' || protocol === 'detect') {
@@ -225,9 +229,9 @@ function portListener(
   const protocolOfPort = (service: Service) =>
     service.ports.find(({ number }) => number === port)!.protocol;
   const chains: DeepPartial<FilterChain>[] = [];
-  if (services.some((service) => isHttp(protocolOfPort(service)))) {
-    chains.push(httpChain(port, snapshot));
-  }
+  const ofHttp = services.filter((service) => isHttp(protocolOfPort(service)));
+  if (ofHttp.length > 0) chains.push(httpChain(port, snapshot));
+  const ranges: string[] = [];
   let opaque = unknown;
   for (const service of services) {
     const protocol = protocolOfPort(service);
@@ -241,6 +245,7 @@ function portListener(
     } else if (protocol === 'tcp') {
       for (const range of service.addresses.filter((address) => address.includes('/'))) {
         chains.push(rangeChain(range, service.host, cluster, snapshot));
+        ranges.push(range);
       }
       const hasAddress = answersNames ? service.addresses.length > 0 : hasWrittenAddress(service);
       const nameless = service.resolution !== 'STATIC' && !hasAddress;
@@ -251,6 +256,23 @@ function portListener(
     name: 'passthrough',
     filters: [tcpProxy(opaque, opaque, options)],
   };
+  // A chain with a range goes before one without, so an address of an HTTP service that a range holds needs its own.
+  const covered = coveredAddresses(
+    ofHttp.flatMap(({ addresses }) => addresses.filter((address) => isIP(address) !== 0)),
+    ranges,
+  );
+  if (covered.length > 0) {
+    for (const chain of [httpChain(port, snapshot), fallback]) {
+      chains.push({
+        ...chain,
+        name: `${chain.name}-addresses`,
+        filterChainMatch: {
+          ...chain.filterChainMatch,
+          prefixRanges: [...new Set(covered)].map(oneAddress),
+        },
+      });
+    }
+  }
   if (chains.length === 0 && opaque === unknown) return null;
   const asks = services.some((service) => protocolOfPort(service) !== 'tcp');
   const listener = Listener.create({
@@ -275,6 +297,10 @@ function httpChain(port: number, { options }: MeshSnapshot): DeepPartial<FilterC
     },
     filters: [outboundConnectionManager(`outbound_${ANY_ADDRESS}_${port}`, String(port), options)],
   };
+}
+
+function oneAddress(address: string) {
+  return { addressPrefix: address, prefixLen: isIP(address) === 6 ? 128 : 32 };
 }
 
 /** A virtual address that is a whole range. */

@@ -327,6 +327,16 @@ describe('values', () => {
       'values.yaml:1:26: controlPlane.replicas: ',
     ],
     ['not a map', [], '- a\n', 'values.yaml:1:1: '],
+    // The control plane would not start with these.
+    ['a port of the sidecar', ['injection.statusPort=15001'], '', 'injection.statusPort: must be '],
+    ['ports', ['injection.excludeInboundPorts=a'], '', 'injection.excludeInboundPorts: must be '],
+    ['a variable', ['injection.env.WEFT_FOO=x'], '', 'injection.env.WEFT_FOO: is none that may '],
+    [
+      'a lock that locks nothing',
+      ['injection.lockedAnnotations=sidecar.istio.io/proxyImge'],
+      '',
+      'injection.lockedAnnotations[0]: is no annotation',
+    ],
     ['a duplicate key', [], 'image: {tag: a, tag: b}\n', 'values.yaml:1:17: '],
     ['a setting without value', ['image.tag'], '', '--set image.tag: must read path=value'],
     [

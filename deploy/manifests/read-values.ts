@@ -1,3 +1,4 @@
+import { readInjectionSettings } from '../../control-plane/injector/settings.ts';
 import { applyDefaults } from '../../control-plane/kinds/defaults.ts';
 import { formatPath, formatProblem } from '../../control-plane/kinds/problem.ts';
 import type {
@@ -47,7 +48,16 @@ export function readValues(
     problems.push(...findings.list.map(say));
   }
   if (problems.length > 0) throw new ValuesError(problems.join('\n'));
-  return applyDefaults(schema, values) as InstallValues;
+  const complete = applyDefaults(schema, values) as InstallValues;
+  // A control plane would not start with settings that it cannot read.
+  const read = readInjectionSettings(complete.injection);
+  if ('problems' in read) {
+    const lines = read.problems.map(({ path, message }) =>
+      say({ path: ['injection', ...path], message }),
+    );
+    throw new ValuesError(lines.join('\n'));
+  }
+  return complete;
 }
 
 function readFile({ file, text }: ValuesFile, schema: SchemaNode, problems: string[]): unknown {
@@ -124,7 +134,11 @@ function readText(text: string, node: SchemaNode): unknown {
   }
 }
 
-function say({ path, message, suggestion }: Finding): string {
+function say({
+  path,
+  message,
+  suggestion,
+}: Pick<Finding, 'path' | 'message' | 'suggestion'>): string {
   const mend = suggestion === undefined ? '' : ` (did you mean ${suggestion}?)`;
   return `${formatPath(path)}: ${message}${mend}`;
 }

@@ -5,7 +5,7 @@ import type {
   Server,
   ServerResponse,
 } from 'node:http';
-import { type AddressInfo, isIP } from 'node:net';
+import { type AddressInfo, isIP, type Socket } from 'node:net';
 
 /** Not by `import`: that asks node:http for all it has, WebSocket and so undici among it, 5 MiB and 30 ms of a start. */
 const { createServer } = process.getBuiltinModule('node:http');
@@ -57,7 +57,7 @@ export interface HttpEndpointOptions {
    * of this machine (A7.1: cross-site requests, DNS rebinding).
    */
   readonly guardBrowsers: boolean;
-  /** Default 64. Where strangers can connect it must be dear to take all of them. */
+  /** Default 64; one more ends the one that has been silent longest. */
   readonly connectionsMax?: number;
   /** More host names for the guard, lower case without port. */
   readonly allowedHosts?: readonly string[];
@@ -89,6 +89,8 @@ const SOCKET_IDLE_TIMEOUT_MS = 60_000;
 export class HttpEndpoint {
   readonly #options: HttpEndpointOptions;
   readonly #server: Server;
+  /** The one that has asked for nothing for longest first. */
+  readonly #sockets = new Set<Socket>();
 
   constructor(options: HttpEndpointOptions) {
     this.#options = options;
@@ -102,15 +104,19 @@ export class HttpEndpoint {
       },
       (request, response) => this.#onRequest(request, response),
     );
-    this.#server.maxConnections = options.connectionsMax ?? CONNECTIONS_MAX;
+    this.#server.on('connection', (socket) => this.#onConnection(socket));
     this.#server.setTimeout(SOCKET_IDLE_TIMEOUT_MS);
   }
 
-  /** Port 0 takes any free one. Rejects with `EndpointListenError`. */
+  /** Port 0 takes any free one; `::` on a machine without IPv6 is 0.0.0.0. Rejects with `EndpointListenError`. */
   listen(address: BoundAddress): Promise<BoundAddress> {
     const { host, port } = address;
     return new Promise((resolve, reject) => {
       const onError = (error: NodeJS.ErrnoException) => {
+        if (host === '::' && error.code === 'EAFNOSUPPORT') {
+          resolve(this.listen({ host: '0.0.0.0', port }));
+          return;
+        }
         reject(new EndpointListenError(this.#listenMessage(address, error), { cause: error }));
       };
       this.#server.once('error', onError);
@@ -143,7 +149,20 @@ export class HttpEndpoint {
     return `the ${name} port cannot be opened on ${hostPort(host, port)}: ${why}; set ${portSetting} to another address`;
   }
 
+  /** One too many takes the place of the one that has been silent longest: idle strangers keep no kubelet out (A1.5). */
+  #onConnection(socket: Socket): void {
+    const [oldest] = this.#sockets;
+    const connectionsMax = this.#options.connectionsMax ?? CONNECTIONS_MAX;
+    if (oldest !== undefined && this.#sockets.size >= connectionsMax) {
+      this.#sockets.delete(oldest);
+      oldest.destroy();
+    }
+    this.#sockets.add(socket);
+    socket.on('close', () => this.#sockets.delete(socket));
+  }
+
   #onRequest(request: IncomingMessage, response: ServerResponse): void {
+    if (this.#sockets.delete(request.socket)) this.#sockets.add(request.socket);
     drainBody(request);
     let reply: EndpointReply | Promise<EndpointReply>;
     try {

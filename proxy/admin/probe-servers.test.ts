@@ -1,4 +1,5 @@
-import { afterEach, expect, test } from 'vitest';
+import { Server } from 'node:net';
+import { afterEach, expect, test, vi } from 'vitest';
 import { StatsRegistry } from '../observe/stats.ts';
 import type { Readiness } from './admin-source.ts';
 import { MetricsServer } from './metrics-server.ts';
@@ -60,4 +61,23 @@ test('[A7.4] a scrape of 10 000 series leaves the event loop its turns', async (
   expect(text.split('\n').length).toBeGreaterThan(10_000);
   // One turn a piece of 32 KiB: no piece takes a millisecond, however long the whole does.
   expect(turns).toBeGreaterThan(text.length / 40_000);
+});
+
+test('a port of both families is one of IPv4 where the kernel has no IPv6', async () => {
+  const listen = vi.spyOn(Server.prototype, 'listen').mockImplementationOnce(function (
+    this: Server,
+  ) {
+    const error = Object.assign(new Error('no such family'), { code: 'EAFNOSUPPORT' });
+    queueMicrotask(() => this.emit('error', error));
+    return this;
+  });
+  try {
+    const server = new ReadinessServer(() => ({ ready: true, reason: '' }));
+    running.push(server);
+    const bound = await server.listen({ host: '::', port: 0 });
+    expect(bound.host).toBe('0.0.0.0');
+    expect((await fetch(`http://127.0.0.1:${bound.port}/healthz/ready`)).status).toBe(200);
+  } finally {
+    listen.mockRestore();
+  }
 });

@@ -71,6 +71,17 @@ test('an address for every interface is asked on loopback', async () => {
   expect(code).toBe(0);
 });
 
+test('[KI-04] so is one of both families, also in a pod where IPv6 is turned off', async () => {
+  const { address } = await statusPort(200); // of IPv4 alone: nothing is at ::1
+  const WEFT_STATUS = `[::]:${address.split(':')[1]!}`;
+  for (const command of ['wait', 'drain', 'healthcheck']) {
+    expect(await runStatusCommand([command, '--timeout', '1s'], { WEFT_STATUS })).toEqual({
+      code: 0,
+      message: '',
+    });
+  }
+});
+
 test('without a status port readiness is asked on its own', async () => {
   const { address } = await statusPort(200);
   const variables = { WEFT_STATUS: 'none', WEFT_READINESS: address };

@@ -135,8 +135,8 @@ function statusAddress(
   const port = Number(match?.[3]);
   if (match === null || port < 1 || port > 65_535) return `"${text}" must read host:port`;
   const host = match[1] ?? match[2]!;
-  if (host === '0.0.0.0') return { host: '127.0.0.1', port };
-  return { host: host === '::' ? '::1' : host, port };
+  // `::` takes IPv4 too, and every pod has 127.0.0.1; ::1 is missing where IPv6 is turned off.
+  return { host: host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host, port };
 }
 
 function nameOf({ host, port }: Address): string {

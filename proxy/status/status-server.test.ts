@@ -412,3 +412,23 @@ test('[KI-03] [A5.2] drain and quit take POST, and no page of a browser', async 
   await until('both', () => done.length === 2);
   expect(done).toEqual(['drain', 'quit']);
 });
+
+test('[A5.2] a stranger whom the inbound listener passed on is none of this pod', async () => {
+  const done: string[] = [];
+  const options = { drain: () => done.push('drain'), quit: () => done.push('quit') };
+  const { port } = await statusFor({ tcpSocket: { port: FREE_PORT } }, options);
+  for (const path of ['/drain', '/quitquitquit']) {
+    const status = await new Promise((resolve, reject) => {
+      // Where the sidecar itself calls the app from, for whoever called the pod.
+      const from = { host: '127.0.0.1', port, localAddress: '127.0.0.6', agent: false };
+      const outgoing = request({ ...from, path, method: 'POST' }, (response) => {
+        response.resume();
+        resolve(response.statusCode);
+      });
+      outgoing.on('error', reject);
+      outgoing.end();
+    });
+    expect(status).toBe(403);
+  }
+  expect(done).toEqual([]);
+});

@@ -7,6 +7,7 @@ import {
   HttpEndpoint,
   plain,
 } from '../admin/http-endpoint.ts';
+import { INBOUND_SOURCES } from '../listener/inbound-source.ts';
 import type { StatsRegistry } from '../observe/stats.ts';
 import { type AppAddress, addressOf } from './app-address.ts';
 import type { AppProber } from './app-prober.ts';
@@ -18,7 +19,7 @@ import { type ProbeOutcome, unwell } from './probe-outcome.ts';
 import type { ScrapeTarget } from './scrape-target.ts';
 import { probeByTcpSocket } from './tcp-socket-probe.ts';
 
-/** Open to the pod network: idle ones go after 5 s, so a stranger cannot keep probes out cheaply. */
+/** Open to the pod network. */
 const CONNECTIONS_MAX = 1_024;
 /** Probes of the app under way. A kubelet has five a container; more is a stranger. */
 const PROBES_MAX = 64;
@@ -163,7 +164,10 @@ export class StatusServer {
  * has made.
  */
 function localOnly({ peer, headers }: EndpointRequest): EndpointReply | undefined {
-  if (!/^(::ffff:)?127\.|^::1$/.test(peer)) {
+  const address = peer.replace('::ffff:', '');
+  // Of loopback too, and whoever has called the pod: the inbound listener passes on from there.
+  const isPassedOn = INBOUND_SOURCES.includes(address);
+  if (isPassedOn || (!address.startsWith('127.') && address !== '::1')) {
     return plain(403, 'only programs of this pod may do that: call it on localhost\n');
   }
   if (headers.origin !== undefined || headers['sec-fetch-site'] !== undefined) {

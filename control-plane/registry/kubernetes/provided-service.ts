@@ -48,6 +48,7 @@ export function providedService(sources: ServiceSources): ProvidedService | null
       : (kept ?? [...accounts].sort()),
     creationTimestamp: record.creationTimestamp,
     origin: `Service ${record.namespace}/${record.name}`,
+    isOfPlatform: true,
     ...(record.selector !== null && { selector: record.selector }),
   };
   return { service, endpoints };
