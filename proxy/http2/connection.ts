@@ -465,9 +465,25 @@ export abstract class Http2Connection
       return;
     }
     this.#dataStream = stream;
+    if ((head.flags & Flag.Padded) === 0) this.#countContent(stream, head, length);
   }
 
-  onDataPadding(_head: FrameHead, bytes: number): void {
+  /** Judges a DATA frame against `content-length` before any of it is passed on (RFC 9113 §8.1.1). */
+  #countContent(stream: Http2Stream, head: FrameHead, bytes: number): void {
+    if (stream.contentLeftBytes < 0) return;
+    const left = stream.contentLeftBytes - bytes;
+    if (left < 0 || ((head.flags & Flag.EndStream) !== 0 && left > 0)) {
+      this.#dataStream = null;
+      this.failStream(stream, CONTENT_LENGTH_MISMATCH);
+    } else {
+      stream.contentLeftBytes = left;
+    }
+  }
+
+  onDataPadding(head: FrameHead, bytes: number): void {
+    if (this.#dataStream !== null) {
+      this.#countContent(this.#dataStream, head, head.length - bytes);
+    }
     const stream = this.#dataStream;
     if (stream === null) this.#releaseConnectionCredit(bytes);
     else this.releaseCredit(stream, bytes);
@@ -482,16 +498,6 @@ export abstract class Http2Connection
       return;
     }
     const endStream = last && (head.flags & Flag.EndStream) !== 0;
-    if (stream.contentLeftBytes >= 0) {
-      const left = stream.contentLeftBytes - length;
-      if (left < 0 || (endStream && left > 0)) {
-        this.#dataStream = null;
-        this.#releaseConnectionCredit(length);
-        this.failStream(stream, CONTENT_LENGTH_MISMATCH);
-        return;
-      }
-      stream.contentLeftBytes = left;
-    }
     if (length === 0 && !endStream) return;
     if (endStream) this.onRemoteEnd(stream);
     stream.receiveData(bytes.subarray(start, end), endStream);
