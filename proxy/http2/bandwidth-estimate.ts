@@ -1,11 +1,13 @@
 /**
- * How much the peer sends within a round trip: the bandwidth-delay product. When it comes near the
+ * How much the peer sends within a round trip: the bandwidth-delay product. Where that comes near the
  * window, the window is the bottleneck and is doubled, up to a bound.
  *
- *   window update due ──▶ ping ── DATA, DATA, … ──▶ its ack: bytes ≥ 2/3 window? window := 2 × bytes
+ *   window update due ──▶ ping ── DATA, DATA, … ──▶ its ack: bytes ≥ 1/3 window? window := 2 × window
  *
  * A sample is taken only where half a window of data has just been read, so that a connection of small
- * messages never sends a ping for it. No clock: the ping is the round trip.
+ * messages never sends a ping for it. A peer that had used up its window can have sent only the other
+ * half before it saw the ping; a third is that half less what was being framed. No clock: the ping is
+ * the round trip.
  */
 export class BandwidthEstimate {
   windowBytes: number;
@@ -35,10 +37,8 @@ export class BandwidthEstimate {
   end(): boolean {
     if (!this.#sampling) return false;
     this.#sampling = false;
-    if (this.#sampleBytes * 3 < this.windowBytes * 2) return false;
-    const wanted = Math.min(2 * this.#sampleBytes, this.#windowBytesMax);
-    if (wanted <= this.windowBytes) return false;
-    this.windowBytes = wanted;
+    if (this.#sampleBytes * 3 < this.windowBytes) return false;
+    this.windowBytes = Math.min(2 * this.windowBytes, this.#windowBytesMax);
     return true;
   }
 }

@@ -40,7 +40,10 @@ export interface Http2Options {
    * `windowBytesMax` where the round trip asks for more. `initial_stream_window_size`.
    */
   readonly streamWindowBytes: number;
-  /** Bytes for all streams together, default 1 MiB. `initial_connection_window_size`. */
+  /**
+   * Bytes for all streams together, default 4 MiB: what one peer can make us hold at first, and how many
+   * streams may stand still (16) before the others do. `initial_connection_window_size`.
+   */
   readonly connectionWindowBytes: number;
   /** Bound of one stream's window, default 4 MiB; the connection's is four times as much. */
   readonly windowBytesMax: number;
@@ -54,7 +57,7 @@ const MIB = 1024 * KIB;
 export const DEFAULT_HTTP2_OPTIONS: Http2Options = Object.freeze({
   limits: DEFAULT_HTTP_LIMITS,
   streamWindowBytes: 256 * KIB,
-  connectionWindowBytes: MIB,
+  connectionWindowBytes: 4 * MIB,
   windowBytesMax: 4 * MIB,
   nowMs: () => performance.now(),
 });

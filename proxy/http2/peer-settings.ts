@@ -20,14 +20,10 @@ export class PeerSettings {
   /** Infinity until it is said. */
   maxConcurrentStreams = Number.POSITIVE_INFINITY;
   initialWindowBytes = INITIAL_WINDOW_BYTES;
-  /** The largest payload that we send: never more than the default, for the sake of fair turns. */
-  maxFrameBytes = MAX_FRAME_BYTES;
-  /** Advice only; what we send obeys our own limits. */
-  maxHeaderListBytes = Number.POSITIVE_INFINITY;
   /** RFC 8441 §3. */
   enableConnectProtocol = false;
 
-  /** `fromServer`: the peer is a server. Unknown parameters are ignored. */
+  /** `fromServer`: the peer is a server. Unknown parameters are ignored, and so is MAX_HEADER_LIST_SIZE, which is advice. */
   apply(id: number, value: number, fromServer: boolean): Violation {
     switch (id) {
       case SettingId.HeaderTableSize:
@@ -44,13 +40,10 @@ export class PeerSettings {
         this.initialWindowBytes = value;
         return NO_VIOLATION;
       case SettingId.MaxFrameSize:
-        // §6.5.2: between 2^14 and 2^24 - 1; ours fit the least of them.
+        // §6.5.2: between 2^14 and 2^24 - 1. We send the least of them: streams take turns by frames.
         return value < MAX_FRAME_BYTES || value > FRAME_SIZE_LIMIT
           ? BAD_MAX_FRAME_SIZE
           : NO_VIOLATION;
-      case SettingId.MaxHeaderListSize:
-        this.maxHeaderListBytes = value;
-        return NO_VIOLATION;
       case SettingId.EnableConnectProtocol:
         // RFC 8441 §3: 0 or 1, and never back to 0.
         if (value > 1 || (this.enableConnectProtocol && value === 0)) return BAD_ENABLE_CONNECT;

@@ -632,7 +632,7 @@ function play(row: Row, pieces: readonly Buffer[]) {
 
 const HELLO = Buffer.concat([Buffer.from(CONNECTION_PREFACE, 'latin1'), settings()]);
 /** Frames that every connection begins with: our SETTINGS, our window, the acknowledgement. */
-const OPENING = ['Settings', 'WindowUpdate 0 983041', 'Settings ack'];
+const OPENING = ['Settings', 'WindowUpdate 0 4128769', 'Settings ack'];
 
 describe.each([
   ['accepted', ACCEPTED],

@@ -87,9 +87,16 @@ export class Http2ServerConnection
     return this.streams.size + this.#slotsKept;
   }
 
-  /** Graceful end, in two steps; the connection closes when the last stream has. */
+  /**
+   * Graceful end, in two steps; the connection closes when the last stream has. A second call does not
+   * wait for the PING any longer: a peer that answers none could keep the connection for ever.
+   */
   drain(): void {
-    if (this.closed || this.#draining) return;
+    if (this.closed) return;
+    if (this.#draining) {
+      this.onDrainPong();
+      return;
+    }
     this.#draining = true;
     this.writeGoaway(LAST_STREAM_ANY, ErrorCode.NO_ERROR, '');
     this.writeDrainPing();

@@ -128,8 +128,8 @@ export abstract class Http2Stream implements Stream {
   reset(reason: ResetReason): void {
     if (!this.active) return;
     this.active = false;
-    this.dropInbox();
     this.connection.abandon(this, this.resetCode(reason));
+    this.dropInbox();
   }
 
   pause(): void {
