@@ -230,11 +230,23 @@ describe('the life of a connection', () => {
     expect(connection.state).toBe('idle');
     connection.receive(request(1, 'POST', 0));
     expect(connection.state).toBe('active');
+    connection.refuse(408);
+    expect(connection.state).toBe('active');
     connection.receive(reset(1));
     connection.receive(frame(FrameType.Headers, 0, 3));
     expect(connection.state).toBe('head');
     connection.refuse(408);
     expect([connection.state, transport.closedAfterFlush]).toEqual(['closed', true]);
+    expect(handler.log.lines.slice(1)).toEqual(['reset remoteReset http2.remote_reset_CANCEL']);
+  });
+
+  test('[A1.9] a field block that stands still takes the other streams with it', () => {
+    const { transport, handler, connection } = server();
+    connection.receive(request(1, 'POST', 0));
+    connection.receive(frame(FrameType.Headers, 0, 3));
+    connection.refuse(408);
+    expect(handler.log.lines.at(-1)).toBe('reset protocolError http2.request_header_timeout');
+    expect(transport.frames()).toEqual(['Goaway 1 ENHANCE_YOUR_CALM http2.request_header_timeout']);
   });
 
   test('§6.5.3 SETTINGS that are not acknowledged in time', () => {

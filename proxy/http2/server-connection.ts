@@ -18,6 +18,7 @@ import {
   DEPENDS_ON_ITSELF,
   FRAME_AFTER_END_STREAM,
   FRAME_ON_CLOSED_STREAM,
+  HEADERS_TIMEOUT,
   INVALID_CONNECT,
   NO_VIOLATION,
   STREAM_ID_NOT_ASCENDING,
@@ -60,6 +61,8 @@ export class Http2ServerConnection
   #draining = false;
   /** The second GOAWAY has been sent: no new stream is taken. */
   #drained = false;
+  /** `refuse` was called: its caller knows. */
+  #refusing = false;
 
   constructor(
     transport: CollectingTransport,
@@ -102,9 +105,17 @@ export class Http2ServerConnection
     this.writeDrainPing();
   }
 
-  /** At a timeout in state 'head' or 'idle': GOAWAY and close. HTTP/1.1's namesake answers `status`. */
+  /**
+   * At a timeout in state 'head' or 'idle': GOAWAY and close. A field block that stands still holds up every
+   * other stream, so those go too. HTTP/1.1's namesake answers `status`; `onProtocolError` is not called.
+   */
   refuse(_status: number): void {
-    if (this.streams.size === 0) this.closeGently();
+    if (this.waitsForHead) {
+      this.#refusing = true;
+      this.failConnection(HEADERS_TIMEOUT);
+    } else if (this.streams.size === 0) {
+      this.closeGently();
+    }
   }
 
   // --- by streams -----------------------------------------------------------------------------
@@ -279,7 +290,7 @@ export class Http2ServerConnection
   protected onConnectionEnd(): void {}
 
   protected onConnectionViolation(violation: Violation, streams: number): void {
-    if (streams === 0) this.#handler.onProtocolError(400, violation.code);
+    if (streams === 0 && !this.#refusing) this.#handler.onProtocolError(400, violation.code);
   }
 
   protected onPeerGoaway(): void {

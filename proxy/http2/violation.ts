@@ -111,6 +111,9 @@ export const TRAILERS_TOO_LARGE = malformed('trailers_too_large', 431);
 /** A block so large that not even its coding is taken in. */
 export const HEADER_BLOCK_TOO_LARGE = calm('header_block_too_large');
 
+/** The preface or a field block was not completed in time (A1.9). */
+export const HEADERS_TIMEOUT = calm('request_header_timeout');
+
 /** §10.5: what is allowed but not in such numbers; one for each kind of `FloodKind`. */
 export const FLOOD_RAPID_RESET = calm('flood_rapid_reset');
 export const FLOOD_PROVOKED_RESET = calm('flood_provoked_reset');

@@ -147,6 +147,8 @@ export class SocketTransport implements CollectingTransport, TimerOwner {
 
   end(): void {
     if (this.#endAsked) return;
+    // What has been collected was written before: it leaves before the FIN.
+    this.#collect();
     this.#endAsked = true;
     this.#askFlush();
   }
@@ -186,11 +188,7 @@ export class SocketTransport implements CollectingTransport, TimerOwner {
 
   /** Called by the turn's flush: hands all that was written to the socket. */
   flush(): void {
-    const source = this.#source;
-    if (source !== null) {
-      this.#source = null;
-      source.flush();
-    }
+    this.#collect();
     this.#flushAsked = false;
     const { socket } = this;
     const chunks = this.#chunks;
@@ -243,6 +241,13 @@ export class SocketTransport implements CollectingTransport, TimerOwner {
     this.#closeTold = true;
     openTransports--;
     this.#receiver.close(this.#failure === '' ? 'closed' : this.#failure);
+  }
+
+  #collect(): void {
+    const source = this.#source;
+    if (source === null) return;
+    this.#source = null;
+    source.flush();
   }
 
   #askFlush(): void {
