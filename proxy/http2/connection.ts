@@ -4,29 +4,18 @@ import type { CollectingTransport } from '../http/transport.ts';
 import { BandwidthEstimate } from './bandwidth-estimate.ts';
 import { CloseCause, ClosedStreams } from './closed-streams.ts';
 import type { Http2Events, Http2Options } from './connection-options.ts';
+import { ControlWriter } from './control-writer.ts';
 import { ErrorCode, errorCodeName } from './error-code.ts';
 import { FieldSection } from './field-section.ts';
 import { FloodGuard, FloodKind, floodOf, floodViolation } from './flood-guard.ts';
 import { Flag, type FrameHead, FrameType } from './frame/frame-head.ts';
-import { encodeGoaway, GoawayPayload, goawayBytes } from './frame/goaway.ts';
+import { GoawayPayload } from './frame/goaway.ts';
 import { HeadersPayload } from './frame/headers.ts';
-import { decodePingAck, encodePing, encodePingAck, PING_BYTES } from './frame/ping.ts';
+import { decodePingAck } from './frame/ping.ts';
 import { decodePriority } from './frame/priority.ts';
-import { decodeRstStream, encodeRstStream, RST_STREAM_BYTES } from './frame/rst-stream.ts';
-import {
-  decodeSettings,
-  encodeSettings,
-  encodeSettingsAck,
-  SETTINGS_ACK_BYTES,
-  SettingId,
-  type SettingSink,
-  settingsBytes,
-} from './frame/settings.ts';
-import {
-  decodeWindowUpdate,
-  encodeWindowUpdate,
-  WINDOW_UPDATE_BYTES,
-} from './frame/window-update.ts';
+import { decodeRstStream } from './frame/rst-stream.ts';
+import { decodeSettings, SettingId, type SettingSink } from './frame/settings.ts';
+import { decodeWindowUpdate } from './frame/window-update.ts';
 import { FrameReader, type FrameSink } from './frame-reader.ts';
 import { HeaderBlockBuffer } from './header-block-buffer.ts';
 import { HeaderWriter } from './header-writer.ts';
@@ -64,9 +53,6 @@ const PingPurpose = { Bandwidth: 1, Drain: 2, Owner: 3 } as const;
 /** The dynamic table that the peer's encoder may use: the default, not announced. */
 const HEADER_TABLE_BYTES = 4096;
 
-/** Replies (acks, resets) that may wait for a peer that does not read. */
-const UNREAD_REPLIES_MAX = 1_000;
-
 /**
  * One HTTP/2 connection (RFC 9113), the part that both roles share: frames in, streams, flow control,
  * settings, and the end.
@@ -84,6 +70,7 @@ export abstract class Http2Connection
   protected readonly events: Http2Events;
   protected readonly out: WriteBuffer;
   protected readonly writer: HeaderWriter;
+  protected readonly control: ControlWriter;
   protected readonly fields = new FieldSection();
   protected readonly peer = new PeerSettings();
   protected readonly guard: FloodGuard;
@@ -114,10 +101,7 @@ export abstract class Http2Connection
   #lastStream: Http2Stream | null = null;
   /** Streams whose `writeData` answered false with nothing left in their outbox. */
   #drainWaiters: Http2Stream[] = [];
-  /** Replies written since the transport became blocked. */
-  #unreadReplies = 0;
   #stallTold = false;
-  #goawaySent = false;
 
   constructor(
     transport: CollectingTransport,
@@ -132,6 +116,7 @@ export abstract class Http2Connection
     this.#server = server;
     this.out = new WriteBuffer(transport);
     this.writer = new HeaderWriter(this.out);
+    this.control = new ControlWriter(this.out);
     this.guard = new FloodGuard(options.nowMs);
     this.decoder = new HpackDecoder(HEADER_TABLE_BYTES, limits.headBytesMax, limits.headerCountMax);
     this.sendQueue = new SendQueue(this.out, this);
@@ -177,7 +162,7 @@ export abstract class Http2Connection
 
   onTransportDrain(): void {
     this.out.blocked = false;
-    this.#unreadReplies = 0;
+    this.control.onDrain();
     if (this.closed) return;
     this.sendQueue.pump();
     const waiters = this.#drainWaiters;
@@ -191,7 +176,7 @@ export abstract class Http2Connection
 
   /** Asks the peer whether it is there; `onPong` is the answer. */
   ping(): void {
-    if (!this.closed) this.#writePing(PingPurpose.Owner);
+    if (!this.closed) this.control.ping(PingPurpose.Owner);
   }
 
   /** Our SETTINGS have not been acknowledged in time. */
@@ -255,7 +240,7 @@ export abstract class Http2Connection
     ];
     this.#writeSettings(all);
     const more = this.#receiveWindow.grow(connectionWindowBytes);
-    if (more > 0) this.#writeWindowUpdate(0, more);
+    if (more > 0) this.control.windowUpdate(0, more);
   }
 
   /** Ends the connection because of the peer: GOAWAY, and whatever is open is over. */
@@ -263,7 +248,7 @@ export abstract class Http2Connection
     if (this.closed) return;
     const kind = floodOf(violation);
     if (kind >= 0) this.events.onFlood(kind as FloodKind);
-    this.writeGoaway(this.lastTakenId, violation.errorCode, violation.code);
+    this.control.goaway(this.lastTakenId, violation.errorCode, violation.code);
     this.#end();
     this.out.flush();
     this.transport.closeAfterFlush();
@@ -275,22 +260,15 @@ export abstract class Http2Connection
   /** Ends the connection in peace: no stream is open any more. */
   protected closeGently(): void {
     if (this.closed) return;
-    if (!this.#goawaySent) this.writeGoaway(this.lastTakenId, ErrorCode.NO_ERROR, '');
+    if (!this.control.goawaySent) this.control.goaway(this.lastTakenId, ErrorCode.NO_ERROR, '');
     this.#end();
     this.out.flush();
     this.transport.closeAfterFlush();
     this.onConnectionEnd();
   }
 
-  protected writeGoaway(lastStreamId: number, errorCode: ErrorCode, debug: string): void {
-    const { out } = this;
-    this.#goawaySent = true;
-    out.reserve(goawayBytes(debug));
-    out.at = encodeGoaway(out.bytes, out.at, lastStreamId, errorCode, debug);
-  }
-
   protected writeDrainPing(): void {
-    this.#writePing(PingPurpose.Drain);
+    this.control.ping(PingPurpose.Drain);
   }
 
   #end(): void {
@@ -576,9 +554,8 @@ export abstract class Http2Connection
         stream.sendWindowBytes += change;
       }
     }
-    this.out.reserve(SETTINGS_ACK_BYTES);
-    this.out.at = encodeSettingsAck(this.out.bytes, this.out.at);
-    if (!this.#countReply()) return;
+    this.control.settingsAck();
+    if (this.#failedByUnreadReplies()) return;
     if (change > 0) {
       for (const stream of [...this.streams.values()]) this.sendQueue.onStreamWindow(stream);
     }
@@ -591,9 +568,8 @@ export abstract class Http2Connection
 
   #onPing(head: FrameHead, bytes: Buffer, start: number): void {
     if ((head.flags & Flag.Ack) === 0) {
-      this.out.reserve(PING_BYTES);
-      this.out.at = encodePingAck(this.out.bytes, this.out.at, bytes, start);
-      this.#countReply();
+      this.control.pingAck(bytes, start);
+      this.#failedByUnreadReplies();
       return;
     }
     switch (decodePingAck(bytes, start)) {
@@ -636,9 +612,8 @@ export abstract class Http2Connection
 
   protected writeReset(streamId: number, errorCode: ErrorCode): void {
     if (this.closed) return;
-    this.out.reserve(RST_STREAM_BYTES);
-    this.out.at = encodeRstStream(this.out.bytes, this.out.at, streamId, errorCode);
-    this.#countReply();
+    this.control.reset(streamId, errorCode);
+    this.#failedByUnreadReplies();
   }
 
   /** The stream leaves the wire. */
@@ -748,7 +723,7 @@ export abstract class Http2Connection
     if (!remoteEnded(stream.state) && !this.closed) {
       const increment = stream.receiveWindow.release(bytes);
       if (increment > 0) {
-        this.#writeWindowUpdate(stream.id, increment);
+        this.control.windowUpdate(stream.id, increment);
         this.#sampleBandwidth();
       }
     }
@@ -759,12 +734,12 @@ export abstract class Http2Connection
     if (this.closed || bytes === 0) return;
     const increment = this.#receiveWindow.release(bytes);
     if (increment === 0) return;
-    this.#writeWindowUpdate(0, increment);
+    this.control.windowUpdate(0, increment);
     this.#sampleBandwidth();
   }
 
   #sampleBandwidth(): void {
-    if (this.#bandwidth.begin()) this.#writePing(PingPurpose.Bandwidth);
+    if (this.#bandwidth.begin()) this.control.ping(PingPurpose.Bandwidth);
   }
 
   /** Streams get the new window by SETTINGS (RFC 9113 §6.9.2), the connection four times as much. */
@@ -773,30 +748,18 @@ export abstract class Http2Connection
     this.#writeSettings([SettingId.InitialWindowSize, streamBytes]);
     for (const stream of this.streams.values()) stream.receiveWindow.grow(streamBytes);
     const more = this.#receiveWindow.grow(Math.min(4 * streamBytes, WINDOW_BYTES_MAX));
-    if (more > 0) this.#writeWindowUpdate(0, more);
-  }
-
-  #writeWindowUpdate(streamId: number, bytes: number): void {
-    this.out.reserve(WINDOW_UPDATE_BYTES);
-    this.out.at = encodeWindowUpdate(this.out.bytes, this.out.at, streamId, bytes);
-  }
-
-  #writePing(purpose: number): void {
-    this.out.reserve(PING_BYTES);
-    this.out.at = encodePing(this.out.bytes, this.out.at, purpose);
+    if (more > 0) this.control.windowUpdate(0, more);
   }
 
   #writeSettings(parameters: readonly number[]): void {
-    this.out.reserve(settingsBytes(parameters));
-    this.out.at = encodeSettings(this.out.bytes, this.out.at, parameters);
+    this.control.settings(parameters);
     if (this.#settingsUnacked++ === 0) this.events.onSettingsPending(true);
   }
 
-  /** False: the peer makes us write and does not read. */
-  #countReply(): boolean {
-    if (!this.out.blocked || ++this.#unreadReplies <= UNREAD_REPLIES_MAX) return true;
+  #failedByUnreadReplies(): boolean {
+    if (!this.control.unreadTooMany) return false;
     this.failConnection(floodViolation(FloodKind.UnreadReplies));
-    return false;
+    return true;
   }
 
   /** What the reader is at: for the owner's timers. */

@@ -85,16 +85,6 @@ export class FrameReader {
     this.#state = expectPreface ? ReadState.Preface : ReadState.Head;
   }
 
-  /** Nothing of a next frame has arrived. */
-  get betweenFrames(): boolean {
-    return this.#state === ReadState.Head && this.#haveBytes === 0;
-  }
-
-  /** The preface is not complete. */
-  get inPreface(): boolean {
-    return this.#state === ReadState.Preface;
-  }
-
   /** Nothing more is read, not even what stands behind in the input at hand. */
   stop(): void {
     this.#state = ReadState.Stopped;

@@ -101,7 +101,7 @@ export class Http2ServerConnection
       return;
     }
     this.#draining = true;
-    this.writeGoaway(LAST_STREAM_ANY, ErrorCode.NO_ERROR, '');
+    this.control.goaway(LAST_STREAM_ANY, ErrorCode.NO_ERROR, '');
     this.writeDrainPing();
   }
 
@@ -302,7 +302,7 @@ export class Http2ServerConnection
   protected onDrainPong(): void {
     if (!this.#draining || this.#drained) return;
     this.#drained = true;
-    this.writeGoaway(this.#lastTakenId, ErrorCode.NO_ERROR, '');
+    this.control.goaway(this.#lastTakenId, ErrorCode.NO_ERROR, '');
     this.#closeWhenDone();
   }
 

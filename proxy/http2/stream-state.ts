@@ -85,8 +85,3 @@ export function nextState(state: StreamState, event: StreamEvent): StreamState |
 export function remoteEnded(state: StreamState): boolean {
   return state === StreamState.HalfClosedRemote || state === StreamState.Closed;
 }
-
-/** Our half has ended, or all of it. */
-export function localEnded(state: StreamState): boolean {
-  return state === StreamState.HalfClosedLocal || state === StreamState.Closed;
-}

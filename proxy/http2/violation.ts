@@ -52,8 +52,6 @@ export const FRAME_AFTER_END_STREAM = stream('frame_after_end_stream', ErrorCode
 /** §5.1.1. */
 export const BAD_STREAM_ID = connection('bad_stream_id');
 export const STREAM_ID_NOT_ASCENDING = connection('stream_id_not_ascending');
-/** §5.1.2. */
-export const TOO_MANY_STREAMS = stream('too_many_streams', ErrorCode.REFUSED_STREAM);
 /** RFC 7540 §5.3.1; RFC 9113 ignores priorities, and a stream that waits for itself is no priority. */
 export const DEPENDS_ON_ITSELF = stream('stream_depends_on_itself');
 /** §6.5.2. */
