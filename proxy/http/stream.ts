@@ -64,6 +64,13 @@ export interface ServerStream extends Stream {
    * tunnel: from then on data passes both ways uninterpreted and `endStream` is a half-close.
    */
   writeHead(head: ResponseHead, endStream: boolean): void;
+  /**
+   * Work outside of the stream has begun for it (a request to an upstream): even if the client resets the
+   * stream, it counts against the limit of concurrent streams until `releaseSlot`. HTTP/1.1: nothing.
+   */
+  holdSlot(): void;
+  /** That work has ended; once for each `holdSlot`. */
+  releaseSlot(): void;
 }
 
 /** Answers for one server connection. */

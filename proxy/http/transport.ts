@@ -22,3 +22,18 @@ export interface Transport {
   /** Bytes waiting to be sent. */
   readonly bufferedBytes: number;
 }
+
+/** Who collects what it writes in a turn of the event loop, and hands it to its transport at the end. */
+export interface WriteSource {
+  /** Hands everything to `write` of the transport. */
+  flush(): void;
+}
+
+/** A transport that knows when the turn is over: what HTTP/2 needs, which joins many streams in one write. */
+export interface CollectingTransport extends Transport {
+  /**
+   * Calls `source.flush()` once, after all that this turn of the event loop has to do and before what
+   * was written leaves. There is one source a transport.
+   */
+  flushLater(source: WriteSource): void;
+}

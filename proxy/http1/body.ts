@@ -1,3 +1,4 @@
+import { hasNoContent } from '../http/content-length.ts';
 import type { FieldSection } from './field-section.ts';
 
 /** How the end of a body is found or shown. */
@@ -31,9 +32,4 @@ export function responseBodyFraming(
   if (fields.chunked) return BodyFraming.Chunked;
   if (fields.contentLength < 0) return BodyFraming.UntilClose;
   return fields.contentLength > 0 ? BodyFraming.Length : BodyFraming.None;
-}
-
-/** Statuses whose responses never have content (RFC 9110 §6.4.1). */
-export function hasNoContent(status: number): boolean {
-  return status < 200 || status === 204 || status === 304;
 }

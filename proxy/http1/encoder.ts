@@ -1,7 +1,7 @@
+import { hasNoContent, parseContentLength } from '../http/content-length.ts';
 import type { RequestHead, ResponseHead } from '../http/message.ts';
 import { statusLine } from '../http/response-reason.ts';
-import { BodyFraming, hasNoContent } from './body.ts';
-import { parseContentLength } from './field-section.ts';
+import { BodyFraming } from './body.ts';
 import { SP, TARGET } from './grammar.ts';
 
 /**

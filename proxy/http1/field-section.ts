@@ -1,3 +1,4 @@
+import { parseContentLength } from '../http/content-length.ts';
 import {
   FieldRole,
   fieldNameAt,
@@ -172,19 +173,6 @@ export class FieldSection {
     }
     return NO_VIOLATION;
   }
-}
-
-/** `1*DIGIT` up to 2^53 - 1, or -1: no sign, no list, no blanks (RFC 9110 §8.6, RFC 9112 §6.3). */
-export function parseContentLength(value: string): number {
-  const digits = value.length;
-  if (digits === 0 || digits > 16) return -1;
-  let length = 0;
-  for (let at = 0; at < digits; at++) {
-    const digit = value.charCodeAt(at) - 0x30;
-    if (digit < 0 || digit > 9) return -1;
-    length = length * 10 + digit;
-  }
-  return length <= Number.MAX_SAFE_INTEGER ? length : -1;
 }
 
 function equalsIgnoreCase(value: string, lowerCase: string): boolean {

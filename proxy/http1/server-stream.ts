@@ -123,6 +123,10 @@ export class Http1ServerStream implements ServerStream, ChunkedSink {
     this.#exchange.onStreamAbandoned();
   }
 
+  /** One stream at a time: there is nothing to count. */
+  holdSlot(): void {}
+  releaseSlot(): void {}
+
   pause(): void {
     if (this.active) this.#exchange.setSinkPaused(true);
   }

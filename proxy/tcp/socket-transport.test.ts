@@ -88,6 +88,28 @@ describe('SocketTransport', () => {
     expect(transport.bytesSent).toBe(22);
   });
 
+  test.each(['at the end of the turn', 'before a FIN of the same turn'])(
+    'what a write source has collected leaves %s, in one write',
+    async (when) => {
+      const { transport, recorder, peer } = await pair();
+      transport.attach(recorder);
+      let flushes = 0;
+      transport.flushLater({
+        flush() {
+          flushes++;
+          transport.write('collected');
+        },
+      });
+      if (when.includes('FIN')) transport.closeAfterFlush();
+      const chunks: Buffer[] = [];
+      peer.on('data', (chunk: Buffer) => chunks.push(chunk));
+      if (when.includes('FIN')) await once(peer, 'end');
+      else await once(peer, 'data');
+      expect(Buffer.concat(chunks).toString()).toBe('collected');
+      expect(flushes).toBe(1);
+    },
+  );
+
   test('bytes of a peek come first', async () => {
     const { transport, recorder, peer } = await pair();
     peer.write('second');

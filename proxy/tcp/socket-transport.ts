@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import type { Transport } from '../http/transport.ts';
+import type { CollectingTransport, WriteSource } from '../http/transport.ts';
 import { Timer, type TimerLists, type TimerOwner } from './timer-list.ts';
 import { flushAtEndOfTurn } from './write-turn.ts';
 
@@ -49,7 +49,7 @@ let openTransports = 0;
  * sockets that were readable in the turn have been served (DESIGN "Habits of the hot path").
  * Reading starts with `attach`. From construction on the socket has an error listener.
  */
-export class SocketTransport implements Transport, TimerOwner {
+export class SocketTransport implements CollectingTransport, TimerOwner {
   readonly socket: Socket;
   readonly #timers: TimerLists;
   readonly #highWatermarkBytes: number;
@@ -61,6 +61,8 @@ export class SocketTransport implements Transport, TimerOwner {
   #pendingBytes = 0;
   /** Standing in the list of transports to flush in this turn. */
   #flushAsked = false;
+  /** Asked to be flushed into `#chunks` first, null = nobody. */
+  #source: WriteSource | null = null;
   /** `write` answered false and `onTransportDrain` is owed. */
   #blocked = false;
   #endAsked = false;
@@ -145,8 +147,15 @@ export class SocketTransport implements Transport, TimerOwner {
     return false;
   }
 
+  flushLater(source: WriteSource): void {
+    this.#source = source;
+    this.#askFlush();
+  }
+
   end(): void {
     if (this.#endAsked) return;
+    // What has been collected was written before: it leaves before the FIN.
+    this.#collect();
     this.#endAsked = true;
     this.#askFlush();
   }
@@ -204,6 +213,7 @@ export class SocketTransport implements Transport, TimerOwner {
 
   /** Called by the turn's flush: hands all that was written to the socket. */
   flush(): void {
+    this.#collect();
     this.#flushAsked = false;
     const { socket } = this;
     const chunks = this.#chunks;
@@ -268,6 +278,13 @@ export class SocketTransport implements Transport, TimerOwner {
     this.#closeTold = true;
     openTransports--;
     this.#receiver.close(this.#failure === '' ? 'closed' : this.#failure);
+  }
+
+  #collect(): void {
+    const source = this.#source;
+    if (source === null) return;
+    this.#source = null;
+    source.flush();
   }
 
   #askFlush(): void {

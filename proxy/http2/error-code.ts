@@ -1,0 +1,25 @@
+/** Error codes of RST_STREAM and GOAWAY (RFC 9113 §7), by their registry names. */
+export const ErrorCode = {
+  NO_ERROR: 0x0,
+  PROTOCOL_ERROR: 0x1,
+  INTERNAL_ERROR: 0x2,
+  FLOW_CONTROL_ERROR: 0x3,
+  SETTINGS_TIMEOUT: 0x4,
+  STREAM_CLOSED: 0x5,
+  FRAME_SIZE_ERROR: 0x6,
+  REFUSED_STREAM: 0x7,
+  CANCEL: 0x8,
+  COMPRESSION_ERROR: 0x9,
+  CONNECT_ERROR: 0xa,
+  ENHANCE_YOUR_CALM: 0xb,
+  INADEQUATE_SECURITY: 0xc,
+  HTTP_1_1_REQUIRED: 0xd,
+} as const;
+export type ErrorCode = (typeof ErrorCode)[keyof typeof ErrorCode];
+
+const NAMES: readonly string[] = Object.keys(ErrorCode);
+
+/** The registry name, or the number where the registry has none. */
+export function errorCodeName(code: number): string {
+  return NAMES[code] ?? `0x${code.toString(16)}`;
+}

@@ -1,0 +1,101 @@
+import type { CollectingTransport, WriteSource } from '../http/transport.ts';
+
+/** Bytes of one slab: what frames collect in. */
+const SLAB_BYTES = 64 * 1024;
+/** A slab with less room is not used again. */
+const SLAB_ROOM_MIN = 2 * 1024;
+/** Slabs kept for reuse by all connections of the process. */
+const SLABS_MAX = 64;
+/** Up to this size a payload is copied behind its head; beyond it, it is passed on as it is. */
+const COPY_BYTES_MAX = 8 * 1024;
+
+/** The unused ends of slabs: an idle connection holds none. */
+const spare: Buffer[] = [];
+
+/**
+ * The frames that one turn of the event loop writes to one connection, in one buffer. The owner's
+ * transport calls `flush` when the turn is over. `bytes` and `at` are for encoders: after
+ * `reserve(n)` they may write `n` bytes from `at` on and move it.
+ */
+export class WriteBuffer implements WriteSource {
+  bytes: Buffer = NO_SLAB;
+  at = 0;
+  /** The transport holds more than its high watermark; `onTransportDrain` of the connection ends it. */
+  blocked = false;
+  readonly #transport: CollectingTransport;
+  #start = 0;
+  #asked = false;
+
+  constructor(transport: CollectingTransport) {
+    this.#transport = transport;
+  }
+
+  /** Bytes collected and not yet with the transport. */
+  get pendingBytes(): number {
+    return this.at - this.#start;
+  }
+
+  /** Makes room for `bytes` in one piece. */
+  reserve(bytes: number): void {
+    if (!this.#asked) {
+      this.#asked = true;
+      this.#transport.flushLater(this);
+    }
+    if (this.bytes.length - this.at >= bytes) return;
+    this.#handOver();
+    // A rest that is still worth something was taken from the list and goes back there.
+    this.#giveBack();
+    this.#takeSlab(bytes);
+  }
+
+  /** Adds a payload behind what was encoded: `chunk[start, end)`. */
+  append(chunk: Buffer, start: number, end: number): void {
+    const length = end - start;
+    if (length <= COPY_BYTES_MAX) {
+      this.reserve(length);
+      this.bytes.set(length === chunk.length ? chunk : chunk.subarray(start, end), this.at);
+      this.at += length;
+      return;
+    }
+    this.#handOver();
+    this.#write(length === chunk.length ? chunk : chunk.subarray(start, end));
+  }
+
+  /** Hands what was collected to the transport. */
+  flush(): void {
+    this.#asked = false;
+    this.#handOver();
+    this.#giveBack();
+  }
+
+  #handOver(): void {
+    if (this.at === this.#start) return;
+    const collected = this.bytes.subarray(this.#start, this.at);
+    this.#start = this.at;
+    this.#write(collected);
+  }
+
+  #write(bytes: Buffer): void {
+    if (!this.#transport.write(bytes)) this.blocked = true;
+  }
+
+  #takeSlab(bytes: number): void {
+    const latest = spare.length - 1;
+    const fits = latest >= 0 && spare[latest]!.length >= bytes;
+    // A rest keeps the memory of its slab, which is shared by all that was written into it.
+    this.bytes = fits ? spare.pop()! : Buffer.allocUnsafeSlow(Math.max(SLAB_BYTES, bytes));
+    this.#start = 0;
+    this.at = 0;
+  }
+
+  #giveBack(): void {
+    if (this.bytes.length - this.at >= SLAB_ROOM_MIN && spare.length < SLABS_MAX) {
+      spare.push(this.bytes.subarray(this.at));
+    }
+    this.bytes = NO_SLAB;
+    this.#start = 0;
+    this.at = 0;
+  }
+}
+
+const NO_SLAB = Buffer.alloc(0);
