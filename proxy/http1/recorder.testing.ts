@@ -94,7 +94,7 @@ export function describeFields(headers: HeaderBlock): string {
 /** What a test does when a request arrives; the default answers 200 when the request is complete. */
 export type Answer = (stream: ServerStream, head: RequestHead, complete: boolean) => void;
 
-const answerWhenComplete: Answer = (stream, _head, complete) => {
+export const answerWhenComplete: Answer = (stream, _head, complete) => {
   if (complete) stream.writeHead(new ResponseHead(200, []), true);
 };
 

@@ -92,6 +92,9 @@ export class RecordingTransport implements Transport {
   closeAfterFlush(): void {
     this.closedAfterFlush = true;
   }
+  abort(): void {
+    this.destroyed = true;
+  }
   destroy(): void {
     this.destroyed = true;
   }

@@ -17,6 +17,7 @@ class KeepingTransport implements CollectingTransport {
   }
   end(): void {}
   closeAfterFlush(): void {}
+  abort(): void {}
   destroy(): void {}
   pauseReading(): void {}
   resumeReading(): void {}

@@ -67,6 +67,7 @@ class Pipe implements CollectingTransport {
   }
   end(): void {}
   closeAfterFlush(): void {}
+  abort(): void {}
   destroy(): void {}
   pauseReading(): void {}
   resumeReading(): void {}
