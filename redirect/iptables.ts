@@ -124,7 +124,8 @@ export function findProgram(name: string, path: string): string {
 export function call(file: string, args: readonly string[], input: string): Promise<Ran> {
   return new Promise((resolve) => {
     // No PATH and no locale of ours: the programs need none, and messages are matched in English.
-    const child = spawn(file, args, { env: { LC_ALL: 'C' }, stdio: ['pipe', 'pipe', 'pipe'] });
+    const env = { LC_ALL: 'C', ...lockFile() };
+    const child = spawn(file, args, { env, stdio: ['pipe', 'pipe', 'pipe'] });
     const out: Buffer[] = [];
     let errors = '';
     let bytes = 0;
@@ -169,6 +170,19 @@ export function call(file: string, args: readonly string[], input: string): Prom
       resolve({ ok: false, message: `${file}: ${problem || said || `exit code ${code}`}` });
     }
   });
+}
+
+/**
+ * iptables-legacy takes its lock by a file in /run, which the read-only root of an init container does not let it make;
+ * /dev/shm can be written in every container. Only there: elsewhere the lock is shared with others.
+ */
+function lockFile(): { readonly XTABLES_LOCKFILE?: string } {
+  try {
+    accessSync('/run', constants.W_OK);
+    return {};
+  } catch {
+    return { XTABLES_LOCKFILE: '/dev/shm/xtables.lock' };
+  }
 }
 
 /** Asking legacy itself would load its kernel modules; this file names the tables of this namespace that are in use. */

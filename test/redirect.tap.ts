@@ -564,6 +564,12 @@ inNamespaces(
     );
     t.equal((await net.redirect('--no-ipv6', '--cleanup')).code, 0);
     t.equal(await net.saved('v4', 'legacy'), before);
+    // As the init container has it: legacy wants a lock file in /run.
+    const readOnly = 'mount -t tmpfs none /run && mount -o remount,ro /run && exec "$@"';
+    const main = [process.execPath, `${ROOT}/redirect/main.ts`, '--no-ipv6', ...WITH_DNS];
+    const ran = await net.run(net.app, 'unshare', ['-m', 'sh', '-c', readOnly, 'sh', ...main]);
+    t.match(ran, { code: 0, stderr: /rules written \(.*legacy-restore\)/ }, 'a read-only root');
+    t.match(await net.saved('v4', 'legacy'), /-A OUTPUT -j ISTIO_OUTPUT/);
   },
 );
 
