@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { HandClock } from '../clock.testing.ts';
+import type { RequestOptions } from '../kubernetes/api-transport.ts';
 import { failed, type KubernetesResult, statusFailure } from '../kubernetes/failure.ts';
-import type { RequestOptions } from '../kubernetes/kubernetes-client.ts';
 import { LEASE_TIMING, LeaderElection, leaseTiming } from './leader-election.ts';
 
 /** One Lease, as the API server keeps it; each client's messages take their own time and may be lost. */

@@ -1,26 +1,15 @@
-import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http';
-import { request as httpsRequest } from 'node:https';
 import type { Clock } from '../clock.ts';
+import { ApiTransport, type ApiTransportOptions, type RequestOptions } from './api-transport.ts';
 import type { ClusterConfig } from './cluster-config.ts';
-import { Credentials, type RequestCredentials } from './credentials.ts';
-import { failed, type KubernetesResult, printable, statusFailure } from './failure.ts';
+import { failed, type KubernetesResult } from './failure.ts';
 import {
   asKubernetesObject,
   isRecord,
   type KubernetesObject,
   type ObjectList,
 } from './kubernetes-object.ts';
-import { CONTROL_PLANE } from './own-objects.ts';
 import { collectionPath, objectPath, type ResourceType, typeName } from './resource-type.ts';
 import { openWatch, type Watch, type WatchHandler, type WatchRequest } from './watch.ts';
-
-export interface KubernetesClientOptions {
-  readonly config: ClusterConfig;
-  /** Monotonic milliseconds, and timers. */
-  readonly clock: Clock;
-  /** `user-agent`, by which the API server's log and flow control know us. */
-  readonly userAgent?: string;
-}
 
 export interface ListOptions {
   /** '' = all namespaces. */
@@ -52,19 +41,6 @@ export interface DeleteOptions {
 
 export type PatchKind = keyof typeof PATCH_TYPES;
 
-export interface RequestOptions {
-  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
-  /** Below the server's address: `/api/v1/pods`. */
-  readonly path: string;
-  readonly query?: Readonly<Record<string, string | undefined>>;
-  readonly body?: unknown;
-  readonly contentType?: string;
-  /** Milliseconds for the whole exchange, repetitions after 429 included. Default 30 s. */
-  readonly timeoutMs?: number;
-  /** Bytes of the answer. Default 16 MiB. */
-  readonly responseBytesMax?: number;
-}
-
 const PATCH_TYPES = {
   merge: 'application/merge-patch+json',
   json: 'application/json-patch+json',
@@ -72,12 +48,8 @@ const PATCH_TYPES = {
   apply: 'application/apply-patch+yaml',
 } as const;
 
-const TIMEOUT_MS = 30_000;
-const RESPONSE_BYTES_MAX = 16 * 1024 * 1024;
 /** Of one page of a list. */
 const LIST_BYTES_MAX = 128 * 1024 * 1024;
-/** Requests that the server turned away unread (429) are made again so often. */
-const BUSY_RETRIES_MAX = 3;
 
 /**
  * The API server's REST interface. Every outcome is a value; nothing is thrown for what a server or a network may do. One
@@ -86,19 +58,17 @@ const BUSY_RETRIES_MAX = 3;
 export class KubernetesClient {
   readonly config: ClusterConfig;
   readonly #clock: Clock;
-  readonly #credentials: Credentials;
-  readonly #userAgent: string;
+  readonly #transport: ApiTransport;
 
-  constructor({ config, clock, userAgent = CONTROL_PLANE }: KubernetesClientOptions) {
-    this.config = config;
-    this.#clock = clock;
-    this.#credentials = new Credentials(config, () => clock.nowMs());
-    this.#userAgent = userAgent;
+  constructor(options: ApiTransportOptions) {
+    this.config = options.config;
+    this.#clock = options.clock;
+    this.#transport = new ApiTransport(options);
   }
 
   /** `https://10.96.0.1`, for messages. */
   get address(): string {
-    return this.config.server.origin;
+    return this.#transport.address;
   }
 
   get(
@@ -121,7 +91,7 @@ export class KubernetesClient {
         continue: options.continue,
         resourceVersion: options.resourceVersion,
       },
-      timeoutMs: options.timeoutMs ?? TIMEOUT_MS,
+      ...(options.timeoutMs !== undefined && { timeoutMs: options.timeoutMs }),
       responseBytesMax: LIST_BYTES_MAX,
     });
     if (!result.ok) return result;
@@ -214,49 +184,25 @@ export class KubernetesClient {
       handler,
       this.#clock,
       (onResponse, onError) => {
-        const credentials = this.#current();
-        if ('problem' in credentials) return credentials;
-        let sent: ClientRequest;
-        try {
-          sent = this.#send('GET', withQuery(path, query), {}, credentials);
-        } catch (error) {
-          return { problem: (error as Error).message };
-        }
+        const sent = this.#transport.open(path, query);
+        if ('problem' in sent) return sent;
         sent.on('response', onResponse);
         sent.on('error', onError);
         sent.end();
         return sent;
       },
-      () => void this.#refreshed(),
+      () => void this.#transport.refresh(),
     );
   }
 
   /** Any request, for what has no method of its own here. */
-  async request(options: RequestOptions): Promise<KubernetesResult<unknown>> {
-    const deadlineMs = this.#clock.nowMs() + (options.timeoutMs ?? TIMEOUT_MS);
-    let isRenewed = false;
-    for (let busy = 0; ; ) {
-      const result = await this.#once(options, deadlineMs);
-      if (result.ok) return result;
-      const { failure } = result;
-      if (failure.code === 401 && !isRenewed) {
-        // The token may just have been replaced.
-        isRenewed = true;
-        if (this.#refreshed()) continue;
-      }
-      const waitMs = failure.code === 429 ? failure.retryAfterMs : 0;
-      const isInTime = this.#clock.nowMs() + waitMs < deadlineMs;
-      if (waitMs === 0 || busy === BUSY_RETRIES_MAX || !isInTime) return result;
-      busy++;
-      const { promise, resolve } = Promise.withResolvers<void>();
-      this.#clock.schedule(waitMs, resolve);
-      await promise;
-    }
+  request(options: RequestOptions): Promise<KubernetesResult<unknown>> {
+    return this.#transport.request(options);
   }
 
   /** Ends connections that are not in use. */
   close(): void {
-    this.#credentials.close();
+    this.#transport.close();
   }
 
   async #object(options: RequestOptions): Promise<KubernetesResult<KubernetesObject>> {
@@ -269,116 +215,6 @@ export class KubernetesClient {
       `${options.method} ${this.address}${options.path}: the answer is no object with a name`,
     );
   }
-
-  #current(): RequestCredentials | { readonly problem: string } {
-    try {
-      return this.#credentials.current();
-    } catch (error) {
-      return { problem: `${this.config.origin}: ${(error as Error).message}` };
-    }
-  }
-
-  #refreshed(): boolean {
-    try {
-      return this.#credentials.refresh();
-    } catch {
-      return false;
-    }
-  }
-
-  async #once(options: RequestOptions, deadlineMs: number): Promise<KubernetesResult<unknown>> {
-    const what = `${options.method} ${this.address}${options.path}`;
-    const credentials = this.#current();
-    if ('problem' in credentials) return failed('configuration', `${what}: ${credentials.problem}`);
-    const { promise, resolve } = Promise.withResolvers<KubernetesResult<unknown>>();
-    const body = options.body === undefined ? undefined : Buffer.from(JSON.stringify(options.body));
-    const headers: Record<string, string | number> = {};
-    if (body !== undefined) {
-      headers['content-type'] = options.contentType ?? 'application/json';
-      headers['content-length'] = body.length;
-    }
-    const target = withQuery(options.path, options.query ?? {});
-    let sent: ClientRequest;
-    try {
-      sent = this.#send(options.method, target, headers, credentials);
-    } catch (error) {
-      return failed('configuration', `${what}: ${(error as Error).message}`);
-    }
-    const cancel = this.#clock.schedule(Math.max(1, deadlineMs - this.#clock.nowMs()), () => {
-      resolve(failed('timeout', `${what}: no answer in time`));
-      sent.destroy();
-    });
-    sent.on('error', (error) => resolve(failed('unreachable', `${what}: ${describe(error)}`)));
-    sent.on('response', (response) => {
-      collect(what, response, options.responseBytesMax ?? RESPONSE_BYTES_MAX).then(resolve);
-    });
-    sent.end(body);
-    const result = await promise;
-    cancel();
-    if (!result.ok && result.failure.kind !== 'status') sent.destroy();
-    return result;
-  }
-
-  #send(
-    method: string,
-    target: string,
-    headers: Readonly<Record<string, string | number>>,
-    { agent, token }: RequestCredentials,
-  ): ClientRequest {
-    const { server } = this.config;
-    const send = server.protocol === 'http:' ? httpRequest : httpsRequest;
-    const base = server.pathname === '/' ? '' : server.pathname.replace(/\/$/, '');
-    return send({
-      agent,
-      method,
-      host: server.hostname.replace(/^\[|\]$/g, ''),
-      port: server.port === '' ? (server.protocol === 'http:' ? 80 : 443) : Number(server.port),
-      path: base + target,
-      headers: {
-        accept: 'application/json',
-        'user-agent': this.#userAgent,
-        ...(token !== '' && { authorization: `Bearer ${token}` }),
-        ...headers,
-      },
-    });
-  }
-}
-
-function collect(
-  what: string,
-  response: IncomingMessage,
-  bytesMax: number,
-): Promise<KubernetesResult<unknown>> {
-  const { promise, resolve } = Promise.withResolvers<KubernetesResult<unknown>>();
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  response.on('data', (chunk: Buffer) => {
-    bytes += chunk.length;
-    if (bytes <= bytesMax) chunks.push(chunk);
-    else resolve(failed('tooLarge', `${what}: the answer is larger than ${bytesMax} bytes`));
-  });
-  response.on('error', (error) => resolve(failed('unreachable', `${what}: ${describe(error)}`)));
-  response.on('close', () => resolve(failed('unreachable', `${what}: the answer was cut off`)));
-  response.on('end', () => {
-    if (!response.complete) return;
-    const code = response.statusCode ?? 0;
-    let body: unknown;
-    try {
-      body = JSON.parse(Buffer.concat(chunks).toString('utf8'));
-    } catch (error) {
-      if (code >= 200 && code < 300) {
-        const reason = printable((error as Error).message);
-        resolve(failed('malformed', `${what}: the answer is no JSON: ${reason}`));
-        return;
-      }
-    }
-    if (code >= 200 && code < 300) resolve({ ok: true, value: body });
-    else {
-      const failure = statusFailure(what, code, body, response.headers['retry-after']);
-      resolve({ ok: false, failure });
-    }
-  });
-  return promise;
 }
 
 function asList(value: unknown): ObjectList | null {
@@ -403,17 +239,4 @@ function selection(
 
 function writeQuery({ dryRun, fieldManager }: WriteOptions): Record<string, string | undefined> {
   return { dryRun: dryRun === true ? 'All' : undefined, fieldManager };
-}
-
-function withQuery(path: string, query: Readonly<Record<string, string | undefined>>): string {
-  const set = Object.entries(query).filter(
-    (pair): pair is [string, string] => pair[1] !== undefined && pair[1] !== '',
-  );
-  return set.length === 0 ? path : `${path}?${new URLSearchParams(set)}`;
-}
-
-function describe(error: Error): string {
-  const { code } = error as NodeJS.ErrnoException;
-  const message = error.message !== '' ? error.message : (code ?? 'the connection failed');
-  return printable(message);
 }
