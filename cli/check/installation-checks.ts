@@ -117,6 +117,9 @@ export function existence({
           const holder = textAt(lease, 'spec', 'holderIdentity');
           const renewed = Date.parse(textAt(lease, 'spec', 'renewTime'));
           if (holder === '') return failed(`Lease ${namespace}/${LEADER_LEASE} names no holder`);
+          if (Number.isNaN(renewed)) {
+            return failed(`${holder} never renewed Lease ${namespace}/${LEADER_LEASE}`);
+          }
           const ageMs = nowMs() - renewed;
           return ageMs < 2 * LEASE_MS
             ? OK

@@ -198,10 +198,13 @@ test('a headless service has no address but those of its pods', async () => {
 test('[TM-22] exportTo comes from the annotation, ours before Istio’s', async () => {
   const { registry } = await cluster((api) => {
     api.put(service('a', { annotations: { 'networking.istio.io/exportTo': '., shop' } }));
+    const many = Array.from({ length: 1000 }, (_, at) => `n${at}`).join();
+    api.put(service('many', { annotations: { 'networking.istio.io/exportTo': many } }));
     const both = { 'networking.istio.io/exportTo': '*', 'networking.weft.dev/exportTo': '~' };
     api.put(service('b', { annotations: both }));
   });
   expect(found(registry, 'a.default.svc.cluster.local')!.service.exportTo).toEqual(['.', 'shop']);
+  expect(found(registry, 'many.default.svc.cluster.local')!.service.exportTo).toHaveLength(256);
   expect(found(registry, 'b.default.svc.cluster.local')!.service.exportTo).toEqual(['~']);
 });
 

@@ -93,11 +93,15 @@ export function isPort(value: unknown): value is number {
   return Number.isInteger(value) && (value as number) >= 1 && (value as number) <= 65_535;
 }
 
+/** Namespaces that one annotation may name, as many as a policy may; those beyond do not see the service. */
+const EXPORT_TO_MAX = 256;
+
 /** `networking.istio.io/exportTo: "ns1,ns2"`; nothing = everybody. */
 function exportTo(text: string): readonly string[] {
   const names = text
     .split(',')
     .map((name) => name.trim())
-    .filter((name) => name !== '');
+    .filter((name) => name !== '')
+    .slice(0, EXPORT_TO_MAX);
   return names.length === 0 ? ['*'] : names;
 }
