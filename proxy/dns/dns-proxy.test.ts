@@ -3,6 +3,7 @@ import { connect, createServer, type Socket } from 'node:net';
 import { encode } from 'dns-packet';
 import fc from 'fast-check';
 import { afterEach, expect, test } from 'vitest';
+import { freePorts } from '../../cli/run/free-port.ts';
 import { until } from '../../test/harness/until.ts';
 import { StatsRegistry } from '../observe/stats.ts';
 import type { HostPort } from '../tcp/socket-address.ts';
@@ -391,8 +392,8 @@ test('[DS-05] many questions that wait: the oldest is given up for the newest', 
 });
 
 test('[DS-05] it never asks itself: a name server that is its own address is passed over', async () => {
-  const { port } = await closedServer();
-  const address = { host: '127.0.0.1', port };
+  const [port] = await freePorts(1);
+  const address = { host: '127.0.0.1', port: port! };
   const { at, stats } = await start([address], { listen: address });
   expect(await ask(at, 'a.example.org')).toMatchObject({ code: 'SERVFAIL' });
   expect(metric(stats, 'dns_requests_total')).toBe(1);
