@@ -360,6 +360,7 @@ t.test('[D20] a second SIGTERM ends a drain at once with 143', async (t) => {
   proxy.process.kill('SIGTERM');
   t.equal(await proxy.process.exited, 143);
   idle!.destroy();
+  await proxy.stop();
   await app.close();
 });
 
