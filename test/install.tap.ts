@@ -114,6 +114,11 @@ t.test(
 
     const printed = await weft('install');
     t.equal(printed.code, 0);
+    const dryRun = ['apply', '--dry-run=client', '--validate=false', '-f', '@input'];
+    const dry = await kubectl(dryRun, printed.out);
+    t.equal(dry.code, 0, dry.err);
+    t.match(dry.out, /deployment\.apps\/weft-control-plane created \(dry run\)/);
+    t.notOk(api.get('namespaces', '', 'weft-system'), 'a dry run makes nothing');
     const applied = await kubectl(['apply', '-f', '@input'], printed.out);
     t.equal(applied.code, 0, applied.err);
     t.match(
