@@ -4,7 +4,7 @@ BIN := node_modules/.bin
 export NODE_COMPILE_CACHE ?= $(CURDIR)/node_modules/.cache/weft
 .DEFAULT_GOAL := help
 
-.PHONY: help install demo check format lint types tidy test unit e2e e2e-compose fuzz image proto manifests
+.PHONY: help install demo check format lint types tidy test unit e2e e2e-compose e2e-pod fuzz image proto manifests
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ fuzz: install ## property tests with many more runs
 
 proto: install ## generate proto/gen from proto/*.proto
 	$(NODE) proto/generate.ts
+
+e2e-pod: install image ## pods that the webhook injected, run in containers of the image
+	WEFT_TEST_IMAGE=$(IMAGE) $(NODE) test/run.ts --only=tap injected-pod
 
 manifests: install ## generate deploy/kubernetes and what the chart shares with it
 	$(NODE) deploy/generate.ts
