@@ -1,7 +1,7 @@
 import { NEVER_NAMESPACES, namespaceSays, podSays } from '../../control-plane/injector/policy.ts';
 import type { KubernetesObject } from '../../control-plane/kubernetes/kubernetes-object.ts';
 import { NAMESPACES, PODS } from '../../control-plane/kubernetes/resource-type.ts';
-import type { Installation } from '../../deploy/manifests/installation.ts';
+import { type Installation, imageName } from '../../deploy/manifests/installation.ts';
 import { type CheckCategory, failed, OK, okUnless } from './check.ts';
 import { at, type Cluster, listAt, textAt } from './cluster.ts';
 
@@ -52,8 +52,7 @@ export function dataPlaneChecks(options: DataPlaneCheckOptions): CheckCategory {
         hint: 'proxy-versions-match',
         warning: true,
         run: async () => {
-          const { repository, tag } = installation.values.image;
-          const expected = tag.startsWith('@') ? `${repository}${tag}` : `${repository}:${tag}`;
+          const expected = imageName(installation.values.image);
           return okUnless(
             (await meshed()).flatMap((pod) => {
               const image = textAt(proxyOf(pod), 'image');

@@ -7,6 +7,7 @@ import {
 import {
   INJECTION_CONFIG,
   type Installation,
+  imageName,
   labels,
   type Manifest,
   PORT_WEBHOOK_SERVICE,
@@ -239,17 +240,6 @@ function disruptionBudget(installation: Installation): Manifest {
       selector: { matchLabels: SELECTOR },
     },
   };
-}
-
-/** `repository:tag`, or `repository@sha256:…`. */
-function imageName({
-  repository,
-  tag,
-}: {
-  readonly repository: string;
-  readonly tag: string;
-}): string {
-  return tag.startsWith('@') ? `${repository}${tag}` : `${repository}:${tag}`;
 }
 
 function metadata(installation: Installation) {

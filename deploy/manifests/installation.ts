@@ -49,6 +49,11 @@ export function labels(
   };
 }
 
+/** `repository:tag`, or `repository@sha256:…`. */
+export function imageName({ repository, tag }: InstallValues['image']): string {
+  return tag.startsWith('@') ? `${repository}${tag}` : `${repository}:${tag}`;
+}
+
 /** Cluster-wide objects of two installations must not meet. */
 export function clusterName({ namespace }: Installation, name: string): string {
   return namespace === SYSTEM_NAMESPACE ? name : `${name}-${namespace}`;
