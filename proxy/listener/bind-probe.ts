@@ -1,5 +1,5 @@
 import { createServer } from 'node:net';
-import type { ListenerConfig } from './listener-config.ts';
+import { type ListenerConfig, listenerAddresses } from './listener-config.ts';
 import type { ListenerManager } from './listener-manager.ts';
 
 /**
@@ -13,8 +13,7 @@ export async function probeBind(
   if (!probed.bindToPort) return '';
   const own = new Set<number>();
   for (const { config } of listeners.values()) if (config.bindToPort) own.add(config.port);
-  const first = { host: probed.address, port: probed.port };
-  for (const { host, port } of [first, ...probed.additionalAddresses]) {
+  for (const { host, port } of listenerAddresses(probed)) {
     if (port === 0 || own.has(port)) continue;
     const problem = await probeAddress(host, port);
     if (problem !== '') return problem;

@@ -32,6 +32,15 @@ export interface ListenerConfig {
   readonly accessLogs: readonly AccessLogSink[];
 }
 
+/** Every address that it has, the first one first. */
+export function listenerAddresses({
+  address,
+  port,
+  additionalAddresses,
+}: ListenerConfig): readonly HostPort[] {
+  return [{ host: address, port }, ...additionalAddresses];
+}
+
 export interface FilterChainConfig {
   readonly name: string;
   readonly match: FilterChainMatchConfig;

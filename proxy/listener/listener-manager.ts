@@ -2,7 +2,7 @@ import type { Socket } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { canonicalIp, unmapped } from '../tcp/socket-address.ts';
 import { CompiledListener, type ListenerDeps } from './compiled-listener.ts';
-import type { ListenerConfig } from './listener-config.ts';
+import { type ListenerConfig, listenerAddresses } from './listener-config.ts';
 import { type ListenResult, LiveListener, type Redirection } from './live-listener.ts';
 import type { OriginalDestination, OriginalDestinationLookup } from './original-destination.ts';
 
@@ -135,8 +135,7 @@ export class ListenerManager implements Redirection {
   #indexOwners(): ReadonlyMap<string, LiveListener> {
     const owners = new Map<string, LiveListener>();
     for (const listener of this.#listeners.values()) {
-      const { address, port, additionalAddresses } = listener.config;
-      for (const own of [{ host: address, port }, ...additionalAddresses]) {
+      for (const own of listenerAddresses(listener.config)) {
         const key = `${canonicalIp(own.host)} ${own.port}`;
         if (!owners.has(key)) owners.set(key, listener);
       }
@@ -164,8 +163,7 @@ function isSameVersion(a: ListenerConfig, b: ListenerConfig): boolean {
 }
 
 function sameSocket(a: ListenerConfig, b: ListenerConfig): boolean {
-  const addresses = ({ address, port, additionalAddresses }: ListenerConfig) =>
-    JSON.stringify([{ host: address, port }, ...additionalAddresses]);
+  const addresses = (config: ListenerConfig) => JSON.stringify(listenerAddresses(config));
   return addresses(a) === addresses(b) && a.bindToPort === b.bindToPort;
 }
 

@@ -3,7 +3,7 @@ import { StatsRegistry } from '../observe/stats.ts';
 import { formatAddress, type HostPort, unmapped } from '../tcp/socket-address.ts';
 import { AcceptedConnection } from './accepted-connection.ts';
 import type { CompiledListener, ListenerDeps } from './compiled-listener.ts';
-import type { ListenerConfig } from './listener-config.ts';
+import { type ListenerConfig, listenerAddresses } from './listener-config.ts';
 import { ListenerStats } from './listener-stats.ts';
 import type { OriginalDestination } from './original-destination.ts';
 
@@ -84,8 +84,7 @@ export class LiveListener {
   async listen(): Promise<ListenResult> {
     const { config } = this;
     if (!config.bindToPort) return { kind: 'unbound' };
-    const first = { host: config.address, port: config.port };
-    for (const address of [first, ...config.additionalAddresses]) {
+    for (const address of listenerAddresses(config)) {
       const bound = await this.#bind(address);
       if (typeof bound === 'string') {
         this.stopAccepting();
