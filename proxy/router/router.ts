@@ -340,7 +340,7 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
     }
     if (deps.direction !== 'OUTBOUND') return;
     this.#host.record.peer = endpoint.workload ?? UNKNOWN_WORKLOAD;
-    if (cluster.config.httpProtocol === 'ALPN' && this.#head.version !== 'HTTP/2') {
+    if (endpoint.sharesHttp2 && this.#head.version !== 'HTTP/2') {
       // For the sidecar that may get it over HTTP/2: what its app is to be asked in (PR-06).
       setHeader(headers, 'x-weft-orig-proto', this.#head.version);
     } else {
