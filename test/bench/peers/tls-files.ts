@@ -27,7 +27,7 @@ export async function pairOfTlsFiles(
     );
     writeFileSync(certificate!, issued.certificateChainPem);
     writeFileSync(key!, issued.privateKeyPem, { mode: 0o600 });
-    writeFileSync(both!, issued.certificateChainPem + issued.privateKeyPem, { mode: 0o600 });
+    writeFileSync(both!, `${issued.certificateChainPem}\n${issued.privateKeyPem}`, { mode: 0o600 });
     return { certificate: certificate!, key: key!, both: both!, ca };
   };
   return { client: await files('client'), server: await files('server') };

@@ -1,12 +1,9 @@
 import { startNginxBackend } from '../backends/nginx-files.ts';
-import { type Bench, SIDE_PACE, TARGET_PACE } from '../bench.ts';
+import { SIDE_PACE, TARGET_PACE } from '../bench.ts';
 import { wrk } from '../load/wrk.ts';
-import { startEnvoy } from '../proxies/envoy.ts';
-import { startHaproxy } from '../proxies/haproxy.ts';
-import { type Hop, PLAIN_HTTP1, type RunningProxy } from '../proxies/hop.ts';
-import { startNginx } from '../proxies/nginx.ts';
-import { startWeft } from '../proxies/weft.ts';
-import { ratioTarget, type Target } from '../result.ts';
+import { PLAIN_HTTP1 } from '../proxies/hop.ts';
+import { contestants, startProxies } from '../proxies/start-proxies.ts';
+import { ratioTarget } from '../result.ts';
 import { takeTurns } from '../rounds.ts';
 import type { BenchCase } from './case.ts';
 
@@ -16,10 +13,7 @@ const SIZES: readonly (readonly [string, number])[] = [
   ['64 KiB', 65_536],
 ];
 const CONNECTIONS = [1, 32, 256] as const;
-const TARGETS: readonly Target[] = [
-  ratioTarget('nginx', 'atMost', 1.2),
-  ratioTarget('Envoy', 'atMost', 0.6),
-];
+const TARGETS = [ratioTarget('nginx', 'atMost', 1.2), ratioTarget('Envoy', 'atMost', 0.6)];
 
 /** HTTP/1.1 in, HTTP/1.1 out, keep-alive on both sides. */
 export const h1: BenchCase = {
@@ -28,28 +22,23 @@ export const h1: BenchCase = {
   needs: ['wrk', 'nginx'],
   peers: ['nginx', 'HAProxy', 'Envoy'],
   async run(bench, onRow) {
-    const backendPort = await startNginxBackend(
-      bench,
-      SIZES.map(([, bytes]) => bytes),
-    );
+    const bytesOf = SIZES.map(([, bytes]) => bytes);
+    const backendPort = await startNginxBackend(bench, bytesOf);
     const hop = { downstream: PLAIN_HTTP1, upstream: PLAIN_HTTP1, backendPort, accessLog: false };
-    const proxies = await startAll(bench, hop);
+    const proxies = await startProxies(bench, hop, this.peers);
     for (const [sizeName, bytes] of SIZES) {
       for (const connections of CONNECTIONS) {
+        const name = `${sizeName}, ${connections} connection${connections === 1 ? '' : 's'}`;
         const isTarget = bytes === 1024 && connections === 32;
         const onCross = bytes === 1024 || connections === 32;
-        const name = `${sizeName}, ${connections} connection${connections === 1 ? '' : 's'}`;
         if ((!onCross && !bench.full) || !bench.wants(name)) continue;
-        const contestants = proxies.map(({ subject, pids, port }) => ({
-          subject,
-          pids,
-          load: (seconds: number) =>
-            wrk(bench, { url: `http://127.0.0.1:${port}/${bytes}`, connections }, seconds),
-        }));
+        const loaded = contestants(proxies, (port, seconds) =>
+          wrk(bench, { url: `http://127.0.0.1:${port}/${bytes}`, connections }, seconds),
+        );
         onRow({
           name,
           unit: 'µs CPU/request',
-          figures: await takeTurns(contestants, bench.pace(isTarget ? TARGET_PACE : SIDE_PACE)),
+          figures: await takeTurns(loaded, bench.pace(isTarget ? TARGET_PACE : SIDE_PACE)),
           targets: isTarget ? TARGETS : [],
           remark: '',
         });
@@ -57,10 +46,3 @@ export const h1: BenchCase = {
     }
   },
 };
-
-async function startAll(bench: Bench, hop: Hop): Promise<RunningProxy[]> {
-  const proxies = [await startWeft(bench, hop), await startNginx(bench, hop)];
-  if (bench.programs.has('HAProxy')) proxies.push(await startHaproxy(bench, hop));
-  if (bench.programs.has('Envoy')) proxies.push(await startEnvoy(bench, hop));
-  return proxies;
-}

@@ -42,6 +42,7 @@ function haproxyConfiguration(hop: Hop, port: number): string {
     : [];
   return `global
   nbthread 1
+  tune.h2.initial-window-size 262144
   log stdout format raw local0
 defaults
   mode ${tcp ? 'tcp' : 'http'}
