@@ -44,6 +44,11 @@ test.each([
   expect(() => parseH2load(text)).toThrow(LoadFailed);
 });
 
+test('answers without the body that they should have fail the load: gRPC says its errors in trailers', () => {
+  expect(parseH2load(GOOD, 1024)).toBe(590_656);
+  expect(() => parseH2load(GOOD, 1025)).toThrow(/604831744 bytes of bodies in 590656 answers/);
+});
+
 test('durations are read as milliseconds', () => {
   expect(parseLatencies('1795641626805714\t200\t125\n1795641626805744\t204\t1290\n')).toEqual([
     0.125, 1.29,

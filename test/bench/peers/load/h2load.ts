@@ -13,6 +13,8 @@ export interface H2Load {
   readonly headers?: readonly string[];
   /** POST with what this file holds. */
   readonly bodyFile?: string;
+  /** What the bodies of good answers have at least: an error of gRPC has status 200 too, but no body. */
+  readonly answerBytesMin?: number;
 }
 
 /** As many requests as it goes (closed loop): those answered with 2xx. Any other outcome of any request fails the load. */
@@ -49,11 +51,11 @@ async function run(bench: Bench, load: H2Load, extra: readonly string[]): Promis
   const process = bench.startBeside(bench.programs.command('h2load'), [...args, load.url]);
   const code = await process.exited;
   if (code !== 0) throw new LoadFailed(`h2load ended with ${code}: ${process.output.trim()}`);
-  return parseH2load(process.output);
+  return parseH2load(process.output, load.answerBytesMin);
 }
 
 /** @throws {LoadFailed} */
-export function parseH2load(output: string): number {
+export function parseH2load(output: string, answerBytesMin = 0): number {
   const counts =
     /requests: \d+ total, \d+ started, (\d+) done, (\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout\nstatus codes: (\d+) 2xx/.exec(
       output,
@@ -76,6 +78,12 @@ export function parseH2load(output: string): number {
   }
   if (answered2xx < succeeded) {
     throw new LoadFailed(`${done - answered2xx} answers that are not 2xx`);
+  }
+  const bodyBytes = Number(/\((\d+)\) data$/m.exec(output)?.[1] ?? 0);
+  if (bodyBytes < answered2xx * answerBytesMin) {
+    throw new LoadFailed(
+      `${bodyBytes} bytes of bodies in ${answered2xx} answers that have ${answerBytesMin} each`,
+    );
   }
   return answered2xx;
 }
