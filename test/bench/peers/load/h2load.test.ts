@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import { LoadFailed } from '../rounds.ts';
 import { parseH2load, parseLatencies } from './h2load.ts';
 
+const SHAPE = { connections: 8, streams: 32 };
 const output = (requests: string, codes: string) => `finished in 1.00s, 590656.00 req/s, 593.15MB/s
 requests: ${requests}
 status codes: ${codes}
@@ -13,7 +14,7 @@ const GOOD = output(
 );
 
 test('answers with 2xx are counted', () => {
-  expect(parseH2load(GOOD)).toBe(590_656);
+  expect(parseH2load(GOOD, SHAPE)).toBe(590_656);
 });
 
 test.each([
@@ -41,12 +42,14 @@ test.each([
   ['no count at all', 'starting benchmark...\n'],
   ['what is not HTTP', `[ERROR] HTTP parse error: (HPE_INVALID_CONSTANT) Expected HTTP/\n${GOOD}`],
 ])('%s fails the load', (_, text) => {
-  expect(() => parseH2load(text)).toThrow(LoadFailed);
+  expect(() => parseH2load(text, SHAPE)).toThrow(LoadFailed);
 });
 
 test('answers without the body that they should have fail the load: gRPC says its errors in trailers', () => {
-  expect(parseH2load(GOOD, 1024)).toBe(590_656);
-  expect(() => parseH2load(GOOD, 1025)).toThrow(/604831744 bytes of bodies in 590656 answers/);
+  expect(parseH2load(GOOD, { ...SHAPE, answerBytesMin: 1024 })).toBe(590_656);
+  expect(() => parseH2load(GOOD, { ...SHAPE, answerBytesMin: 1025 })).toThrow(
+    /604831744 bytes of bodies in 590656 answers/,
+  );
 });
 
 test('durations are read as milliseconds', () => {
