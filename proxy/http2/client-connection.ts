@@ -103,7 +103,7 @@ export class Http2ClientConnection extends Http2Connection implements ClientConn
     const stream = new Http2ClientStream(
       this,
       this.#nextId,
-      this.streamWindowBytes,
+      this.flow.streamWindowBytes,
       this.peer.initialWindowBytes,
       head.method,
       upgrade,
@@ -144,7 +144,7 @@ export class Http2ClientConnection extends Http2Connection implements ClientConn
     return this.isIdle(streamId) ? FRAME_ON_IDLE_STREAM : NO_VIOLATION;
   }
 
-  protected judgeDataState(stream: Http2Stream): Violation {
+  judgeDataState(stream: Http2Stream): Violation {
     return (stream as Http2ClientStream).headReceived ? NO_VIOLATION : DATA_BEFORE_HEAD;
   }
 
@@ -210,7 +210,7 @@ export class Http2ClientConnection extends Http2Connection implements ClientConn
     return NO_VIOLATION;
   }
 
-  protected override onRemoteEnd(stream: Http2Stream): void {
+  override onRemoteEnd(stream: Http2Stream): void {
     super.onRemoteEnd(stream);
     // The response is complete and the request is not: nobody reads the rest of it.
     if (stream.state !== StreamState.HalfClosedRemote) return;

@@ -11,6 +11,9 @@ import {
 import { encodeWindowUpdate, WINDOW_UPDATE_BYTES } from './frame/window-update.ts';
 import type { WriteBuffer } from './write-buffer.ts';
 
+/** What an own PING is for: its payload. */
+export const PingPurpose = { Bandwidth: 1, Drain: 2, Owner: 3 } as const;
+
 /** Replies (acks, resets) that may wait for a peer that does not read. */
 const UNREAD_REPLIES_MAX = 1_000;
 

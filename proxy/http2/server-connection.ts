@@ -155,7 +155,7 @@ export class Http2ServerConnection
     return (streamId & 1) === 0 ? BAD_STREAM_ID : NO_VIOLATION;
   }
 
-  protected judgeDataState(): Violation {
+  judgeDataState(): Violation {
     return NO_VIOLATION;
   }
 
@@ -191,7 +191,7 @@ export class Http2ServerConnection
     const stream = new Http2ServerStream(
       this,
       streamId,
-      this.streamWindowBytes,
+      this.flow.streamWindowBytes,
       this.peer.initialWindowBytes,
       head,
     );
