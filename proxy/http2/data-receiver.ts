@@ -113,6 +113,7 @@ export class DataReceiver implements DataSink {
     if (length === 0 && !endStream) return;
     if (endStream) connection.onRemoteEnd(stream);
     stream.receiveData(bytes.subarray(start, end), endStream);
+    this.#flow.onDelivered();
   }
 
   /** Judges a frame against `content-length` before any of it is passed on (§8.1.1). */

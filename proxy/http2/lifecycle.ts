@@ -153,18 +153,16 @@ export abstract class Http2Lifecycle implements SendQueueOwner, StreamConnection
 
   // --- the beginning and the end --------------------------------------------------------------
 
-  /** Our SETTINGS, and the connection's window, which SETTINGS do not say (RFC 9113 §6.9.2). */
+  /** Our SETTINGS, the first of what we say. */
   protected writePreface(parameters: readonly number[]): void {
-    const { limits, connectionWindowBytes, streamWindowBytes } = this.options;
     const all = [
       ...parameters,
       SettingId.InitialWindowSize,
-      streamWindowBytes,
+      this.flow.streamWindowBytes,
       SettingId.MaxHeaderListSize,
-      limits.headBytesMax,
+      this.options.limits.headBytesMax,
     ];
     this.settings.write(all);
-    this.flow.begin(connectionWindowBytes);
   }
 
   /** Ends the connection because of the peer: GOAWAY, and whatever is open is over. */

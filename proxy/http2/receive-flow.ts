@@ -1,11 +1,16 @@
 import { BandwidthEstimate } from './bandwidth-estimate.ts';
 import type { Http2Options } from './connection-options.ts';
+import { ConnectionWindow } from './connection-window.ts';
 import { type ControlWriter, PingPurpose } from './control-writer.ts';
 import { SettingId } from './frame/settings.ts';
 import type { OwnSettings } from './own-settings.ts';
-import { INITIAL_WINDOW_BYTES, ReceiveWindow, WINDOW_BYTES_MAX } from './receive-window.ts';
+import type { ReceiveBudget } from './receive-budget.ts';
+import { INITIAL_WINDOW_BYTES, WINDOW_BYTES_MAX } from './receive-window.ts';
 import type { Http2Stream } from './stream.ts';
 import { remoteEnded } from './stream-state.ts';
+
+/** What streams begin with on a connection that is made while the budget of the process is nearly used up. */
+const SCARCE_STREAM_WINDOW_BYTES = 32 * 1024;
 
 /**
  * What we let the peer send (RFC 9113 §5.2): the connection's window, the size that streams begin with,
@@ -16,26 +21,27 @@ export class ReceiveFlow {
   streamWindowBytes: number;
   readonly #control: ControlWriter;
   readonly #settings: OwnSettings;
-  readonly #window = new ReceiveWindow(INITIAL_WINDOW_BYTES);
+  readonly #budget: ReceiveBudget;
+  readonly #window: ConnectionWindow;
   readonly #bandwidth: BandwidthEstimate;
   #closed = false;
 
   constructor(options: Http2Options, control: ControlWriter, settings: OwnSettings) {
-    this.streamWindowBytes = options.streamWindowBytes;
+    const { receiveBudget, streamWindowBytes, connectionWindowBytes, windowBytesMax } = options;
+    this.streamWindowBytes = receiveBudget.scarce
+      ? Math.min(SCARCE_STREAM_WINDOW_BYTES, streamWindowBytes)
+      : streamWindowBytes;
     this.#control = control;
     this.#settings = settings;
-    this.#bandwidth = new BandwidthEstimate(options.streamWindowBytes, options.windowBytesMax);
-  }
-
-  /** Announces the connection's window, which SETTINGS do not say (§6.9.2). */
-  begin(connectionWindowBytes: number): void {
-    const more = this.#window.grow(connectionWindowBytes);
-    if (more > 0) this.#control.windowUpdate(0, more);
+    this.#budget = receiveBudget;
+    this.#window = new ConnectionWindow(receiveBudget, connectionWindowBytes);
+    this.#bandwidth = new BandwidthEstimate(this.streamWindowBytes, windowBytesMax);
   }
 
   /** No credit is given any more. */
   close(): void {
     this.#closed = true;
+    this.#window.close();
   }
 
   /** A stream has been opened: its window is what the peer may count with. */
@@ -66,22 +72,32 @@ export class ReceiveFlow {
 
   /** Bytes that belong to no stream that is open have been thrown away. */
   releaseUnread(bytes: number): void {
-    if (this.#closed || bytes === 0) return;
-    const increment = this.#window.release(bytes);
-    if (increment === 0) return;
-    this.#control.windowUpdate(0, increment);
-    this.#sampleBandwidth();
+    if (bytes > 0) this.#announce(this.#window.release(bytes));
+  }
+
+  /** Data has been passed on: what its reader has not taken is held, and need not stop other streams. */
+  onDelivered(): void {
+    if (this.#window.heldBytes === 0) return;
+    const increment = this.#window.refill();
+    // No sample: it would measure how slow the reader is.
+    if (increment > 0) this.#control.windowUpdate(0, increment);
   }
 
   /** The ping that ends a sample of the bandwidth has come back. */
   onBandwidthPong(streams: Map<number, Http2Stream>): void {
-    if (!this.#bandwidth.end()) return;
+    if (!this.#bandwidth.end(!this.#budget.scarce)) return;
     const { windowBytes } = this.#bandwidth;
     // Streams get the new window by SETTINGS (§6.9.2), the connection four times as much.
     this.streamWindowBytes = windowBytes;
     this.#settings.write([SettingId.InitialWindowSize, windowBytes]);
     for (const stream of streams.values()) stream.receiveWindow.grow(windowBytes);
-    this.begin(Math.min(4 * windowBytes, WINDOW_BYTES_MAX));
+    this.#window.raise(Math.min(4 * windowBytes, WINDOW_BYTES_MAX));
+  }
+
+  #announce(increment: number): void {
+    if (increment === 0) return;
+    this.#control.windowUpdate(0, increment);
+    this.#sampleBandwidth();
   }
 
   #sampleBandwidth(): void {
