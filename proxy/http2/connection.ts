@@ -5,7 +5,7 @@ import { PingPurpose } from './control-writer.ts';
 import { type DataConnection, DataReceiver } from './data-receiver.ts';
 import { ErrorCode, errorCodeName } from './error-code.ts';
 import { FieldBlockReader } from './field-block-reader.ts';
-import { FloodKind } from './flood-guard.ts';
+import { FloodKind, floodViolation } from './flood-guard.ts';
 import { Flag, type FrameHead, FrameType } from './frame/frame-head.ts';
 import { GoawayPayload } from './frame/goaway.ts';
 import { decodePingAck } from './frame/ping.ts';
@@ -46,6 +46,8 @@ export abstract class Http2Connection
   readonly #reader: FrameReader;
   readonly #block: FieldBlockReader;
   readonly #goaway = new GoawayPayload();
+  /** Of the input at hand, -1 = nobody has asked yet. */
+  #nowMs = -1;
 
   constructor(
     transport: CollectingTransport,
@@ -63,8 +65,15 @@ export abstract class Http2Connection
   /** Takes bytes from the peer. */
   receive(bytes: Buffer): void {
     if (this.closed) return;
+    this.#nowMs = -1;
     const violation = this.#reader.read(bytes);
     if (violation !== NO_VIOLATION) this.failConnection(violation);
+  }
+
+  /** The clock, read once for all frames that came together. */
+  protected get nowMs(): number {
+    if (this.#nowMs < 0) this.#nowMs = this.options.nowMs();
+    return this.#nowMs;
   }
 
   /** What the reader is at: for the owner's timers. */
@@ -89,6 +98,8 @@ export abstract class Http2Connection
   protected abstract judgeHeadersId(streamId: number): Violation;
   /** Whether the stream has not been opened yet by whoever opens it. */
   protected abstract isIdle(streamId: number): boolean;
+  /** The peer resets a stream that is open. */
+  protected abstract judgeReset(stream: Http2Stream): Violation;
   /** Whether data may come now (a response may not begin with it). */
   abstract judgeDataState(stream: Http2Stream): Violation;
   protected abstract onPeerGoaway(lastStreamId: number): void;
@@ -108,6 +119,8 @@ export abstract class Http2Connection
       const settings = head.type === FrameType.Settings && (head.flags & Flag.Ack) === 0;
       return settings ? NO_VIOLATION : SETTINGS_EXPECTED;
     }
+    // Whatever made us write it: while nothing more comes, no more is written either.
+    if (this.control.unreadTooMany) return floodViolation(FloodKind.UnreadReplies);
     const { streamId } = head;
     switch (head.type) {
       case FrameType.Headers:
@@ -122,11 +135,14 @@ export abstract class Http2Connection
       case FrameType.Priority:
         return this.guard.spend(FloodKind.Priority);
       case FrameType.Settings:
-        return (head.flags & Flag.Ack) === 0 ? this.guard.spend(FloodKind.Settings) : NO_VIOLATION;
+        // An acknowledgement that we wait for costs nothing.
+        return (head.flags & Flag.Ack) !== 0 && this.settings.pending
+          ? NO_VIOLATION
+          : this.guard.spend(FloodKind.Settings);
       case FrameType.Ping:
         return this.guard.spend(FloodKind.Ping);
       case FrameType.Goaway:
-        return NO_VIOLATION;
+        return this.guard.spend(FloodKind.Goaway);
       default:
         return this.guard.spend(FloodKind.UnknownFrame);
     }
@@ -187,12 +203,14 @@ export abstract class Http2Connection
 
   #onRstStream(streamId: number, errorCode: number): void {
     const stream = this.streams.get(streamId);
-    if (stream === undefined) return; // it has crossed ours (RFC 9113 §5.1)
-    const violation = this.#server ? this.guard.spend(FloodKind.RapidReset) : NO_VIOLATION;
+    // On a closed stream it has crossed the end or our own (RFC 9113 §5.1).
+    const violation =
+      stream === undefined ? this.guard.spend(FloodKind.ClosedStream) : this.judgeReset(stream);
     if (violation !== NO_VIOLATION) {
       this.failConnection(violation);
       return;
     }
+    if (stream === undefined) return;
     this.closeStream(stream, CloseCause.ResetByPeer);
     this.onPeerReset(stream, errorCode);
   }
@@ -252,7 +270,6 @@ export abstract class Http2Connection
       }
     }
     this.control.settingsAck();
-    if (this.failedByUnreadReplies()) return;
     if (change > 0) {
       for (const stream of [...this.streams.values()]) this.sendQueue.onStreamWindow(stream);
     }
@@ -266,7 +283,6 @@ export abstract class Http2Connection
   #onPing(head: FrameHead, bytes: Buffer, start: number): void {
     if ((head.flags & Flag.Ack) === 0) {
       this.control.pingAck(bytes, start);
-      this.failedByUnreadReplies();
       return;
     }
     switch (decodePingAck(bytes, start)) {

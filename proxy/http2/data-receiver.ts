@@ -59,15 +59,8 @@ export class DataReceiver implements DataSink {
       connection.failConnection(CONNECTION_WINDOW_EXCEEDED);
       return;
     }
-    if (length > 0) {
-      this.#guard.earnByData();
-    } else if ((head.flags & Flag.EndStream) === 0) {
-      const violation = this.#guard.spend(FloodKind.EmptyData);
-      if (violation !== NO_VIOLATION) {
-        connection.failConnection(violation);
-        return;
-      }
-    }
+    const padded = (head.flags & Flag.Padded) !== 0;
+    if (!padded && this.#failedByEmptyData(head, length)) return;
     const stream = connection.findStream(streamId);
     if (stream === null) {
       // What was on its way when we reset the stream is thrown away; its credit goes back below.
@@ -90,10 +83,11 @@ export class DataReceiver implements DataSink {
       return;
     }
     this.#stream = stream;
-    if ((head.flags & Flag.Padded) === 0) this.#countContent(stream, head, length);
+    if (!padded) this.#countContent(stream, head, length);
   }
 
   onDataPadding(head: FrameHead, bytes: number): void {
+    if (this.#failedByEmptyData(head, head.length - bytes)) return;
     if (this.#stream !== null) this.#countContent(this.#stream, head, head.length - bytes);
     const stream = this.#stream;
     if (stream === null) this.#flow.releaseUnread(bytes);
@@ -114,6 +108,18 @@ export class DataReceiver implements DataSink {
     if (endStream) connection.onRemoteEnd(stream);
     stream.receiveData(bytes.subarray(start, end), endStream);
     this.#flow.onDelivered();
+  }
+
+  #failedByEmptyData(head: FrameHead, bytes: number): boolean {
+    if (bytes > 0) {
+      this.#guard.earnByData();
+      return false;
+    }
+    if ((head.flags & Flag.EndStream) !== 0) return false;
+    const violation = this.#guard.spend(FloodKind.EmptyData);
+    if (violation === NO_VIOLATION) return false;
+    this.#connection.failConnection(violation);
+    return true;
   }
 
   /** Judges a frame against `content-length` before any of it is passed on (§8.1.1). */

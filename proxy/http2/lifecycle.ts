@@ -6,7 +6,7 @@ import type { Http2Events, Http2Options } from './connection-options.ts';
 import { ControlWriter, PingPurpose } from './control-writer.ts';
 import { ErrorCode } from './error-code.ts';
 import { FieldSection } from './field-section.ts';
-import { FloodGuard, FloodKind, floodOf, floodViolation } from './flood-guard.ts';
+import { FloodGuard, FloodKind, floodOf } from './flood-guard.ts';
 import { SettingId } from './frame/settings.ts';
 import { HeaderWriter } from './header-writer.ts';
 import { HpackDecoder } from './hpack/hpack-decoder.ts';
@@ -223,7 +223,6 @@ export abstract class Http2Lifecycle implements SendQueueOwner, StreamConnection
   protected writeReset(streamId: number, errorCode: ErrorCode): void {
     if (this.closed) return;
     this.control.reset(streamId, errorCode);
-    this.failedByUnreadReplies();
   }
 
   /** The stream leaves the wire. */
@@ -295,8 +294,13 @@ export abstract class Http2Lifecycle implements SendQueueOwner, StreamConnection
 
   // --- by the send queue ----------------------------------------------------------------------
 
-  onDataSent(): void {
-    this.guard.earnBySending();
+  onDataSent(bytes: number): void {
+    this.guard.earnBySending(bytes);
+  }
+
+  onDribble(): void {
+    const violation = this.guard.spend(FloodKind.WindowDribble);
+    if (violation !== NO_VIOLATION) this.failConnection(violation);
   }
 
   onDataEndSent(stream: Http2Stream): void {
@@ -326,11 +330,5 @@ export abstract class Http2Lifecycle implements SendQueueOwner, StreamConnection
     if (!stream.active || !stream.blocked) return;
     stream.blocked = false;
     stream.sink.onDrain();
-  }
-
-  protected failedByUnreadReplies(): boolean {
-    if (!this.control.unreadTooMany) return false;
-    this.failConnection(floodViolation(FloodKind.UnreadReplies));
-    return true;
   }
 }

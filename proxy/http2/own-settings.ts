@@ -22,10 +22,7 @@ export class OwnSettings {
     if (this.#unacked++ === 0) this.#events.onSettingsPending(true);
   }
 
-  /** False: there was nothing to acknowledge. */
-  onAck(): boolean {
-    if (this.#unacked === 0) return false;
-    if (--this.#unacked === 0) this.#events.onSettingsPending(false);
-    return true;
+  onAck(): void {
+    if (this.#unacked > 0 && --this.#unacked === 0) this.#events.onSettingsPending(false);
   }
 }
