@@ -181,7 +181,7 @@ export class FloodGuard {
   #earn(kind: FloodKind, count: number): void {
     const left = this.#left[kind]! + count;
     const burst = BURSTS[kind]!;
-    this.#left[kind] = left < burst ? left : burst;
+    this.#left[kind] = Math.min(left, burst);
   }
 
   #refill(kind: FloodKind): boolean {
