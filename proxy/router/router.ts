@@ -91,6 +91,7 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
   #retriesLeft = 0;
   #retriesDone = 0;
   #racesLeft = 1;
+  #refusalsLeft = 2;
   #holdsRetry = false;
   /** Part of the body has been sent and was not kept. */
   #bodyLost = false;
@@ -339,6 +340,12 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
     }
     if (deps.direction !== 'OUTBOUND') return;
     this.#host.record.peer = endpoint.workload ?? UNKNOWN_WORKLOAD;
+    if (endpoint.sharesHttp2 && this.#head.version !== 'HTTP/2') {
+      // For the sidecar that may get it over HTTP/2: what its app is to be asked in (PR-06).
+      setHeader(headers, 'x-weft-orig-proto', this.#head.version);
+    } else {
+      removeHeader(headers, 'x-weft-orig-proto');
+    }
     if (deps.peerMetadata !== null && endpoint.workload !== null && isMeshCluster(cluster)) {
       setHeader(headers, 'x-envoy-peer-metadata-id', deps.peerMetadata.id);
       setHeader(headers, 'x-envoy-peer-metadata', deps.peerMetadata.value);
@@ -401,6 +408,11 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
       });
       return;
     }
+    if (reason === 'remoteRefused' && this.#mayRepeatRefused()) {
+      this.#refusalsLeft--;
+      this.#beginTry();
+      return;
+    }
     this.#endpoint!.reportOutcome(0);
     if (this.#metKeepAliveRace(reason)) {
       this.#racesLeft--;
@@ -408,6 +420,14 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
       return;
     }
     this.#tryFailed(reason, '', true);
+  }
+
+  /**
+   * A GOAWAY that leaves the request out, or REFUSED_STREAM: it was not processed (RFC 9113 §8.7) and is said again
+   * without a policy that asks for it, as long as all of it is at hand.
+   */
+  #mayRepeatRefused(): boolean {
+    return this.#refusalsLeft > 0 && !this.#bodyLost && this.#head.upgrade === '';
   }
 
   /** D4: a reused connection that died before it answered, with a request that can be said twice. */

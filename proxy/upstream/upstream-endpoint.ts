@@ -5,6 +5,7 @@ import type { EndpointConfig, TransportSocketMatch } from './cluster-config.ts';
 import type { ClusterStats } from './cluster-stats.ts';
 import type { SelectableHost } from './host-selection.ts';
 import type { HttpPool } from './http-pool.ts';
+import { offersSharing, POOL_PROTOCOLS, type PoolProtocol } from './pool-protocol.ts';
 import type { Endpoint } from './upstream.ts';
 
 /**
@@ -27,39 +28,57 @@ export class UpstreamEndpoint implements Endpoint, SelectableHost {
   /** Taken out of the cluster; what is under way ends in its own time. */
   removed = false;
   config: EndpointConfig;
-  /** From `transport_socket_matches` and the endpoint's metadata (SC-01); null = plain text. */
-  tls: UpstreamTlsConfig | null;
+  #tls: UpstreamTlsConfig | null;
+  sharesHttp2: boolean;
   readonly #stats: ClusterStats;
-  readonly #makePool: (endpoint: UpstreamEndpoint) => HttpPool;
-  #pool: HttpPool | null = null;
+  readonly #makePool: (endpoint: UpstreamEndpoint, protocol: PoolProtocol) => HttpPool;
+  #pools: Readonly<Record<PoolProtocol, HttpPool | null>> = NO_POOLS;
 
   constructor(
     config: EndpointConfig,
     tls: UpstreamTlsConfig | null,
     stats: ClusterStats,
-    makePool: (endpoint: UpstreamEndpoint) => HttpPool,
+    makePool: (endpoint: UpstreamEndpoint, protocol: PoolProtocol) => HttpPool,
   ) {
     this.host = config.address;
     this.port = config.port;
     this.address = formatAddress(config.address, config.port);
     this.config = config;
-    this.tls = tls;
+    this.#tls = tls;
+    this.sharesHttp2 = offersSharing(tls);
     this.#stats = stats;
     this.#makePool = makePool;
   }
 
+  /** From `transport_socket_matches` and the endpoint's metadata (SC-01); null = plain text. */
+  get tls(): UpstreamTlsConfig | null {
+    return this.#tls;
+  }
+
+  set tls(tls: UpstreamTlsConfig | null) {
+    this.#tls = tls;
+    this.sharesHttp2 = offersSharing(tls);
+  }
+
   /** Made with the first request: most endpoints of a large mesh never see one. */
-  get pool(): HttpPool {
-    this.#pool ??= this.#makePool(this);
-    return this.#pool;
+  pool(protocol: PoolProtocol): HttpPool {
+    const pool = this.#pools[protocol];
+    if (pool !== null) return pool;
+    const made = this.#makePool(this, protocol);
+    this.#pools = { ...this.#pools, [protocol]: made };
+    return made;
   }
 
-  drainPool(): void {
-    this.#pool?.drain();
+  get #madePools(): readonly HttpPool[] {
+    return POOL_PROTOCOLS.map((protocol) => this.#pools[protocol]).filter((pool) => pool !== null);
   }
 
-  destroyPool(): void {
-    this.#pool?.destroy();
+  drainPools(): void {
+    for (const pool of this.#madePools) pool.drain();
+  }
+
+  destroyPools(): void {
+    for (const pool of this.#madePools) pool.destroy();
   }
 
   get hostname(): string {
@@ -97,6 +116,13 @@ export class UpstreamEndpoint implements Endpoint, SelectableHost {
     else this.requestsSuccess++;
   }
 }
+
+const NO_POOLS: Readonly<Record<PoolProtocol, HttpPool | null>> = Object.freeze({
+  HTTP1: null,
+  HTTP2: null,
+  ALPN: null,
+  SHARED: null,
+});
 
 /** The first match whose every pair stands in the endpoint's metadata, else the cluster's own socket. */
 export function endpointTls(
