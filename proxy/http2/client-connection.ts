@@ -256,7 +256,7 @@ export class Http2ClientConnection extends Http2Connection implements ClientConn
   /** RFC 9113 §6.8: streams beyond the last one have not been processed. */
   protected onPeerGoaway(lastStreamId: number): void {
     this.#note('http2.goaway');
-    for (const stream of [...this.streams.values()]) {
+    for (const stream of this.streams.list()) {
       if (stream.id <= lastStreamId) continue;
       this.closeStream(stream, CloseCause.ResetByUs);
       stream.fail('remoteRefused', 'http2.goaway');

@@ -261,7 +261,7 @@ export abstract class Http2Connection
     this.writer.encoder.setPeerTableBytes(peer.headerTableBytes);
     const change = peer.initialWindowBytes - windowBefore;
     if (change !== 0) {
-      for (const stream of this.streams.values()) {
+      for (const stream of this.streams.list()) {
         if (stream.sendWindowBytes + change > WINDOW_BYTES_MAX) {
           this.failConnection(CONNECTION_WINDOW_OVERFLOW);
           return;
@@ -271,7 +271,7 @@ export abstract class Http2Connection
     }
     this.control.settingsAck();
     if (change > 0) {
-      for (const stream of [...this.streams.values()]) this.sendQueue.onStreamWindow(stream);
+      for (const stream of this.streams.list()) this.sendQueue.onStreamWindow(stream);
     }
     this.onPeerSettings();
   }

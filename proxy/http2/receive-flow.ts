@@ -6,8 +6,9 @@ import { SettingId } from './frame/settings.ts';
 import type { OwnSettings } from './own-settings.ts';
 import type { ReceiveBudget } from './receive-budget.ts';
 import { INITIAL_WINDOW_BYTES, WINDOW_BYTES_MAX } from './receive-window.ts';
-import type { Http2Stream } from './stream.ts';
 import { remoteEnded } from './stream-state.ts';
+import type { Http2Stream } from './stream.ts';
+import type { StreamTable } from './stream-table.ts';
 
 /** What streams begin with on a connection that is made while the budget of the process is nearly used up. */
 const SCARCE_STREAM_WINDOW_BYTES = 32 * 1024;
@@ -84,13 +85,13 @@ export class ReceiveFlow {
   }
 
   /** The ping that ends a sample of the bandwidth has come back. */
-  onBandwidthPong(streams: Map<number, Http2Stream>): void {
+  onBandwidthPong(streams: StreamTable): void {
     if (!this.#bandwidth.end(!this.#budget.scarce)) return;
     const { windowBytes } = this.#bandwidth;
     // Streams get the new window by SETTINGS (§6.9.2), the connection four times as much.
     this.streamWindowBytes = windowBytes;
     this.#settings.write([SettingId.InitialWindowSize, windowBytes]);
-    for (const stream of streams.values()) stream.receiveWindow.grow(windowBytes);
+    for (const stream of streams.list()) stream.receiveWindow.grow(windowBytes);
     this.#window.raise(Math.min(4 * windowBytes, WINDOW_BYTES_MAX));
   }
 
