@@ -7,7 +7,7 @@ import t from 'tap';
 import type { BenchCase } from './bench/peers/cases/case.ts';
 import { wrk } from './bench/peers/load/wrk.ts';
 import { type Cores, chooseCores } from './bench/peers/machine.ts';
-import { PLAIN_HTTP1 } from './bench/peers/proxies/hop.ts';
+import { MESH_FEATURES, PLAIN_HTTP1 } from './bench/peers/proxies/hop.ts';
 import { startWeft } from './bench/peers/proxies/weft.ts';
 import { ratioTarget, valueTarget } from './bench/peers/result.ts';
 import { takeTurns } from './bench/peers/rounds.ts';
@@ -38,7 +38,7 @@ function tinyCase(app: Server): BenchCase {
     peers: [],
     async run(bench, onRow) {
       const backendPort = (app.address() as AddressInfo).port;
-      const hop = { downstream: PLAIN_HTTP1, upstream: PLAIN_HTTP1, backendPort, accessLog: false };
+      const hop = { downstream: PLAIN_HTTP1, upstream: PLAIN_HTTP1, backendPort, ...MESH_FEATURES };
       const { subject, pids, port } = await startWeft(bench, hop);
       const load = (seconds: number) =>
         wrk(bench, { url: `http://127.0.0.1:${port}/`, connections: 4 }, seconds);

@@ -45,12 +45,17 @@ export async function takeTurns(
   return contestants.map(({ subject }, index) => ({ subject, rounds: rounds[index]! }));
 }
 
-async function loadOf(contestant: Contestant, seconds: number): Promise<number> {
+async function loadOf({ subject, load }: Contestant, seconds: number): Promise<number> {
+  const units = await naming(subject, load(seconds));
+  if (units > 0) return units;
+  throw new LoadFailed(`${subject}: nothing was served in ${seconds} s`);
+}
+
+/** What goes wrong names whom it went wrong at. */
+export async function naming<T>(subject: string, work: Promise<T>): Promise<T> {
   try {
-    const units = await contestant.load(seconds);
-    if (units > 0) return units;
+    return await work;
   } catch (error) {
-    throw new LoadFailed(`${contestant.subject}: ${(error as Error).message}`, { cause: error });
+    throw new LoadFailed(`${subject}: ${(error as Error).message}`, { cause: error });
   }
-  throw new LoadFailed(`${contestant.subject}: nothing was served in ${seconds} s`);
 }

@@ -1,7 +1,7 @@
 import { startGrpcBackend } from '../backends/grpc-backend.ts';
 import { SIDE_PACE, TARGET_PACE } from '../bench.ts';
 import { h2load } from '../load/h2load.ts';
-import { PLAIN_HTTP2 } from '../proxies/hop.ts';
+import { MESH_FEATURES, PLAIN_HTTP2 } from '../proxies/hop.ts';
 import { startPairs } from '../proxies/pair.ts';
 import { contestants, startProxies } from '../proxies/start-proxies.ts';
 import { ratioTarget } from '../result.ts';
@@ -25,7 +25,7 @@ export const grpc: BenchCase = {
       downstream: PLAIN_HTTP2,
       upstream: PLAIN_HTTP2,
       backendPort: backend.port,
-      accessLog: false,
+      ...MESH_FEATURES,
     };
     const proxies = await startProxies(bench, hop, this.peers);
     const unary = contestants(proxies, (port, seconds) =>

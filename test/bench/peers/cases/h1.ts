@@ -1,7 +1,7 @@
 import { startNginxBackend } from '../backends/nginx-files.ts';
 import { SIDE_PACE, TARGET_PACE } from '../bench.ts';
 import { wrk } from '../load/wrk.ts';
-import { PLAIN_HTTP1 } from '../proxies/hop.ts';
+import { MESH_FEATURES, PLAIN_HTTP1 } from '../proxies/hop.ts';
 import { contestants, startProxies } from '../proxies/start-proxies.ts';
 import { ratioTarget } from '../result.ts';
 import { takeTurns } from '../rounds.ts';
@@ -24,7 +24,7 @@ export const h1: BenchCase = {
   async run(bench, onRow) {
     const bytesOf = SIZES.map(([, bytes]) => bytes);
     const backendPort = await startNginxBackend(bench, bytesOf);
-    const hop = { downstream: PLAIN_HTTP1, upstream: PLAIN_HTTP1, backendPort, accessLog: false };
+    const hop = { downstream: PLAIN_HTTP1, upstream: PLAIN_HTTP1, backendPort, ...MESH_FEATURES };
     const proxies = await startProxies(bench, hop, this.peers);
     for (const [sizeName, bytes] of SIZES) {
       for (const connections of CONNECTIONS) {

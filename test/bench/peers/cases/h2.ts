@@ -1,7 +1,7 @@
 import { startNghttpdBackend } from '../backends/nghttpd-files.ts';
 import { SIDE_PACE, TARGET_PACE } from '../bench.ts';
 import { h2load } from '../load/h2load.ts';
-import { PLAIN_HTTP2 } from '../proxies/hop.ts';
+import { MESH_FEATURES, PLAIN_HTTP2 } from '../proxies/hop.ts';
 import { contestants, startProxies } from '../proxies/start-proxies.ts';
 import { ratioTarget } from '../result.ts';
 import { takeTurns } from '../rounds.ts';
@@ -25,7 +25,7 @@ export const h2: BenchCase = {
   peers: ['HAProxy', 'Envoy'],
   async run(bench, onRow) {
     const backendPort = await startNghttpdBackend(bench, [1024, 65_536]);
-    const hop = { downstream: PLAIN_HTTP2, upstream: PLAIN_HTTP2, backendPort, accessLog: false };
+    const hop = { downstream: PLAIN_HTTP2, upstream: PLAIN_HTTP2, backendPort, ...MESH_FEATURES };
     const proxies = await startProxies(bench, hop, this.peers);
     for (const [name, bytes, connections, streams] of LOADS) {
       if (!bench.wants(name)) continue;

@@ -5,16 +5,19 @@ import { LoadFailed } from '../rounds.ts';
 export interface WrkLoad {
   readonly url: string;
   readonly connections: number;
+  /** `name: value`. */
+  readonly headers?: readonly string[];
 }
 
 /** Requests that were answered with 2xx or 3xx within `seconds`; any other outcome of any request fails the load. */
 export async function wrk(
   bench: Bench,
-  { url, connections }: WrkLoad,
+  { url, connections, headers = [] }: WrkLoad,
   seconds: number,
 ): Promise<number> {
-  const args = ['-t', '1', '-c', `${connections}`, '-d', `${seconds}s`, '--timeout', '10s', url];
-  const process = bench.startBeside(bench.programs.command('wrk'), args);
+  const args = ['-t', '1', '-c', `${connections}`, '-d', `${seconds}s`, '--timeout', '10s'];
+  for (const header of headers) args.push('-H', header);
+  const process = bench.startBeside(bench.programs.command('wrk'), [...args, url]);
   const code = await process.exited;
   if (code !== 0) throw new LoadFailed(`wrk ended with ${code}: ${process.output.trim()}`);
   return parseWrk(process.stdout);

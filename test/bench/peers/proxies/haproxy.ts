@@ -55,9 +55,11 @@ frontend in
 ${log.join('\n')}
 ${tcp ? '' : '  unique-id-format %[uuid()]\n  unique-id-header x-request-id\n'}  default_backend out
 backend out
-${tcp ? '' : '  http-reuse always\n  retry-on conn-failure 503\n  retries 2\n  option redispatch\n'}  server one 127.0.0.1:${hop.backendPort} maxconn 0${serverSide(hop.upstream)}
+${tcp ? '' : `  http-reuse always\n${hop.retries ? RETRIES : ''}`}  server one 127.0.0.1:${hop.backendPort} maxconn 0${serverSide(hop.upstream)}
 `;
 }
+
+const RETRIES = '  retry-on conn-failure 503\n  retries 2\n  option redispatch\n';
 
 function bindSide({ protocol, tls }: Side): string {
   if (tls === null) return protocol === 'http2' ? ' proto h2' : '';

@@ -8,7 +8,14 @@ export interface Hop {
   readonly backendPort: number;
   /** One line a request in a file. */
   readonly accessLog: boolean;
+  /** Retries armed as Istio arms them; no load of the benchmark needs one. */
+  readonly retries: boolean;
+  /** Part of the requests whose spans are recorded; null = no trace context at all. Envoy and Weft only. */
+  readonly tracingPercent: number | null;
 }
+
+/** What a mesh has switched on for every request, the access log apart. */
+export const MESH_FEATURES = { accessLog: false, retries: true, tracingPercent: 1 } as const;
 
 export interface Side {
   readonly protocol: 'http1' | 'http2' | 'tcp';

@@ -29,10 +29,17 @@ export function meshBootstrap(hop: Hop, places: Places): object {
           ? tcpListener(places.port, chain, accessLog(hop, places))
           : httpListener(
               places.port,
-              [everything('backend', { timeout: '0s', retry_policy: RETRIES })],
+              [
+                everything('backend', {
+                  timeout: '0s',
+                  ...(hop.retries ? { retry_policy: RETRIES } : {}),
+                }),
+              ],
               {
                 codec_type: 'AUTO',
-                tracing: { random_sampling: { value: 1 } },
+                ...(hop.tracingPercent === null
+                  ? {}
+                  : { tracing: { random_sampling: { value: hop.tracingPercent } } }),
                 ...accessLog(hop, places),
               },
               chain,

@@ -11,6 +11,7 @@ export async function startNginx(bench: Bench, hop: Hop): Promise<RunningProxy> 
     throw new Error('nginx proxies HTTP/1.1 alone: it speaks no HTTP/2 to a backend');
   }
   const [port] = (await freePorts(1)) as [number];
+  const { tls } = hop.downstream;
   const log = join(bench.directory, `nginx-${port}.access.log`);
   const server = `
   log_format like_envoy '[$time_iso8601] "$request" $status $request_length $body_bytes_sent '
@@ -23,13 +24,15 @@ export async function startNginx(bench: Bench, hop: Hop): Promise<RunningProxy> 
     keepalive_timeout ${IDLE_SECONDS}s;
   }
   server {
-    listen 127.0.0.1:${port} backlog=4096;
+    listen 127.0.0.1:${port} backlog=4096${tls === null ? '' : ' ssl'};
+    ${tls === null ? '' : `ssl_certificate ${tls.files.certificate}; ssl_certificate_key ${tls.files.key};`}
     location / {
       proxy_pass http://backend;
       proxy_http_version 1.1;
       proxy_set_header Connection "";
       proxy_set_header Host $http_host;
       proxy_set_header X-Request-Id $request_id;
+      ${hop.retries ? 'proxy_next_upstream error timeout http_503; proxy_next_upstream_tries 3;' : ''}
     }
   }`;
   const process = startNginxProcess(bench, `nginx-${port}`, server, 'proxy');
@@ -54,10 +57,10 @@ export function startNginxProcess(
     file,
     `${root}daemon off;
 worker_processes 1;
-worker_rlimit_nofile 16384;
+worker_rlimit_nofile 20000;
 pid ${prefix}/pid;
 error_log ${prefix}/error.log;
-events { worker_connections 8192; }
+events { worker_connections 12000; }
 http {
   client_body_temp_path ${prefix}/body;
   proxy_temp_path ${prefix}/proxy;

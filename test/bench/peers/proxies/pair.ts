@@ -2,7 +2,14 @@ import type { Bench } from '../bench.ts';
 import { pairOfTlsFiles } from '../tls-files.ts';
 import { startEnvoy } from './envoy.ts';
 import { startHaproxy } from './haproxy.ts';
-import { type Hop, PLAIN_HTTP1, PLAIN_HTTP2, type RunningProxy, type Side } from './hop.ts';
+import {
+  type Hop,
+  MESH_FEATURES,
+  PLAIN_HTTP1,
+  PLAIN_HTTP2,
+  type RunningProxy,
+  type Side,
+} from './hop.ts';
 import { startWeft } from './weft.ts';
 
 /** What two apps speak, and what stands between their sidecars. */
@@ -31,12 +38,14 @@ export async function startPairs(bench: Bench, plan: PairPlan): Promise<RunningP
       downstream: side(tls.server),
       upstream: app,
       backendPort: plan.backendPort,
+      ...MESH_FEATURES,
       accessLog: true,
     });
     const client = await start(bench, {
       downstream: app,
       upstream: side(tls.client),
       backendPort: server.port,
+      ...MESH_FEATURES,
       accessLog: true,
     });
     const pids = [...client.pids, ...server.pids];
