@@ -4,6 +4,7 @@ import { features } from './features.ts';
 import { grpc, pairGrpc } from './grpc.ts';
 import { h1 } from './h1.ts';
 import { h2 } from './h2.ts';
+import { idle } from './idle.ts';
 import { latency } from './latency.ts';
 import { pair } from './pair.ts';
 import { tcp } from './tcp.ts';
@@ -18,5 +19,6 @@ export const ALL_CASES: readonly BenchCase[] = [
   tcp,
   connections,
   latency,
+  idle,
   features,
 ];

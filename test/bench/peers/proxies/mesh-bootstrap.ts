@@ -57,7 +57,7 @@ export function meshBootstrap(hop: Hop, places: Places): object {
 }
 
 /** What Istio gives every route that names no policy. */
-const RETRIES = {
+export const RETRIES = {
   retry_on: 'connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes',
   num_retries: 2,
   retriable_status_codes: [503],
