@@ -7,6 +7,7 @@ import { h2 } from './h2.ts';
 import { idle } from './idle.ts';
 import { latency } from './latency.ts';
 import { pair } from './pair.ts';
+import { scale } from './scale.ts';
 import { tcp } from './tcp.ts';
 
 /** In the order in which they are run and reported. */
@@ -20,5 +21,6 @@ export const ALL_CASES: readonly BenchCase[] = [
   connections,
   latency,
   idle,
+  scale,
   features,
 ];

@@ -1,12 +1,14 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { AdsServer } from '../backends/ads-server.ts';
 import { startNginxBackend } from '../backends/nginx-files.ts';
 import type { Bench } from '../bench.ts';
 import { IdleClients } from '../idle-clients.ts';
 import { settledPrivateBytes } from '../private-memory.ts';
 import { startEnvoyOn } from '../proxies/envoy.ts';
 import { MESH_FEATURES, PLAIN_HTTP1, type RunningProxy, type Side } from '../proxies/hop.ts';
-import { servicesBootstrap } from '../proxies/services-bootstrap.ts';
+import type { Places } from '../proxies/mesh-bootstrap.ts';
+import { adsBootstrap, servicesBootstrap, servicesMesh } from '../proxies/services-bootstrap.ts';
 import { startProxies } from '../proxies/start-proxies.ts';
 import { startWeftOn } from '../proxies/weft.ts';
 import { type Figure, type Row, valueTarget } from '../result.ts';
@@ -49,8 +51,11 @@ export const idle: BenchCase = {
       const targets = [valueTarget('atMost', limit)];
       onRow({ name, unit: 'KiB/connection', figures, targets, remark: 'after one request each' });
     }
-    await measureStarts(bench, { services: 1, endpointsEach: 1, backendPort }, onRow);
-    await measureStarts(bench, { services: 1000, endpointsEach: 10, backendPort }, onRow);
+    const one = { services: 1, endpointsEach: 1, backendPort };
+    const many = { services: 1000, endpointsEach: 10, backendPort };
+    await measureStarts(bench, one, 'static', { memoryMib: 35, startMs: 300 }, onRow);
+    await measureStarts(bench, many, 'static', {}, onRow);
+    await measureStarts(bench, many, 'over ADS', { memoryMib: 60 }, onRow);
   },
 };
 
@@ -78,25 +83,39 @@ async function perConnection(
 
 type Plan = Parameters<typeof servicesBootstrap>[0];
 
-/** Weft and Envoy started by turns on one bootstrap: time until ready, and private memory once it stands still. */
-async function measureStarts(bench: Bench, plan: Plan, onRow: (row: Row) => void): Promise<void> {
-  const many = plan.services > 1;
-  const what = many ? `${plan.services} services × ${plan.endpointsEach} endpoints` : 'one service';
-  const [memoryName, startName] = [`private memory, ${what}`, `start to ready, ${what}`];
+/** Weft and Envoy started by turns on one configuration: time until ready, and private memory once it stands still. */
+async function measureStarts(
+  bench: Bench,
+  plan: Plan,
+  way: 'static' | 'over ADS',
+  limits: { readonly memoryMib?: number; readonly startMs?: number },
+  onRow: (row: Row) => void,
+): Promise<void> {
+  const { services, endpointsEach } = plan;
+  const size = services === 1 ? 'one service' : `${services} services × ${endpointsEach} endpoints`;
+  const [memoryName, startName] = [`private memory, ${size}, ${way}`, `ready, ${size}, ${way}`];
   if (!bench.wants(memoryName) && !bench.wants(startName)) return;
   const starters = [startWeftOn, ...(bench.programs.has('Envoy') ? [startEnvoyOn] : [])];
-  const rounds = Math.min(
-    STARTS,
-    bench.pace({ rounds: STARTS, seconds: 1, warmUpSeconds: 1 }).rounds,
-  );
+  const pace = bench.pace({ rounds: STARTS, seconds: 1, warmUpSeconds: 1 });
+  const rounds = Math.min(STARTS, pace.rounds);
   const memory = new Map<string, number[]>();
   const start = new Map<string, number[]>();
   // The first start of each fills the caches of files and of compiled sources, and is not counted.
   for (let round = -1; round < rounds; round++) {
     for (const starter of starters) {
       await bench.part(async (part) => {
-        const beganMs = performance.now();
-        const proxy = await starter(part, (places) => servicesBootstrap(plan, places));
+        const ads = way === 'static' ? null : await AdsServer.start(part);
+        const describe = (places: Places): object => {
+          if (ads === null) return servicesBootstrap(plan, places);
+          ads.push(servicesMesh(plan, places, '1'));
+          return adsBootstrap(ads.port, places);
+        };
+        let beganMs = 0;
+        const proxy = await starter(part, (places) => {
+          const bootstrap = describe(places);
+          beganMs = performance.now();
+          return bootstrap;
+        });
         const readyMs = performance.now() - beganMs;
         if (round < 0) return;
         push(start, proxy.subject, readyMs);
@@ -110,14 +129,14 @@ async function measureStarts(bench: Bench, plan: Plan, onRow: (row: Row) => void
     name: memoryName,
     unit: 'MiB (RssAnon)',
     figures: figures(memory),
-    targets: [valueTarget('atMost', many ? 60 : 35)],
+    targets: limits.memoryMib === undefined ? [] : [valueTarget('atMost', limits.memoryMib)],
     remark: '',
   });
   onRow({
     name: startName,
     unit: 'ms',
     figures: figures(start),
-    targets: many ? [] : [valueTarget('atMost', 300)],
+    targets: limits.startMs === undefined ? [] : [valueTarget('atMost', limits.startMs)],
     remark: '',
   });
 }

@@ -75,7 +75,7 @@ const BREAKERS_OUT_OF_THE_WAY = {
   ],
 };
 
-const UPSTREAM_HTTP2 = {
+export const UPSTREAM_HTTP2 = {
   typed_extension_protocol_options: {
     'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
       '@type': 'type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions',
