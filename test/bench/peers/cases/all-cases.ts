@@ -1,5 +1,6 @@
 import type { BenchCase } from './case.ts';
 import { connections } from './connections.ts';
+import { controlPlane } from './control-plane.ts';
 import { features } from './features.ts';
 import { grpc, pairGrpc } from './grpc.ts';
 import { h1 } from './h1.ts';
@@ -23,4 +24,5 @@ export const ALL_CASES: readonly BenchCase[] = [
   idle,
   scale,
   features,
+  controlPlane,
 ];
