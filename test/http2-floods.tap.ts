@@ -84,7 +84,7 @@ class App {
     this.server =
       version === 1
         ? http.createServer(answer)
-        : http2.createServer({ maxSessionMemory: 1000 }, answer);
+        : http2.createServer({ maxSessionMemory: 4000 }, answer);
     // Floods end thousands of exchanges early.
     this.server.on('clientError', (_error, socket) => socket.destroy());
     this.server.on('sessionError', () => {});
@@ -125,7 +125,7 @@ class App {
   }
 }
 
-const LARGE = Buffer.alloc(4 * 1024 * 1024, 'l');
+const LARGE = Buffer.alloc(1024 * 1024, 'l');
 const BODY = Buffer.alloc(2048, 'b');
 
 /** Good requests at a fixed rate on two connections; every other one has a body. */
