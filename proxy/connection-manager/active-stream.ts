@@ -1,4 +1,6 @@
 import { type FilterContext, FilterResult, type HttpFilter } from '../filter/http-filter.ts';
+import { isGrpcContent } from '../http/grpc-content-type.ts';
+import { encodeGrpcMessage, parseGrpcStatus } from '../http/grpc-status.ts';
 import { type HeaderBlock, hasHeader, headerValue, setHeader } from '../http/header-block.ts';
 import { type RequestHead, ResponseHead } from '../http/message.ts';
 import type { BodySink, ResetReason, ServerStream } from '../http/stream.ts';
@@ -6,12 +8,11 @@ import { RequestRecord, ResponseFlag } from '../observe/request-record.ts';
 import { applyMutations } from '../router/header-mutation.ts';
 import type { LocalOutcome } from '../router/outcome.ts';
 import { ReplayBuffer } from '../router/replay-buffer.ts';
-import { isGrpcRequest, type Route, type RouteTable } from '../router/route-table.ts';
+import type { Route, RouteTable } from '../router/route-table.ts';
 import { Router } from '../router/router.ts';
 import type { RouterHost } from '../router/router-host.ts';
 import { Timer, type TimerLists, type TimerOwner } from '../tcp/timer-list.ts';
 import type { DownstreamConnection } from './downstream-connection.ts';
-import { encodeGrpcMessage, parseGrpcStatus } from './grpc-status.ts';
 import { type LocalReply, lateResetDetails, localReply } from './local-reply.ts';
 import { applyServerHeader } from './server-header.ts';
 
@@ -25,7 +26,7 @@ export interface Tunnel {
   onClose(detail: string): void;
 }
 
-const TimerId = { StreamIdle: 0, Request: 1 } as const;
+const TimerId = { StreamIdle: 0, Request: 1, Duration: 2 } as const;
 
 /**
  * One request on its way down the stages and its response on its way back. One object a request,
@@ -61,6 +62,7 @@ export class ActiveStream implements BodySink, RouterHost, FilterContext, TimerO
   #idleTimer: Timer | null = null;
   #idleMs = 0;
   #requestTimer: Timer | null = null;
+  #durationTimer: Timer | null = null;
   #pauses = 0;
   #responseStarted = false;
   #responseEnded = false;
@@ -89,7 +91,7 @@ export class ActiveStream implements BodySink, RouterHost, FilterContext, TimerO
     record.scheme = head.scheme;
     record.protocol = head.version;
     record.requestHeaders = head.headers;
-    record.grpc = isGrpcRequest(head);
+    record.grpc = isGrpcContent(head.headers);
     this.record = record;
   }
 
@@ -193,6 +195,12 @@ export class ActiveStream implements BodySink, RouterHost, FilterContext, TimerO
     } else if (this.#idleTimer !== null) {
       this.timers.cancel(this.#idleTimer);
     }
+  }
+
+  /** Milliseconds from now on after which the stream ends, whatever it carries. */
+  limitDuration(durationMs: number): void {
+    this.#durationTimer = new Timer(this, TimerId.Duration);
+    this.timers.arm(this.#durationTimer, durationMs);
   }
 
   #touch(): void {
@@ -416,8 +424,10 @@ export class ActiveStream implements BodySink, RouterHost, FilterContext, TimerO
   }
 
   onTimer(id: number): void {
+    const requestComplete = this.requestEnded;
     if (id === TimerId.Request) this.answer({ kind: 'requestTimeout' });
-    else this.answer({ kind: 'streamIdleTimeout', requestComplete: this.requestEnded });
+    else if (id === TimerId.Duration) this.answer({ kind: 'durationTimeout', requestComplete });
+    else this.answer({ kind: 'streamIdleTimeout', requestComplete });
   }
 
   #finish(): void {
@@ -425,6 +435,7 @@ export class ActiveStream implements BodySink, RouterHost, FilterContext, TimerO
     this.#finished = true;
     if (this.#idleTimer !== null) this.timers.cancel(this.#idleTimer);
     if (this.#requestTimer !== null) this.timers.cancel(this.#requestTimer);
+    if (this.#durationTimer !== null) this.timers.cancel(this.#durationTimer);
     this.#router?.cancel();
     this.#tunnel?.onClose('the outer stream has ended');
     for (let at = 0; at < this.#filters.length; at++) this.#filters[at]!.destroy();

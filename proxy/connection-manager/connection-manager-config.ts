@@ -21,6 +21,8 @@ export interface ConnectionManagerConfig {
   readonly requestTimeoutMs: number;
   readonly requestHeadersTimeoutMs: number;
   readonly idleTimeoutMs: number;
+  /** `common_http_protocol_options.max_stream_duration`, of streams whose route sets none; 0 = none. */
+  readonly streamDurationMaxMs: number;
   /** `max_connection_duration`, 0 = none. */
   readonly connectionDurationMaxMs: number;
   readonly drainTimeoutMs: number;

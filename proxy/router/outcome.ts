@@ -27,8 +27,6 @@ export type LocalOutcome =
   | { readonly kind: 'upstreamRequestTimeout' }
   /** The last try's own timeout is over (UT). */
   | { readonly kind: 'upstreamPerTryTimeout' }
-  /** `max_stream_duration` of the route (UMSDR). */
-  | { readonly kind: 'upstreamDurationMax' }
   /** TM-11. */
   | { readonly kind: 'directResponse'; readonly status: number; readonly body: Buffer }
   /** TM-10. */
@@ -45,7 +43,7 @@ export type LocalOutcome =
   | { readonly kind: 'streamIdleTimeout'; readonly requestComplete: boolean }
   /** `request_timeout`: the request did not arrive whole in time. */
   | { readonly kind: 'requestTimeout' }
-  /** `max_connection_duration` and the like ended the stream (DT). */
+  /** `max_stream_duration`, of the route or the connection manager, or the gRPC deadline in its place (DT). */
   | { readonly kind: 'durationTimeout'; readonly requestComplete: boolean };
 
 /** Envoy's StreamResetReason, as far as a client-role stream can meet it. */

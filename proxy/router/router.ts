@@ -23,7 +23,7 @@ import { applyMutations } from './header-mutation.ts';
 import type { UpstreamResetReason } from './outcome.ts';
 import { redirectLocation } from './redirect.ts';
 import { REPLAY_BYTES_MAX, ReplayBuffer } from './replay-buffer.ts';
-import { expectedTimeoutMs, type RequestTimeouts, requestTimeouts } from './request-timeouts.ts';
+import { type RequestTimeouts, requestTimeouts, writeTimeouts } from './request-timeouts.ts';
 import { requestRetryPolicy } from './retry-headers.ts';
 import {
   backoffMs,
@@ -54,7 +54,7 @@ export interface RouterDeps {
   readonly isOwnListener: (address: string) => boolean;
 }
 
-const TimerId = { Total: 0, PerTry: 1, Backoff: 2, Duration: 3 } as const;
+const TimerId = { Total: 0, PerTry: 1, Backoff: 2 } as const;
 
 /**
  * The end of the request path: one exchange with an upstream, its tries, its timeouts (TM-17), its
@@ -106,7 +106,6 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
   #totalTimer: Timer | null = null;
   #perTryTimer: Timer | null = null;
   #backoffTimer: Timer | null = null;
-  #durationTimer: Timer | null = null;
 
   constructor(
     host: RouterHost,
@@ -220,11 +219,8 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
         this.repicksMax = policy.hostSelectionAttemptsMax;
       }
     }
-    requestTimeouts(action, policy, head.headers, this.#timeouts);
+    requestTimeouts(action, policy, head.headers, record.grpc, this.#timeouts);
     this.#finishHead(action);
-    if (action.streamDurationMaxMs > 0) {
-      this.#durationTimer = this.#armed(null, action.streamDurationMaxMs, TimerId.Duration);
-    }
     if (endStream) {
       this.#requestEnded = true;
       this.#onRequestEnd();
@@ -332,8 +328,7 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
       this.#tryNumber === 0 || this.#requestEndedMs === 0
         ? 0
         : deps.timers.clock.nowMs() - this.#requestEndedMs;
-    const expectedMs = expectedTimeoutMs(this.#timeouts, elapsedMs);
-    if (expectedMs > 0) setHeader(headers, 'x-envoy-expected-rq-timeout-ms', String(expectedMs));
+    writeTimeouts(this.#timeouts, action, headers, this.#host.record.grpc, elapsedMs);
     if (this.#route.virtualHost.config.includeAttemptCount) {
       setHeader(headers, 'x-envoy-attempt-count', String(this.#host.record.attempts));
     }
@@ -590,10 +585,6 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
         if (!this.#backingOff) this.#endpoint?.reportOutcome(0);
         this.#abandonTry();
         this.#fail({ kind: 'upstreamRequestTimeout' });
-        return;
-      case TimerId.Duration:
-        this.#abandonTry();
-        this.#fail({ kind: 'upstreamDurationMax' });
     }
   }
 
@@ -639,7 +630,6 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
     this.#disarm(this.#totalTimer);
     this.#disarm(this.#perTryTimer);
     this.#disarm(this.#backoffTimer);
-    this.#disarm(this.#durationTimer);
     this.#body = null;
     this.#pending = null;
     this.#stream = null;
