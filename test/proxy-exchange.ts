@@ -8,7 +8,8 @@ import {
 import type { HeaderBlock } from '../proxy/http/header-block.ts';
 import { type RequestHead, ResponseHead } from '../proxy/http/message.ts';
 import type { ClientStream, ResetReason } from '../proxy/http/stream.ts';
-import type { Transport } from '../proxy/http/transport.ts';
+import type { CollectingTransport, WriteSource } from '../proxy/http/transport.ts';
+import { DEFAULT_HTTP2_SETTINGS } from '../proxy/http2/http2-settings.ts';
 import { type RequestRecord, responseFlags } from '../proxy/observe/request-record.ts';
 import { StatsRegistry } from '../proxy/observe/stats.ts';
 import type {
@@ -153,13 +154,14 @@ export const PLAIN_CONNECTION: DownstreamConnectionInfo = Object.freeze({
 });
 
 /** What the proxy writes to a client. */
-export class MemoryTransport implements Transport {
+export class MemoryTransport implements CollectingTransport {
   chunks: Buffer[] = [];
   ended = false;
   destroyed = false;
   paused = false;
   /** What `write` answers. */
   writable = true;
+  #source: WriteSource | null = null;
 
   write(bytes: Buffer | string): boolean {
     if (!this.destroyed && !this.ended) {
@@ -168,12 +170,24 @@ export class MemoryTransport implements Transport {
     return this.writable;
   }
 
+  flushLater(source: WriteSource): void {
+    this.#source = source;
+  }
+
+  /** The end of a turn of the event loop: what HTTP/2 has collected is written. */
+  endTurn(): void {
+    const source = this.#source;
+    this.#source = null;
+    source?.flush();
+  }
+
   end(): void {
+    this.endTurn();
     this.ended = true;
   }
 
   closeAfterFlush(): void {
-    this.ended = true;
+    this.end();
   }
 
   abort(): void {
@@ -195,6 +209,7 @@ export class MemoryTransport implements Transport {
   readonly bufferedBytes = 0;
 
   get text(): string {
+    this.endTurn();
     return Buffer.concat(this.chunks).toString('latin1');
   }
 }
@@ -471,6 +486,8 @@ export class FakeTry implements PendingStream, ClientStream {
 export function managerConfig(table: RouteConfig | null): ConnectionManagerConfig {
   return {
     statPrefix: 'test',
+    codecType: 'AUTO',
+    http2: DEFAULT_HTTP2_SETTINGS,
     rdsRouteName: table === null ? 'rds' : '',
     routeConfig: table,
     httpFilters: [{ kind: 'fault', name: 'fault', fault: null }, { kind: 'router' }],

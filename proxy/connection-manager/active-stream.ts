@@ -12,6 +12,7 @@ import type { Route, RouteTable } from '../router/route-table.ts';
 import { Router } from '../router/router.ts';
 import type { RouterHost } from '../router/router-host.ts';
 import { Timer, type TimerLists, type TimerOwner } from '../tcp/timer-list.ts';
+import { type Flushable, flushAtEndOfTurn } from '../tcp/write-turn.ts';
 import type { DownstreamConnection } from './downstream-connection.ts';
 import { type LocalReply, lateResetDetails, localReply } from './local-reply.ts';
 import { applyServerHeader } from './server-header.ts';
@@ -38,7 +39,7 @@ const TimerId = { StreamIdle: 0, Request: 1, Duration: 2 } as const;
  *
  * Whatever happens, `#finish` runs exactly once: it writes metrics and access log (I1).
  */
-export class ActiveStream implements BodySink, RouterHost, FilterContext, TimerOwner {
+export class ActiveStream implements BodySink, RouterHost, FilterContext, TimerOwner, Flushable {
   readonly connection: DownstreamConnection;
   readonly stream: ServerStream;
   readonly head: RequestHead;
@@ -70,6 +71,8 @@ export class ActiveStream implements BodySink, RouterHost, FilterContext, TimerO
   /** Counted as an open TCP connection. */
   #tunnelOpen = false;
   #finished = false;
+  /** The client reset the stream. */
+  #leftByClient = false;
   /** The requests inside are logged and counted one by one, the tunnel around them is not. */
   unlogged = false;
 
@@ -162,6 +165,7 @@ export class ActiveStream implements BodySink, RouterHost, FilterContext, TimerO
         : this.#explicitDestination(),
     );
     this.#router = router;
+    this.stream.holdSlot();
     const held = this.#held;
     this.#held = null;
     router.start(this.requestEnded && held === null);
@@ -261,6 +265,7 @@ export class ActiveStream implements BodySink, RouterHost, FilterContext, TimerO
         if (!this.#responseStarted) record.status = 0;
     }
     record.connectionTerminationDetails = detail;
+    this.#leftByClient = true;
     this.#finish();
   }
 
@@ -436,7 +441,13 @@ export class ActiveStream implements BodySink, RouterHost, FilterContext, TimerO
     if (this.#idleTimer !== null) this.timers.cancel(this.#idleTimer);
     if (this.#requestTimer !== null) this.timers.cancel(this.#requestTimer);
     if (this.#durationTimer !== null) this.timers.cancel(this.#durationTimer);
-    this.#router?.cancel();
+    if (this.#router !== null) {
+      this.#router.cancel();
+      // A client that resets and asks again within one turn of the event loop could have any number of requests
+      // started (CVE-2023-44487): the slot is free when what ends the upstream's part has left.
+      if (this.#leftByClient) flushAtEndOfTurn(this);
+      else this.stream.releaseSlot();
+    }
     this.#tunnel?.onClose('the outer stream has ended');
     for (let at = 0; at < this.#filters.length; at++) this.#filters[at]!.destroy();
     this.#held = null;
@@ -447,6 +458,11 @@ export class ActiveStream implements BodySink, RouterHost, FilterContext, TimerO
       manager.recordEnd(this.record, this.#isConnectTunnel(), this.#tunnelOpen);
     }
     this.connection.onStreamEnd();
+  }
+
+  /** The turn in which the upstream's part ended is over. */
+  flush(): void {
+    this.stream.releaseSlot();
   }
 
   /** CONNECT that became a tunnel: opaque bytes, counted as a TCP connection. */

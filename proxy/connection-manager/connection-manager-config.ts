@@ -1,9 +1,13 @@
+import type { Http2Settings } from '../http2/http2-settings.ts';
 import type { AccessLogSink } from '../observe/access-log.ts';
 import type { RouteConfig } from '../router/route-config.ts';
 
 /** A compiled HttpConnectionManager (envoy.extensions.filters.network.http_connection_manager.v3). Built only by `xds/`. */
 export interface ConnectionManagerConfig {
   readonly statPrefix: string;
+  /** AUTO: by ALPN, else by the preface of HTTP/2 (PR-02). */
+  readonly codecType: 'AUTO' | 'HTTP1' | 'HTTP2';
+  readonly http2: Http2Settings;
   /** RDS name, or '' where `routeConfig` is inline. */
   readonly rdsRouteName: string;
   readonly routeConfig: RouteConfig | null;

@@ -1,3 +1,5 @@
+import { FloodCounters } from '../http2/flood-counters.ts';
+import type { FloodKind } from '../http2/flood-guard.ts';
 import type { Counter, Gauge } from '../observe/metric.ts';
 import { type RequestRecord, ResponseFlag } from '../observe/request-record.ts';
 import type { StatsRegistry } from '../observe/stats.ts';
@@ -21,9 +23,11 @@ export class ConnectionManagerStats {
   readonly #noCluster: Counter;
   /** By first digit of the status: index 1 to 5. */
   readonly #responses: readonly Counter[];
+  readonly #floods: FloodCounters;
 
   constructor(registry: StatsRegistry, statPrefix: string) {
     const scope = registry.httpScope(statPrefix);
+    this.#floods = new FloodCounters(scope);
     this.connectionsTotal = scope.counter('downstream_cx_total', 'Connections accepted');
     this.connectionsActive = scope.gauge('downstream_cx_active', 'Connections open');
     this.protocolErrors = scope.counter('downstream_cx_protocol_error', 'Connections of bad HTTP');
@@ -45,6 +49,11 @@ export class ConnectionManagerStats {
             [['envoy_response_code_class', digit]],
           ),
     );
+  }
+
+  /** A client overdid it (A2.8). */
+  countFlood(kind: number): void {
+    this.#floods.count(kind as FloodKind);
   }
 
   /** Once per request that has ended. */

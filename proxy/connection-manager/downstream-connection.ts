@@ -1,12 +1,14 @@
 import type { RequestHead } from '../http/message.ts';
 import type { BodySink, ServerConnection, ServerHandler, ServerStream } from '../http/stream.ts';
-import type { Transport } from '../http/transport.ts';
-import { Http1ServerConnection } from '../http1/server-connection.ts';
+import type { CollectingTransport } from '../http/transport.ts';
 import { RequestRecord, ResponseFlag } from '../observe/request-record.ts';
+import { Http2Timers, type Http2TimersOwner } from '../tcp/http2-timers.ts';
 import { Timer, type TimerOwner } from '../tcp/timer-list.ts';
+import { isHttp2Alpn } from '../tls/http2-alpn.ts';
 import type { DownstreamConnectionInfo } from '../tls/peer-certificate.ts';
 import { ActiveStream } from './active-stream.ts';
 import type { ConnectionManagerConfig } from './connection-manager-config.ts';
+import { type DownstreamCodec, detectPreface, http1Codec, http2Codec } from './downstream-codec.ts';
 import type { ConnectionManagerDeps, HttpConnectionManager } from './http-connection-manager.ts';
 import { clientCertElement } from './xfcc.ts';
 
@@ -19,16 +21,27 @@ type Waiting = 'nothing' | 'request' | 'head';
  * One downstream connection of a connection manager: its codec, what its requests share, and the
  * timers that belong to no request (idle, request head, duration). An exception below here is a bug;
  * it is caught here, reported, and costs this connection only.
+ *
+ * HTTP/2 is told by ALPN, or by its preface where ALPN does not say and the configuration leaves it open
+ * (PR-02): until the first bytes have come the codec is that of HTTP/1.1, to which nothing has been given.
  */
-export class DownstreamConnection implements ServerConnection, ServerHandler, TimerOwner {
+export class DownstreamConnection
+  implements ServerConnection, ServerHandler, TimerOwner, Http2TimersOwner
+{
   readonly manager: HttpConnectionManager;
   readonly info: DownstreamConnectionInfo;
   readonly originalDestination: string;
   /** Port of the CONNECT tunnel that this connection runs in; 0 = in none. */
   readonly tunnelPort: number;
   readonly clientCertElement: string;
-  readonly #transport: Transport;
-  readonly #codec: Http1ServerConnection;
+  readonly #transport: CollectingTransport;
+  #codec: DownstreamCodec;
+  /** Of HTTP/2, else null. */
+  #http2Timers: Http2Timers | null = null;
+  /** The first bytes will say which codec it is. */
+  #undecided: boolean;
+  /** Bytes that could be the start of the preface and are too few to say. */
+  #held: Buffer = NO_BYTES;
   readonly #waitTimer = new Timer(this, TimerId.Wait);
   #durationTimer: Timer | null = null;
   #waiting: Waiting = 'nothing';
@@ -37,7 +50,7 @@ export class DownstreamConnection implements ServerConnection, ServerHandler, Ti
 
   constructor(
     manager: HttpConnectionManager,
-    transport: Transport,
+    transport: CollectingTransport,
     info: DownstreamConnectionInfo,
     originalDestination: string,
     tunnelPort: number,
@@ -48,12 +61,12 @@ export class DownstreamConnection implements ServerConnection, ServerHandler, Ti
     this.tunnelPort = tunnelPort;
     this.clientCertElement = clientCertElement(manager.config, info);
     this.#transport = transport;
-    // The one codec so far; ALPN `h2` and the HTTP/2 preface choose here.
-    this.#codec = new Http1ServerConnection(
-      transport,
-      this,
-      info.tls ? manager.tlsCodecOptions : manager.plainCodecOptions,
-    );
+    const { codecType } = manager.config;
+    this.#codec = http1Codec(manager, transport, this, info.tls);
+    this.#undecided = codecType === 'AUTO' && !namesHttp1(info.alpnProtocol);
+    if (codecType === 'HTTP2' || (codecType === 'AUTO' && isHttp2Alpn(info.alpnProtocol))) {
+      this.#becomeHttp2();
+    }
     const { connectionDurationMaxMs } = manager.config;
     if (connectionDurationMaxMs > 0) {
       this.#durationTimer = new Timer(this, TimerId.Duration);
@@ -80,7 +93,8 @@ export class DownstreamConnection implements ServerConnection, ServerHandler, Ti
 
   receive(bytes: Buffer): void {
     try {
-      this.#codec.receive(bytes);
+      if (this.#undecided) this.#receiveFirst(bytes);
+      else this.#codec.receive(bytes);
     } catch (error) {
       this.#onBug(error);
     }
@@ -89,11 +103,37 @@ export class DownstreamConnection implements ServerConnection, ServerHandler, Ti
 
   receiveEnd(): void {
     try {
+      if (this.#held.length > 0) this.#decide('http1', this.#held);
       this.#codec.receiveEnd();
     } catch (error) {
       this.#onBug(error);
     }
     this.#updateWait();
+  }
+
+  #receiveFirst(bytes: Buffer): void {
+    const first = this.#held.length === 0 ? bytes : Buffer.concat([this.#held, bytes]);
+    const protocol = detectPreface(first);
+    if (protocol === 'undecided') this.#held = Buffer.from(first);
+    else this.#decide(protocol, first);
+  }
+
+  #decide(protocol: 'http1' | 'http2', first: Buffer): void {
+    this.#held = NO_BYTES;
+    if (protocol === 'http2') this.#becomeHttp2();
+    this.#undecided = false;
+    this.#codec.receive(first);
+  }
+
+  #becomeHttp2(): void {
+    const { manager } = this;
+    this.#undecided = false;
+    const timers = new Http2Timers(this, this.deps.timers, manager.config.http2);
+    const codec = http2Codec(manager, this.#transport, this, timers);
+    timers.attach(codec);
+    this.#http2Timers = timers;
+    this.#codec = codec;
+    if (this.#draining) codec.drain();
   }
 
   close(detail: string): void {
@@ -117,14 +157,16 @@ export class DownstreamConnection implements ServerConnection, ServerHandler, Ti
   }
 
   /**
-   * The next response says `connection: close`. A connection that is idle now is not closed under
-   * the client's hands: its next request may be on the wire already (OP-05, D19). It is closed once it
-   * has been idle for `drainTimeoutMs`: it holds a configuration that is no longer in force.
+   * HTTP/1.1: the next response says `connection: close`. A connection that is idle now is not closed
+   * under the client's hands: its next request may be on the wire already (OP-05, D19). It is closed once
+   * it has been idle for `drainTimeoutMs`: it holds a configuration that is no longer in force. HTTP/2 says
+   * GOAWAY at once, in two steps by which no request is lost.
    */
   drain(): void {
+    if (this.#draining) return;
     this.#draining = true;
-    if (this.#codec.state !== 'idle') this.#codec.drain();
-    else this.#updateWait();
+    if (this.#http2Timers !== null || this.#codec.state !== 'idle') this.#codec.drain();
+    this.#updateWait();
   }
 
   #onBug(error: unknown): void {
@@ -136,7 +178,8 @@ export class DownstreamConnection implements ServerConnection, ServerHandler, Ti
   // --- from the codec -------------------------------------------------------------------------
 
   onRequest(stream: ServerStream, head: RequestHead, endStream: boolean): BodySink {
-    if (this.#draining) this.#codec.drain();
+    // HTTP/2 has said GOAWAY already, and takes what was on its way.
+    if (this.#draining && this.#http2Timers === null) this.#codec.drain();
     const active = new ActiveStream(this, stream, head, endStream);
     active.begin();
     return active;
@@ -153,11 +196,21 @@ export class DownstreamConnection implements ServerConnection, ServerHandler, Ti
     this.#updateWait();
   }
 
+  // --- from the timers of HTTP/2 --------------------------------------------------------------
+
+  onFlood(kind: number): void {
+    this.manager.stats.countFlood(kind);
+  }
+
+  onKeepaliveTimeout(): void {
+    this.#transport.destroy();
+  }
+
   // --- timers ---------------------------------------------------------------------------------
 
   /** After whatever may have changed what the codec is doing. */
   #updateWait(): void {
-    const { state } = this.#codec;
+    const state = this.#held.length > 0 ? 'head' : this.#codec.state;
     const waiting: Waiting =
       this.#closed || state === 'closed'
         ? 'nothing'
@@ -197,13 +250,16 @@ export class DownstreamConnection implements ServerConnection, ServerHandler, Ti
       this.manager.stats.headerTimeouts.value++;
       this.#logRefusal(408, 'request_header_timeout', 0);
     } else {
-      // Idle, or old enough: an exchange under way is finished first.
+      // Idle, or old enough: an exchange under way is finished first. HTTP/2 waits for the answer to a PING,
+      // and is told again after the drain time if none comes.
+      if (this.#http2Timers !== null) this.#draining = true;
       this.#codec.drain();
     }
     this.#updateWait();
   }
 
   #cancelTimers(): void {
+    this.#http2Timers?.stop();
     this.deps.timers.cancel(this.#waitTimer);
     if (this.#durationTimer !== null) this.deps.timers.cancel(this.#durationTimer);
   }
@@ -212,7 +268,7 @@ export class DownstreamConnection implements ServerConnection, ServerHandler, Ti
     const { deps } = this;
     const now = deps.timers.clock.nowMs();
     const record = new RequestRecord(deps.wallClockMs(), now, this.info);
-    record.protocol = 'HTTP/1.1';
+    record.protocol = this.#http2Timers === null ? 'HTTP/1.1' : 'HTTP/2';
     record.status = status;
     record.flags = flags;
     record.responseCodeDetails = details;
@@ -221,3 +277,10 @@ export class DownstreamConnection implements ServerConnection, ServerHandler, Ti
     this.manager.log(record);
   }
 }
+
+/** TLS has agreed on HTTP/1, so that a preface would be an error. */
+function namesHttp1(alpnProtocol: string): boolean {
+  return alpnProtocol.includes('http/1');
+}
+
+const NO_BYTES = Buffer.alloc(0);

@@ -1,4 +1,11 @@
-import { type HeaderBlock, hasHeader, headerValues, setHeader } from '../http/header-block.ts';
+import {
+  type HeaderBlock,
+  hasHeader,
+  headerValue,
+  headerValues,
+  setHeader,
+} from '../http/header-block.ts';
+import type { RequestHead } from '../http/message.ts';
 import type { ConnectionManagerConfig } from './connection-manager-config.ts';
 import { type RequestStage, StageResult } from './request-stage.ts';
 import { applyClientCert } from './xfcc.ts';
@@ -16,7 +23,10 @@ export function forwardedFields(config: ConnectionManagerConfig): RequestStage {
     begin(stream) {
       const { headers } = stream.head;
       const { connection } = stream;
-      if (distrusts) dropProxyFields(headers);
+      if (distrusts) {
+        if (connection.info.mutualTls) readOriginalVersion(stream.head);
+        dropProxyFields(headers);
+      }
       applyClientCert(
         config.forwardClientCert,
         connection.info.mutualTls,
@@ -30,6 +40,12 @@ export function forwardedFields(config: ConnectionManagerConfig): RequestStage {
       return StageResult.Continue;
     },
   };
+}
+
+/** PR-06: the other sidecar has carried HTTP/1.1 here over HTTP/2. The app is asked in what its caller spoke. */
+function readOriginalVersion(head: RequestHead): void {
+  const original = headerValue(head.headers, 'x-weft-orig-proto');
+  if (original === 'HTTP/1.1' || original === 'HTTP/1.0') head.originalVersion = 'HTTP/1.1';
 }
 
 function appendForwardedFor(headers: HeaderBlock, remoteAddress: string): void {

@@ -1,7 +1,8 @@
 import { portOfAuthority } from '../http/authority.ts';
 import { httpLimits } from '../http/limits.ts';
-import type { Transport } from '../http/transport.ts';
+import type { CollectingTransport } from '../http/transport.ts';
 import { type Http1ServerOptions, http1ServerOptions } from '../http1/server-connection.ts';
+import { type Http2ServerOptions, http2ServerOptions } from '../http2/connection-options.ts';
 import type { IstioMetrics } from '../observe/istio-metrics.ts';
 import type { RequestRecord } from '../observe/request-record.ts';
 import type { StatsRegistry } from '../observe/stats.ts';
@@ -57,6 +58,7 @@ export class HttpConnectionManager {
   readonly stats: ConnectionManagerStats;
   readonly plainCodecOptions: Http1ServerOptions;
   readonly tlsCodecOptions: Http1ServerOptions;
+  readonly http2CodecOptions: Http2ServerOptions;
   readonly #inlineTable: RouteTable | null;
 
   constructor(config: ConnectionManagerConfig, deps: ConnectionManagerDeps) {
@@ -80,12 +82,21 @@ export class HttpConnectionManager {
     const { acceptHttp10 } = config;
     this.plainCodecOptions = http1ServerOptions({ scheme: 'http', acceptHttp10, limits });
     this.tlsCodecOptions = http1ServerOptions({ scheme: 'https', acceptHttp10, limits });
+    const { streamsMax, streamWindowBytes, connectionWindowBytes, extendedConnect } = config.http2;
+    this.http2CodecOptions = http2ServerOptions({
+      limits,
+      streamWindowBytes,
+      connectionWindowBytes,
+      extendedConnect,
+      ...(streamsMax === 0 ? {} : { streamsMax }),
+      nowMs: () => deps.timers.clock.nowMs(),
+    });
     this.#inlineTable = config.routeConfig === null ? null : new RouteTable(config.routeConfig);
   }
 
   /** Takes over a connection; the caller feeds it what the transport reads. */
   accept(
-    transport: Transport,
+    transport: CollectingTransport,
     connection: DownstreamConnectionInfo,
     originalDestination: string,
   ): DownstreamConnection {
@@ -94,7 +105,7 @@ export class HttpConnectionManager {
 
   /** HTTP inside a CONNECT tunnel to `authority` (`host:port`), which is where it wants to go. */
   acceptInner(
-    transport: Transport,
+    transport: CollectingTransport,
     connection: DownstreamConnectionInfo,
     authority: string,
   ): DownstreamConnection {

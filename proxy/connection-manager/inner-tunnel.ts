@@ -1,6 +1,7 @@
 import type { ServerConnection } from '../http/stream.ts';
-import type { Transport } from '../http/transport.ts';
+import type { CollectingTransport, WriteSource } from '../http/transport.ts';
 import { Timer, type TimerOwner } from '../tcp/timer-list.ts';
+import { flushAtEndOfTurn } from '../tcp/write-turn.ts';
 import type { ActiveStream, Tunnel } from './active-stream.ts';
 import { detectInnerProtocol } from './inner-protocol.ts';
 import { OpaqueTunnel } from './opaque-tunnel.ts';
@@ -15,13 +16,13 @@ type InnerConnection = Pick<
 >;
 
 /**
- * The inside of a CONNECT request in explicit-proxy mode. The first bytes decide: HTTP/1 goes to a
+ * The inside of a CONNECT request in explicit-proxy mode. The first bytes decide: HTTP goes to a
  * new connection of the same manager, whose transport this is; anything else is passed on as it is.
  *
  *   outer stream ──onData──▶ detecting ──▶ HTTP:   connection.receive ──▶ write ──▶ outer stream
  *                                      └──▶ opaque: OpaqueTunnel
  */
-export class InnerTunnel implements Tunnel, Transport, TimerOwner {
+export class InnerTunnel implements Tunnel, CollectingTransport, TimerOwner {
   readonly #outer: ActiveStream;
   readonly #detectTimer = new Timer(this, 0);
   /** Bytes that are too few to decide by: fewer than a method has. */
@@ -59,7 +60,7 @@ export class InnerTunnel implements Tunnel, Transport, TimerOwner {
       return;
     }
     this.#undecided = NO_BYTES;
-    this.#decide(protocol === 'http1');
+    this.#decide(protocol === 'http');
     this.#pass(bytes, endStream);
   }
 
@@ -115,6 +116,10 @@ export class InnerTunnel implements Tunnel, Transport, TimerOwner {
     if (this.#closed || this.#ended) return true;
     const chunk = typeof bytes === 'string' ? Buffer.from(bytes, 'latin1') : bytes;
     return this.#outer.writeTunnel(chunk, false);
+  }
+
+  flushLater(source: WriteSource): void {
+    flushAtEndOfTurn(source);
   }
 
   end(): void {

@@ -91,10 +91,25 @@ test('[OB-08] [RS-13] UO: the circuit breaker says so in a header', () => {
   expect(mesh.cluster('a').last.endpoint.outcomes).toEqual([]);
 });
 
+test('[OB-08] UR: a request that was refused is said twice more without a policy, then answered 503', () => {
+  const mesh = exchange();
+  const client = mesh.connect().get();
+  const cluster = mesh.cluster('a');
+  cluster.last.die('remoteRefused');
+  cluster.last.die('remoteRefused');
+  expect(client.text).toBe('');
+  cluster.last.die('remoteRefused');
+  expect(client.status).toBe(503);
+  expect(cluster.tries.length).toBe(3);
+  expect(client.body).toBe(`${BEFORE_HEADERS}reset reason: remote refused stream reset`);
+  expect(mesh.flags).toBe('UR');
+  // Only what was not repeated counts against the endpoint.
+  expect(cluster.tries.flatMap(({ endpoint }) => endpoint.outcomes)).toContain(0);
+});
+
 test.each([
   ['connectionTermination', 503, 'UC', 'connection termination'],
   ['remoteReset', 503, 'UR', 'remote reset'],
-  ['remoteRefused', 503, 'UR', 'remote refused stream reset'],
   ['protocolError', 502, 'UPE', 'protocol error'],
 ] as const)('[OB-08] %s before the response head is %i %s', (reason, status, flag, text) => {
   const mesh = exchange();

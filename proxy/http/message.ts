@@ -19,6 +19,11 @@ export class RequestHead {
   headers: HeaderBlock;
   version: HttpVersion;
   /**
+   * What the app spoke that the request began with: `version`, unless another sidecar carried an HTTP/1.1
+   * request here over HTTP/2 (PR-06).
+   */
+  originalVersion: HttpVersion;
+  /**
    * Lower-case protocol of an `Upgrade` request (`websocket`; several joined with `,`), `connect` for
    * CONNECT, else ''. Such a request has no content of its own; its half of the stream is open
    * (`endStream` false) until the response says whether it becomes a tunnel.
@@ -43,6 +48,7 @@ export class RequestHead {
     this.path = path;
     this.headers = headers;
     this.version = version;
+    this.originalVersion = version;
     this.upgrade = '';
     this.absoluteForm = false;
     this.contentLength = -1;

@@ -222,12 +222,6 @@ export class AcceptedConnection implements TransportReceiver, HandshakeListener,
     const info = this.#connectionInfo(secure);
     const { filter } = chain;
     if (filter.kind === 'httpConnectionManager') {
-      const h2 = secure === null ? this.#inspection.applicationProtocols[0] === 'h2c' : false;
-      if (h2 || info.alpnProtocol === 'h2' || info.alpnProtocol === 'istio-h2') {
-        // The codec of HTTP/2 joins here.
-        this.#refuse(ResponseFlag.DPE, 'HTTP/2 is not supported yet');
-        return;
-      }
       this.#transport.delayedCloseMs = filter.config.delayedCloseTimeoutMs;
     }
     const peeked = this.#inspector?.take() ?? null;

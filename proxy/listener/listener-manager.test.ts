@@ -454,13 +454,13 @@ describe('protocol detection', () => {
     await peer.until(() => peer.text === '220 ready\r\n');
   });
 
-  test('the preface of HTTP/2 to an HTTP chain is closed with a clear log', async () => {
-    const { manager, logged } = setup();
+  test('[PR-02] the preface of HTTP/2 reaches the HTTP chain whole, behind the peek', async () => {
+    const { manager, filter } = setup();
     const port = await bind(manager, listenerConfig([httpChain('http')], { inspectHttp: true }));
     const peer = clientTo(port);
-    peer.socket.write('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
-    await peer.until(() => peer.closed);
-    expect(logged).toEqual(['connection refused: HTTP/2 is not supported yet']);
+    const preface = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n';
+    peer.socket.write(preface);
+    await filter('http').until(() => filter('http').accepted[0]?.text === preface);
   });
 
   test('a broken ClientHello is closed', async () => {

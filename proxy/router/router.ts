@@ -85,6 +85,7 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
   /** Increases with every try, so that a callback within `openStream` is told from one after it. */
   #tryNumber = 0;
   #racesLeft = 1;
+  #refusalsLeft = 2;
   /** Part of the body has been sent and was not kept. */
   #bodyLost = false;
   #requestEnded = false;
@@ -353,6 +354,11 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
       });
       return;
     }
+    if (!answered && reason === 'remoteRefused' && this.#mayRepeatRefused()) {
+      this.#refusalsLeft--;
+      this.#beginTry();
+      return;
+    }
     this.#endpoint!.reportOutcome(0);
     if (!answered && this.#metKeepAliveRace(reason)) {
       this.#racesLeft--;
@@ -360,6 +366,14 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
       return;
     }
     this.#tryFailed(reason, '', true);
+  }
+
+  /**
+   * A GOAWAY that leaves the request out, or REFUSED_STREAM: it was not processed (RFC 9113 §8.7) and is said again
+   * without a policy that asks for it, as long as all of it is at hand.
+   */
+  #mayRepeatRefused(): boolean {
+    return this.#refusalsLeft > 0 && !this.#bodyLost && this.#head.upgrade === '';
   }
 
   /** D4: a reused connection that died before it answered, with a request that can be said twice. */

@@ -1,3 +1,4 @@
+import type { Http2Settings } from '../http2/http2-settings.ts';
 import type { DestinationService, WorkloadMetadata } from '../observe/request-record.ts';
 import type { UpstreamTlsConfig } from '../tls/tls-config.ts';
 
@@ -17,6 +18,12 @@ export interface ClusterConfig {
   readonly panicThresholdPercent: number;
   /** `locality_weighted_lb_config`: the locality is drawn by its weight first; else weights of localities say nothing. */
   readonly localityWeighted: boolean;
+  /**
+   * `upstream_protocol_options` of HttpProtocolOptions: one version for all, what the caller's app speaks, or what ALPN
+   * agrees on, HTTP/1.1 where there is no TLS.
+   */
+  readonly httpProtocol: 'HTTP1' | 'HTTP2' | 'DOWNSTREAM' | 'ALPN';
+  readonly http2: Http2Settings;
   /** `common_http_protocol_options.idle_timeout` of upstream connections, default 3 600 000; 0 = off (RS-11). */
   readonly idleTimeoutMs: number;
   /** Requests after which an upstream connection is closed; 0 = no limit (RS-11). */

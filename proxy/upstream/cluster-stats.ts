@@ -1,3 +1,4 @@
+import { FloodCounters } from '../http2/flood-counters.ts';
 import type { Counter } from '../observe/metric.ts';
 import type { StatsRegistry, StatsScope } from '../observe/stats.ts';
 import type { CircuitBreaker } from './circuit-breaker.ts';
@@ -35,6 +36,7 @@ export class ClusterStats {
   readonly membershipChange: Counter;
   readonly updateSuccess: Counter;
   readonly updateFailure: Counter;
+  readonly floods: FloodCounters;
   /** By first digit of the status: index 1 to 5. */
   readonly #responses: readonly Counter[];
   readonly #scope: StatsScope;
@@ -42,6 +44,7 @@ export class ClusterStats {
   constructor(registry: StatsRegistry, clusterName: string, gauges: ClusterGauges) {
     const scope = registry.clusterScope(clusterName);
     this.#scope = scope;
+    this.floods = new FloodCounters(scope);
     const counter = (name: string, help: string) => scope.counter(name, help);
     this.connectionsTotal = counter('upstream_cx_total', 'Upstream connections opened');
     this.connectFails = counter('upstream_cx_connect_fail', 'Upstream connections that failed');

@@ -4,6 +4,7 @@ import type { HeaderBlock } from '../http/header-block.ts';
 import { RequestHead, type ResponseHead } from '../http/message.ts';
 import type { ClientStream, ResetReason } from '../http/stream.ts';
 import type { Transport } from '../http/transport.ts';
+import { DEFAULT_HTTP2_SETTINGS } from '../http2/http2-settings.ts';
 import { StatsRegistry } from '../observe/stats.ts';
 import { TimerLists } from '../tcp/timer-list.ts';
 import { InMemorySecretStore } from '../tls/secret-store.ts';
@@ -58,6 +59,8 @@ export function clusterConfig(
     leastRequestChoices: 2,
     panicThresholdPercent: 0,
     localityWeighted: false,
+    httpProtocol: 'HTTP1',
+    http2: DEFAULT_HTTP2_SETTINGS,
     idleTimeoutMs: 3_600_000,
     requestsPerConnectionMax: 0,
     connectionsMax: 1024,

@@ -6,8 +6,11 @@ import type {
   ResponseSink,
 } from '../http/stream.ts';
 import { Http1ClientConnection, http1ClientOptions } from '../http1/client-connection.ts';
+import { Http2ClientConnection } from '../http2/client-connection.ts';
+import type { Http2ClientOptions } from '../http2/connection-options.ts';
+import { Http2Timers, type Http2TimersOwner } from '../tcp/http2-timers.ts';
 import type { SocketTransport, TransportReceiver } from '../tcp/socket-transport.ts';
-import { Timer, type TimerOwner } from '../tcp/timer-list.ts';
+import { Timer, type TimerLists, type TimerOwner } from '../tcp/timer-list.ts';
 import type { ConnectedInfo } from './connector.ts';
 
 /** What a pool is told by its connections. */
@@ -16,16 +19,31 @@ export interface HttpConnectionOwner {
   onStreamsEnded(connection: HttpConnection, ended: number): void;
   onConnectionClosed(connection: HttpConnection): void;
   onConnectionIdle(connection: HttpConnection): void;
+  /** The server overdid it; `kind` is a `FloodKind`. */
+  onConnectionFlood(kind: number): void;
+}
+
+/** How the codec of a new connection is made. */
+export interface CodecChoice {
+  readonly http2: boolean;
+  readonly http2Options: Http2ClientOptions;
+  /** PINGs, `connection_keepalive`. */
+  readonly keepalive: { readonly keepaliveIntervalMs: number; readonly keepaliveTimeoutMs: number };
 }
 
 /**
- * A pooled connection: socket, codec and the count of its streams. Knows nothing of versions beyond
- * `makeCodec`; a codec with many streams a connection only answers a larger `capacity`.
+ * A pooled connection: socket, codec and the count of its streams. Beyond the choice of the codec nothing here
+ * depends on the version: one with many streams a connection only answers a larger `capacity`.
  */
-export class HttpConnection implements TransportReceiver, ClientConnectionListener, TimerOwner {
+export class HttpConnection
+  implements TransportReceiver, ClientConnectionListener, TimerOwner, Http2TimersOwner
+{
   readonly transport: SocketTransport;
   readonly info: ConnectedInfo;
   readonly codec: ClientConnection;
+  /** The codec where it is HTTP/2, which ends with GOAWAY. */
+  readonly #http2: Http2ClientConnection | null;
+  readonly #http2Timers: Http2Timers | null;
   readonly #owner: HttpConnectionOwner;
   readonly idleTimer: Timer = new Timer(this, 0);
   /** Streams that the owner counts as under way. */
@@ -37,11 +55,35 @@ export class HttpConnection implements TransportReceiver, ClientConnectionListen
   /** Stands in its pool's list of connections with room. */
   ready = false;
 
-  constructor(transport: SocketTransport, info: ConnectedInfo, owner: HttpConnectionOwner) {
+  constructor(
+    transport: SocketTransport,
+    info: ConnectedInfo,
+    owner: HttpConnectionOwner,
+    timers: TimerLists,
+    choice: CodecChoice,
+  ) {
     this.transport = transport;
     this.info = info;
     this.#owner = owner;
-    this.codec = makeCodec(transport, info, this);
+    if (choice.http2) {
+      this.#http2Timers = new Http2Timers(this, timers, choice.keepalive);
+      this.#http2 = new Http2ClientConnection(
+        transport,
+        this,
+        choice.http2Options,
+        this.#http2Timers,
+      );
+      this.codec = this.#http2;
+      this.#http2Timers.attach(this.#http2);
+    } else {
+      this.#http2Timers = null;
+      this.#http2 = null;
+      this.codec = new Http1ClientConnection(transport, this, HTTP1_OPTIONS);
+    }
+  }
+
+  get isHttp2(): boolean {
+    return this.#http2 !== null;
   }
 
   get usable(): boolean {
@@ -70,7 +112,15 @@ export class HttpConnection implements TransportReceiver, ClientConnectionListen
     this.codec.receiveEnd();
   }
 
+  /** No new request; ends when the last stream has, at once where there is none. HTTP/2 says GOAWAY. */
+  retire(): void {
+    this.retired = true;
+    if (this.#http2 !== null) this.#http2.shutdown();
+    else if (this.streams === 0) this.transport.closeAfterFlush();
+  }
+
   close(detail: string): void {
+    this.#http2Timers?.stop();
     this.codec.close(detail);
     this.retired = true;
     this.onStreamEnd();
@@ -90,15 +140,15 @@ export class HttpConnection implements TransportReceiver, ClientConnectionListen
   onTimer(): void {
     this.#owner.onConnectionIdle(this);
   }
-}
 
-/** By ALPN. HTTP/2 joins here: `istio-h2` and `h2` make its codec. */
-function makeCodec(
-  transport: SocketTransport,
-  _info: ConnectedInfo,
-  listener: ClientConnectionListener,
-): ClientConnection {
-  return new Http1ClientConnection(transport, listener, HTTP1_OPTIONS);
+  onFlood(kind: number): void {
+    this.#owner.onConnectionFlood(kind);
+  }
+
+  /** The peer is gone without a word: its streams end as they would with the connection. */
+  onKeepaliveTimeout(): void {
+    this.transport.destroy();
+  }
 }
 
 const HTTP1_OPTIONS = http1ClientOptions();

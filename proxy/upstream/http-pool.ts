@@ -1,11 +1,15 @@
 import type { RequestHead } from '../http/message.ts';
 import { Http1ClientConnection } from '../http1/client-connection.ts';
+import { type Http2ClientOptions, http2ClientOptions } from '../http2/connection-options.ts';
+import type { FloodKind } from '../http2/flood-guard.ts';
 import type { SocketTransport } from '../tcp/socket-transport.ts';
+import type { UpstreamTlsConfig } from '../tls/tls-config.ts';
 import type { CircuitBreaker } from './circuit-breaker.ts';
 import type { ClusterConfig } from './cluster-config.ts';
 import type { ClusterStats } from './cluster-stats.ts';
 import { ConnectAttempt, type ConnectedInfo, type ConnectorDeps } from './connector.ts';
 import { HttpConnection, type HttpConnectionOwner } from './http-connection.ts';
+import { type PoolProtocol, poolTls, speaksHttp2 } from './pool-protocol.ts';
 import type { PendingStream, StreamFailure, UpstreamSink } from './upstream.ts';
 import type { UpstreamEndpoint } from './upstream-endpoint.ts';
 
@@ -18,7 +22,7 @@ export interface PoolShared {
 }
 
 /**
- * The HTTP connections to one endpoint.
+ * The HTTP connections to one endpoint that speak one version, or what ALPN agrees on.
  *
  * ```
  * openStream ─▶ ready (LIFO) ──────────────▶ request on a warm connection
@@ -26,20 +30,28 @@ export interface PoolShared {
  *                                    └─▶ failed: all pending fail with it, as in Envoy
  * ```
  *
- * The most recently used connection goes first, so that the others reach their idle timeout.
+ * The most recently used connection goes first, so that the others reach their idle timeout. Of HTTP/2 connections
+ * one is opened ahead: when the last with room is nearly full, and when the one in use takes no new request any more
+ * (GOAWAY, a limit of requests), so that its successor is there when the next request comes.
  */
 export class HttpPool implements HttpConnectionOwner {
   readonly #endpoint: UpstreamEndpoint;
   readonly #shared: PoolShared;
+  readonly #protocol: PoolProtocol;
+  /** Requests that a connection on its way will probably take at once; learned from the last one. */
+  #streamsExpected: number;
   /** Connections with room, the most recently used last. */
   readonly #ready: HttpConnection[] = [];
   readonly #connections = new Set<HttpConnection>();
   readonly #attempts = new Set<PoolAttempt>();
   #pending = new Set<PendingRequest>();
 
-  constructor(endpoint: UpstreamEndpoint, shared: PoolShared) {
+  constructor(endpoint: UpstreamEndpoint, shared: PoolShared, protocol: PoolProtocol) {
     this.#endpoint = endpoint;
     this.#shared = shared;
+    this.#protocol = protocol;
+    this.#streamsExpected = protocol === 'HTTP1' || endpoint.tls === null ? 1 : STREAMS_ASSUMED;
+    if (protocol === 'HTTP2') this.#streamsExpected = STREAMS_ASSUMED;
   }
 
   /** No connection, none on the way, nothing waiting. */
@@ -106,14 +118,19 @@ export class HttpPool implements HttpConnectionOwner {
       this.#endpoint.active -= ended;
     }
     if (connection.retired || !connection.codec.reusable) {
+      const wasReady = connection.ready;
       this.#removeReady(connection);
-      if (connection.streams === 0 && !connection.transport.destroyed) {
-        connection.transport.closeAfterFlush();
-      }
+      if (connection.streams === 0 && !connection.transport.destroyed) connection.retire();
       this.#connectAsNeeded();
+      if (wasReady && connection.streams + ended > 0) this.#replaceInTime(connection);
       return;
     }
     if (connection.usable) this.#makeReady(connection);
+    else this.#removeReady(connection);
+  }
+
+  onConnectionFlood(kind: number): void {
+    this.#shared.stats.floods.count(kind as FloodKind);
   }
 
   onConnectionClosed(connection: HttpConnection): void {
@@ -139,10 +156,17 @@ export class HttpPool implements HttpConnectionOwner {
   onConnected(attempt: PoolAttempt, transport: SocketTransport, info: ConnectedInfo): void {
     this.#attempts.delete(attempt);
     this.#endpoint.connectionsActive++;
-    const connection = new HttpConnection(transport, info, this);
+    const { config, deps } = this.#shared;
+    const connection = new HttpConnection(transport, info, this, deps.timers, {
+      http2: speaksHttp2(this.#protocol, info.alpnProtocol),
+      http2Options: clientOptions(config, deps),
+      keepalive: config.http2,
+    });
+    this.#streamsExpected = Math.max(1, connection.codec.capacity);
     this.#connections.add(connection);
     transport.attach(connection);
     this.#makeReady(connection);
+    this.#connectAsNeeded();
   }
 
   /** For `PoolAttempt` only. */
@@ -191,8 +215,23 @@ export class HttpPool implements HttpConnectionOwner {
       connection.retired = true;
     }
     if (!connection.usable) this.#removeReady(connection);
+    if (connection.isHttp2) this.#openAhead(connection);
     sink.onStreamReady(stream, connection.info);
     connection.info.reused = true;
+  }
+
+  /** The last connection with room is nearly full: the next one is opened before it is needed. */
+  #openAhead(connection: HttpConnection): void {
+    const left = connection.usable ? connection.codec.capacity : 0;
+    if (left * 4 > connection.streams || this.#attempts.size > 0) return;
+    if (this.#ready.length > (connection.ready ? 1 : 0)) return;
+    if (this.#shared.breaker.connectionsOpen && !this.#endpoint.removed) this.#startAttempt();
+  }
+
+  /** A connection in use takes nothing new: its successor is on its way before the next request. */
+  #replaceInTime(connection: HttpConnection): void {
+    if (!connection.isHttp2 || this.#ready.length + this.#attempts.size > 0) return;
+    if (this.#shared.breaker.connectionsOpen && !this.#endpoint.removed) this.#startAttempt();
   }
 
   #makeReady(connection: HttpConnection): void {
@@ -221,9 +260,8 @@ export class HttpPool implements HttpConnectionOwner {
 
   /** No new request; closed now where it is idle, else after its last stream. */
   #retire(connection: HttpConnection): void {
-    connection.retired = true;
     this.#removeReady(connection);
-    if (connection.streams === 0) connection.transport.closeAfterFlush();
+    connection.retire();
   }
 
   #armIdle(connection: HttpConnection): void {
@@ -245,10 +283,10 @@ export class HttpPool implements HttpConnectionOwner {
     if (at >= 0) this.#ready.splice(at, 1);
   }
 
-  /** One connection on its way for every request that waits. */
+  /** Connections on their way with room for all requests that wait. */
   #connectAsNeeded(): void {
     const { breaker, stats } = this.#shared;
-    while (this.#pending.size > this.#attempts.size) {
+    while (this.#pending.size > this.#attempts.size * this.#streamsExpected) {
       if (!breaker.connectionsOpen) {
         stats.connectionsOverflow.value++;
         // Other endpoints hold all connections: one is allowed, or the requests would wait for ever.
@@ -261,7 +299,8 @@ export class HttpPool implements HttpConnectionOwner {
   #startAttempt(): void {
     const { breaker, stats, deps, config } = this.#shared;
     const endpoint = this.#endpoint;
-    const attempt = new PoolAttempt(this, endpoint, config, deps);
+    const tls = poolTls(endpoint.tls, this.#protocol);
+    const attempt = new PoolAttempt(this, endpoint, tls, config, deps);
     this.#attempts.add(attempt);
     breaker.connections++;
     stats.connectionsTotal.value++;
@@ -280,6 +319,27 @@ export class HttpPool implements HttpConnectionOwner {
       if (!pending.cancelled) pending.sink.onStreamFailure(failure, detail);
     }
   }
+}
+
+/** Requests that an HTTP/2 peer is thought to take before its SETTINGS have come. */
+const STREAMS_ASSUMED = 100;
+
+/** Made once for a configuration: connections share them. */
+const optionsMade = new WeakMap<ClusterConfig, Http2ClientOptions>();
+
+function clientOptions(config: ClusterConfig, deps: ConnectorDeps): Http2ClientOptions {
+  let options = optionsMade.get(config);
+  if (options === undefined) {
+    const { streamsMax, streamWindowBytes, connectionWindowBytes } = config.http2;
+    options = http2ClientOptions({
+      streamWindowBytes,
+      connectionWindowBytes,
+      ...(streamsMax === 0 ? {} : { streamsMax }),
+      nowMs: () => deps.timers.clock.nowMs(),
+    });
+    optionsMade.set(config, options);
+  }
+  return options;
 }
 
 /** A peer that says `keep-alive: timeout=5` is not used after 4.5 s of rest. */
@@ -313,6 +373,7 @@ class PoolAttempt {
   constructor(
     pool: HttpPool,
     endpoint: UpstreamEndpoint,
+    tls: UpstreamTlsConfig | null,
     config: ClusterConfig,
     deps: ConnectorDeps,
   ) {
@@ -321,7 +382,7 @@ class PoolAttempt {
       {
         host: endpoint.host,
         port: endpoint.port,
-        tls: endpoint.tls,
+        tls,
         connectTimeoutMs: config.connectTimeoutMs,
         bindAddresses: config.bindAddresses,
         tcpKeepaliveMs: config.tcpKeepaliveMs,

@@ -10,6 +10,7 @@ import { HostSelection } from './host-selection.ts';
 import { HttpPool, type PoolShared } from './http-pool.ts';
 import type { Random } from './lb/load-balancer.ts';
 import { OriginalDestinations } from './original-destinations.ts';
+import { poolProtocol } from './pool-protocol.ts';
 import { TunnelConnection } from './tunnel-connection.ts';
 import type {
   Cluster,
@@ -101,7 +102,8 @@ export class LiveCluster implements Cluster, PoolShared, ClusterGauges {
     endStream: boolean,
     sink: UpstreamSink,
   ): PendingStream {
-    return (endpoint as UpstreamEndpoint).pool.openStream(head, endStream, sink);
+    const protocol = poolProtocol(this.#config.httpProtocol, head);
+    return (endpoint as UpstreamEndpoint).pool(protocol).openStream(head, endStream, sink);
   }
 
   connect(endpoint: Endpoint, sink: UpstreamTunnelSink): PendingStream {
@@ -131,10 +133,12 @@ export class LiveCluster implements Cluster, PoolShared, ClusterGauges {
     this.breaker.limits = config;
     const sameSocket =
       String(previous.bindAddresses) === String(config.bindAddresses) &&
-      previous.tcpKeepaliveMs === config.tcpKeepaliveMs;
+      previous.tcpKeepaliveMs === config.tcpKeepaliveMs &&
+      previous.httpProtocol === config.httpProtocol &&
+      JSON.stringify(previous.http2) === JSON.stringify(config.http2);
     for (const endpoint of this.#endpoints.values()) {
       this.#setTls(endpoint);
-      if (!sameSocket) endpoint.drainPool();
+      if (!sameSocket) endpoint.drainPools();
     }
     if (previous.discovery !== config.discovery) this.#originals.drain();
     this.#rebuild();
@@ -161,7 +165,7 @@ export class LiveCluster implements Cluster, PoolShared, ClusterGauges {
       if (next.has(key)) continue;
       changed = true;
       endpoint.removed = true;
-      endpoint.drainPool();
+      endpoint.drainPools();
     }
     this.#endpoints = next;
     this.stats.updateSuccess.value++;
@@ -175,7 +179,7 @@ export class LiveCluster implements Cluster, PoolShared, ClusterGauges {
     this.#closed = true;
     for (const endpoint of this.#endpoints.values()) {
       endpoint.removed = true;
-      endpoint.drainPool();
+      endpoint.drainPools();
     }
     this.#originals.drain();
     this.stats.close();
@@ -183,7 +187,7 @@ export class LiveCluster implements Cluster, PoolShared, ClusterGauges {
 
   /** Ends everything now. */
   destroy(): void {
-    for (const endpoint of this.#endpoints.values()) endpoint.destroyPool();
+    for (const endpoint of this.#endpoints.values()) endpoint.destroyPools();
     this.#originals.destroy();
     this.close();
   }
@@ -211,7 +215,7 @@ export class LiveCluster implements Cluster, PoolShared, ClusterGauges {
       config,
       endpointTls(config, tlsMatches, tls),
       this.stats,
-      (endpoint) => new HttpPool(endpoint, this),
+      (endpoint, protocol) => new HttpPool(endpoint, this, protocol),
     );
   }
 
@@ -220,7 +224,7 @@ export class LiveCluster implements Cluster, PoolShared, ClusterGauges {
     const changed = tlsFingerprint(tls) !== tlsFingerprint(endpoint.tls);
     endpoint.tls = tls;
     // A pool is never shared between TLS identities (A2.6): the old connections go.
-    if (changed) endpoint.drainPool();
+    if (changed) endpoint.drainPools();
   }
 
   #rebuild(): void {

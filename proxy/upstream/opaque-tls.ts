@@ -1,7 +1,7 @@
 import type { UpstreamTlsConfig } from '../tls/tls-config.ts';
 
 /** ALPN by which sidecars tell each other that HTTP is inside, and that opaque bytes are (as Istio's). */
-const MESH_HTTP = /^istio-(?:http\/1\.[01]|h2)$/;
+const MESH_HTTP = /^(?:istio-(?:http\/1\.[01]|h2)|weft-h2)$/;
 const MESH_TCP: readonly string[] = ['istio'];
 
 const made = new WeakMap<UpstreamTlsConfig, UpstreamTlsConfig>();

@@ -53,7 +53,7 @@ export class OriginalDestinations implements TimerOwner {
   }
 
   destroy(): void {
-    for (const { endpoint } of this.#byAddress.values()) endpoint.destroyPool();
+    for (const { endpoint } of this.#byAddress.values()) endpoint.destroyPools();
     this.drain();
   }
 
@@ -83,5 +83,5 @@ interface Known {
 
 function release(endpoint: UpstreamEndpoint): void {
   endpoint.removed = true;
-  endpoint.drainPool();
+  endpoint.drainPools();
 }

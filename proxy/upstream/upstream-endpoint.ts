@@ -5,6 +5,7 @@ import type { EndpointConfig, TransportSocketMatch } from './cluster-config.ts';
 import type { ClusterStats } from './cluster-stats.ts';
 import type { SelectableHost } from './host-selection.ts';
 import type { HttpPool } from './http-pool.ts';
+import type { PoolProtocol } from './pool-protocol.ts';
 import type { Endpoint } from './upstream.ts';
 
 /**
@@ -30,14 +31,14 @@ export class UpstreamEndpoint implements Endpoint, SelectableHost {
   /** From `transport_socket_matches` and the endpoint's metadata (SC-01); null = plain text. */
   tls: UpstreamTlsConfig | null;
   readonly #stats: ClusterStats;
-  readonly #makePool: (endpoint: UpstreamEndpoint) => HttpPool;
-  #pool: HttpPool | null = null;
+  readonly #makePool: (endpoint: UpstreamEndpoint, protocol: PoolProtocol) => HttpPool;
+  #pools: Readonly<Record<PoolProtocol, HttpPool | null>> = NO_POOLS;
 
   constructor(
     config: EndpointConfig,
     tls: UpstreamTlsConfig | null,
     stats: ClusterStats,
-    makePool: (endpoint: UpstreamEndpoint) => HttpPool,
+    makePool: (endpoint: UpstreamEndpoint, protocol: PoolProtocol) => HttpPool,
   ) {
     this.host = config.address;
     this.port = config.port;
@@ -49,17 +50,25 @@ export class UpstreamEndpoint implements Endpoint, SelectableHost {
   }
 
   /** Made with the first request: most endpoints of a large mesh never see one. */
-  get pool(): HttpPool {
-    this.#pool ??= this.#makePool(this);
-    return this.#pool;
+  pool(protocol: PoolProtocol): HttpPool {
+    const pool = this.#pools[protocol];
+    if (pool !== null) return pool;
+    const made = this.#makePool(this, protocol);
+    this.#pools = { ...this.#pools, [protocol]: made };
+    return made;
   }
 
-  drainPool(): void {
-    this.#pool?.drain();
+  get pools(): readonly HttpPool[] {
+    const { HTTP1, HTTP2, ALPN } = this.#pools;
+    return [HTTP1, HTTP2, ALPN].filter((pool) => pool !== null);
   }
 
-  destroyPool(): void {
-    this.#pool?.destroy();
+  drainPools(): void {
+    for (const pool of this.pools) pool.drain();
+  }
+
+  destroyPools(): void {
+    for (const pool of this.pools) pool.destroy();
   }
 
   get hostname(): string {
@@ -97,6 +106,12 @@ export class UpstreamEndpoint implements Endpoint, SelectableHost {
     else this.requestsSuccess++;
   }
 }
+
+const NO_POOLS: Readonly<Record<PoolProtocol, HttpPool | null>> = Object.freeze({
+  HTTP1: null,
+  HTTP2: null,
+  ALPN: null,
+});
 
 /** The first match whose every pair stands in the endpoint's metadata, else the cluster's own socket. */
 export function endpointTls(

@@ -1,5 +1,7 @@
 import { ResponseHead } from '../../proxy/http/message.ts';
 import type { ClientStream } from '../../proxy/http/stream.ts';
+import type { WriteSource } from '../../proxy/http/transport.ts';
+import { flushAtEndOfTurn } from '../../proxy/tcp/write-turn.ts';
 import type { Endpoint, UpstreamSink } from '../../proxy/upstream/upstream.ts';
 import { exchange, FakeCluster, PLAIN_CONNECTION, route } from '../proxy-exchange.ts';
 
@@ -70,6 +72,9 @@ function quiet() {
     pauseReading() {},
     resumeReading() {},
     bufferedBytes: 0,
+    flushLater(source: WriteSource) {
+      flushAtEndOfTurn(source);
+    },
   };
 }
 

@@ -189,7 +189,21 @@ test.each([
     'circuit_breakers: {thresholds: [{priority: HIGH}]}',
     'thresholds[0].priority',
   ],
-  ['HTTP/2 upstream', 'http2_protocol_options: {}', 'http2_protocol_options: is not supported'],
+  [
+    'a table of SETTINGS',
+    'http2_protocol_options: {custom_settings_parameters: [{identifier: 9, value: 1}]}',
+    'http2_protocol_options.custom_settings_parameters: is not supported',
+  ],
+  [
+    'a window below the least of RFC 9113',
+    'http2_protocol_options: {initial_stream_window_size: 100}',
+    'http2_protocol_options.initial_stream_window_size: must lie between 65535',
+  ],
+  [
+    'PINGs without a timeout',
+    'http2_protocol_options: {connection_keepalive: {interval: 1s}}',
+    'connection_keepalive.timeout: must be set',
+  ],
   ['slow start', 'round_robin_lb_config: {slow_start_config: {}}', 'slow_start_config: is not'],
   [
     'a retry budget',
@@ -198,6 +212,44 @@ test.each([
   ],
 ])('a cluster with %s is refused, not served without it', (_name, field, problem) => {
   expect(problems(cluster(`{name: a, ${ENDPOINTS}, ${field}}`)).join('\n')).toContain(problem);
+});
+
+const TYPED_HTTP =
+  '"@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
+const typedHttp = (fields: string) =>
+  `typed_extension_protocol_options: {envoy.extensions.upstreams.http.v3.HttpProtocolOptions: {${TYPED_HTTP}, ${fields}}}`;
+
+test.each([
+  ['nothing', '', 'HTTP1'],
+  ['the deprecated HTTP/2 options', 'http2_protocol_options: {}', 'HTTP2'],
+  ['the deprecated selection', 'protocol_selection: USE_DOWNSTREAM_PROTOCOL', 'DOWNSTREAM'],
+  ['explicit HTTP/1.1', typedHttp('explicit_http_config: {http_protocol_options: {}}'), 'HTTP1'],
+  ['explicit HTTP/2', typedHttp('explicit_http_config: {http2_protocol_options: {}}'), 'HTTP2'],
+  [
+    'the downstream protocol',
+    typedHttp('use_downstream_protocol_config: {http2_protocol_options: {}}'),
+    'DOWNSTREAM',
+  ],
+  ['auto_config', typedHttp('auto_config: {http2_protocol_options: {}}'), 'ALPN'],
+])('[PR-05] a cluster with %s is spoken to by %s', (_name, field, httpProtocol) => {
+  const text = `{name: a, ${ENDPOINTS}${field === '' ? '' : `, ${field}`}}`;
+  expect(good(cluster(text))).toMatchObject({ httpProtocol });
+});
+
+test('tuning of HTTP/2 is read for either role', () => {
+  const http2 =
+    '{max_concurrent_streams: 7, initial_stream_window_size: 70000, initial_connection_window_size: 80000, allow_connect: true, connection_keepalive: {interval: 30s, timeout: 5s}}';
+  expect(good(cluster(`{name: a, ${ENDPOINTS}, http2_protocol_options: ${http2}}`))).toMatchObject({
+    httpProtocol: 'HTTP2',
+    http2: {
+      streamsMax: 7,
+      streamWindowBytes: 70_000,
+      connectionWindowBytes: 80_000,
+      extendedConnect: true,
+      keepaliveIntervalMs: 30_000,
+      keepaliveTimeoutMs: 5_000,
+    },
+  });
 });
 
 test('every problem of a resource is reported, each with its path', () => {
@@ -567,9 +619,9 @@ test.each([
     'local_reply_config: is not supported',
   ],
   [
-    'an HTTP/2 codec',
-    httpListener(`${ROUTES}\n      ${FILTERS}\n      codec_type: HTTP2`),
-    'codec_type: 2 is not supported; use one of AUTO, HTTP1',
+    'an HTTP/3 codec',
+    httpListener(`${ROUTES}\n      ${FILTERS}\n      codec_type: HTTP3`),
+    'codec_type: 3 is not supported; use one of AUTO, HTTP1, HTTP2',
   ],
   [
     'an access log of many files',

@@ -7,6 +7,7 @@ import type { ConnectionManagerConfig } from '../../connection-manager/connectio
 import { compileAccessLogs } from './access-log.ts';
 import type { CompileContext } from './compile-context.ts';
 import { compileHttpFilters } from './http-filter.ts';
+import { compileHttp2Options } from './http2-protocol-options.ts';
 import type { MessageReader } from './message-reader.ts';
 import { compilePercent, MILLION } from './percent.ts';
 import { readRouteConfiguration } from './route-configuration.ts';
@@ -26,16 +27,18 @@ export function compileHttpConnectionManager(
   traits: ListenerTraits,
   context: CompileContext,
 ): ConnectionManagerConfig {
-  reader.choice(
-    'codecType',
-    [
-      [0, 'AUTO', true],
-      [1, 'HTTP1', true],
-    ],
-    true,
-  );
   return {
     statPrefix: reader.required('statPrefix'),
+    codecType: reader.choice<ConnectionManagerConfig['codecType']>(
+      'codecType',
+      [
+        [0, 'AUTO', 'AUTO'],
+        [1, 'HTTP1', 'HTTP1'],
+        [2, 'HTTP2', 'HTTP2'],
+      ],
+      'AUTO',
+    ),
+    http2: compileHttp2Options(reader.child('http2ProtocolOptions')),
     ...compileRoutes(reader, traits, context),
     httpFilters: compileHttpFilters(reader),
     accessLogs: compileAccessLogs(reader.children('accessLog'), context),

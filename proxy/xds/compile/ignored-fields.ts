@@ -27,12 +27,12 @@ const IGNORED: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     initial_read_buffer_size: 'a speed option',
   },
   'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager': {
-    http2_protocol_options: 'tuning of HTTP/2, which this connection manager does not offer yet',
     http3_protocol_options: 'HTTP/3 needs a UDP listener, which is refused',
     request_id_extension: 'the UUID extension is what is built in',
     internal_address_config:
       'read with use_remote_address only, where the whole RFC 1918 range is internal',
-    stream_error_on_invalid_http_message: 'an invalid message always ends its HTTP/1.1 connection',
+    stream_error_on_invalid_http_message:
+      'an invalid message always ends its HTTP/1.1 connection, and its stream only in HTTP/2',
     proxy_status_config: 'the proxy-status response header is informational',
     access_log_flush_interval: 'records are written when a request ends',
     access_log_options: 'records are written when a request ends',
@@ -127,7 +127,6 @@ const IGNORED: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     filters:
       'network filters of upstream connections only exchange metadata, which travels in a header',
     preconnect_policy: 'a speed option',
-    protocol_selection: 'deprecated; HTTP/1.1 is spoken upstream',
   },
   'envoy.config.cluster.v3.Cluster.CommonLbConfig': {
     update_merge_window: 'a speed option',
@@ -158,6 +157,22 @@ const IGNORED: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     use_balsa_parser: 'the codec is ours',
     override_stream_error_on_invalid_http_message: 'an invalid message always ends its connection',
     allow_custom_methods: 'any RFC 9110 token is a method',
+  },
+  'envoy.config.core.v3.Http2ProtocolOptions': {
+    hpack_table_size: 'a speed option: the table has the size of the standard',
+    max_outbound_frames: 'the codec has a bound of its own for every flood, counted in h2_flood',
+    max_outbound_control_frames: 'the codec has a bound of its own, counted in h2_flood',
+    max_consecutive_inbound_frames_with_empty_payload:
+      'the codec has a bound of its own, counted in h2_flood',
+    max_inbound_priority_frames_per_stream: 'the codec has a bound of its own, counted in h2_flood',
+    max_inbound_window_update_frames_per_data_frame_sent:
+      'the codec has a bound of its own, counted in h2_flood',
+    stream_error_on_invalid_http_messaging: 'an invalid message always ends its stream only',
+    override_stream_error_on_invalid_http_message: 'an invalid message always ends its stream only',
+    use_oghttp2_codec: 'the codec is ours',
+  },
+  'envoy.config.core.v3.KeepaliveSettings': {
+    interval_jitter: 'PINGs of one connection are spread by when it was opened',
   },
   'envoy.config.core.v3.SocketAddress': {
     resolver_name: 'the resolvers of the host are used',
