@@ -1,4 +1,9 @@
-import { type FilterContext, FilterResult, type HttpFilter } from '../filter/http-filter.ts';
+import {
+  type BodyFilter,
+  type FilterContext,
+  FilterResult,
+  type HttpFilter,
+} from '../filter/http-filter.ts';
 import { isGrpcContent } from '../http/grpc-content-type.ts';
 import { encodeGrpcMessage, parseGrpcStatus } from '../http/grpc-status.ts';
 import { type HeaderBlock, hasHeader, headerValue, setHeader } from '../http/header-block.ts';
@@ -14,6 +19,7 @@ import type { RouterHost } from '../router/router-host.ts';
 import { Timer, type TimerLists, type TimerOwner } from '../tcp/timer-list.ts';
 import { type Flushable, flushAtEndOfTurn } from '../tcp/write-turn.ts';
 import type { DownstreamConnection } from './downstream-connection.ts';
+import { GrpcMessages } from './grpc-messages.ts';
 import { type LocalReply, lateResetDetails, localReply } from './local-reply.ts';
 import { applyServerHeader } from './server-header.ts';
 
@@ -56,8 +62,10 @@ export class ActiveStream implements BodySink, RouterHost, FilterContext, TimerO
   #waiting = false;
   #pausedForStage = false;
   #filters: HttpFilter[] = NO_FILTERS;
+  #bodyFilters: BodyFilter[] = NO_BODY_FILTERS;
   #router: Router | null = null;
   #tunnel: Tunnel | null = null;
+  #messages: GrpcMessages | null = null;
   /** Body chunks that were in hand when the stream was paused for a waiting stage. */
   #held: ReplayBuffer | null = null;
   #idleTimer: Timer | null = null;
@@ -152,6 +160,9 @@ export class ActiveStream implements BodySink, RouterHost, FilterContext, TimerO
   addFilter(filter: HttpFilter): void {
     if (this.#filters === NO_FILTERS) this.#filters = [];
     this.#filters.push(filter);
+    if (filter.body === null) return;
+    if (this.#bodyFilters === NO_BODY_FILTERS) this.#bodyFilters = [];
+    this.#bodyFilters.push(filter.body);
   }
 
   startRouter(route: Route): void {
@@ -165,12 +176,19 @@ export class ActiveStream implements BodySink, RouterHost, FilterContext, TimerO
         : this.#explicitDestination(),
     );
     this.#router = router;
+    if (this.record.grpc) this.#countMessages();
     this.stream.holdSlot();
     const held = this.#held;
     this.#held = null;
     router.start(this.requestEnded && held === null);
     // The body that arrived while a stage waited.
-    if (held !== null) held.writeTo(router);
+    if (held !== null) held.writeTo(this);
+  }
+
+  #countMessages(): void {
+    const { config, deps } = this.connection;
+    if (deps.metrics === null || config.direction === 'UNSPECIFIED') return;
+    this.#messages = new GrpcMessages(this.record, config.direction, deps.metrics, this.timers);
   }
 
   /** In explicit-proxy mode the name that the app asked for is where it wants to go. */
@@ -218,7 +236,7 @@ export class ActiveStream implements BodySink, RouterHost, FilterContext, TimerO
     this.record.bytesReceived += chunk.length;
     this.#touch();
     if (endStream) this.#onRequestEnd();
-    if (this.#router !== null) this.#router.writeData(chunk, endStream);
+    if (this.#router !== null) this.writeData(chunk, endStream);
     else if (this.#tunnel !== null) this.#tunnel.onData(chunk, endStream);
     else if (!this.#staged) {
       this.#held ??= new ReplayBuffer();
@@ -231,11 +249,27 @@ export class ActiveStream implements BodySink, RouterHost, FilterContext, TimerO
     if (this.#finished) return;
     this.#touch();
     this.#onRequestEnd();
-    if (this.#router !== null) this.#router.writeTrailers(trailers);
+    if (this.#router !== null) this.writeTrailers(trailers);
     else if (!this.#staged) {
       this.#held ??= new ReplayBuffer();
       this.#held.addTrailers(trailers);
     }
+  }
+
+  /** BodyTarget: the request body, on its way to the router through the filters that change it. */
+  writeData(chunk: Buffer, endStream: boolean): boolean {
+    let bytes = chunk;
+    for (let at = 0; at < this.#bodyFilters.length; at++) {
+      bytes = this.#bodyFilters[at]!.onRequestData(bytes, endStream);
+      if (this.#finished) return true;
+    }
+    this.#messages?.onRequestData(bytes);
+    if (bytes.length === 0 && !endStream) return true;
+    return this.#router!.writeData(bytes, endStream);
+  }
+
+  writeTrailers(trailers: HeaderBlock): void {
+    if (!this.#finished) this.#router!.writeTrailers(trailers);
   }
 
   #onRequestEnd(): void {
@@ -313,8 +347,18 @@ export class ActiveStream implements BodySink, RouterHost, FilterContext, TimerO
   onUpstreamData(chunk: Buffer, endStream: boolean): void {
     if (this.#finished) return;
     this.#touch();
-    this.record.bytesSent += chunk.length;
-    const writable = this.stream.writeData(chunk, endStream);
+    this.#messages?.onResponseData(chunk);
+    let bytes = chunk;
+    for (let at = this.#bodyFilters.length - 1; at >= 0; at--) {
+      bytes = this.#bodyFilters[at]!.onResponseData(bytes, endStream);
+    }
+    if (bytes.length === 0 && !endStream) return;
+    this.#sendData(bytes, endStream);
+  }
+
+  #sendData(bytes: Buffer, endStream: boolean): void {
+    this.record.bytesSent += bytes.length;
+    const writable = this.stream.writeData(bytes, endStream);
     if (endStream) this.#onResponseEnd();
     else if (!writable) this.#router?.pauseResponse();
   }
@@ -326,8 +370,23 @@ export class ActiveStream implements BodySink, RouterHost, FilterContext, TimerO
     if (record.grpc && record.grpcStatus < 0) {
       record.grpcStatus = parseGrpcStatus(headerValue(trailers, 'grpc-status'));
     }
+    for (let at = this.#bodyFilters.length - 1; at >= 0; at--) {
+      const last = this.#bodyFilters[at]!.onResponseTrailers(trailers);
+      if (last === null) continue;
+      this.#sendData(this.#filteredEnd(last, at), true);
+      return;
+    }
     this.stream.writeTrailers(trailers);
     this.#onResponseEnd();
+  }
+
+  /** The last bytes that filter number `from` made are a body's end for those before it. */
+  #filteredEnd(last: Buffer, from: number): Buffer {
+    let bytes = last;
+    for (let at = from - 1; at >= 0; at--) {
+      bytes = this.#bodyFilters[at]!.onResponseData(bytes, true);
+    }
+    return bytes;
   }
 
   onLocalOutcome(outcome: LocalOutcome): void {
@@ -452,6 +511,7 @@ export class ActiveStream implements BodySink, RouterHost, FilterContext, TimerO
     for (let at = 0; at < this.#filters.length; at++) this.#filters[at]!.destroy();
     this.#held = null;
     this.record.endMs = this.timers.clock.nowMs();
+    this.#messages?.close();
     this.connection.manager.stats.record(this.record, this.#isTunnel);
     if (!this.unlogged) {
       const { manager } = this.connection;
@@ -477,3 +537,4 @@ function hasNoBody(status: number): boolean {
 }
 
 const NO_FILTERS: HttpFilter[] = [];
+const NO_BODY_FILTERS: BodyFilter[] = [];

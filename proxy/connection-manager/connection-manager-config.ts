@@ -1,3 +1,4 @@
+import type { FilterConfig } from '../filter/filter-chain.ts';
 import type { Http2Settings } from '../http2/http2-settings.ts';
 import type { AccessLogSink } from '../observe/access-log.ts';
 import type { RouteConfig } from '../router/route-config.ts';
@@ -64,10 +65,4 @@ export interface ConnectionManagerConfig {
   readonly tracingSamplingPerMillion: number;
 }
 
-export type HttpFilterConfig =
-  | { readonly kind: 'router' }
-  | {
-      readonly kind: 'fault';
-      readonly name: string;
-      readonly fault: import('../router/route-config.ts').FaultConfig | null;
-    };
+export type HttpFilterConfig = { readonly kind: 'router' } | FilterConfig;

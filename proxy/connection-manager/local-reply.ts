@@ -54,6 +54,8 @@ export function localReply(outcome: LocalOutcome): LocalReply {
       return reply(403, '', 0, 'upgrade_failed');
     case 'badRequest':
       return reply(400, '', 0, outcome.details);
+    case 'badRequestBody':
+      return reply(400, outcome.text, 0, outcome.details);
     case 'pathRedirect':
       return reply(307, '', 0, 'path_normalization_failed', ['location', outcome.location]);
     case 'streamIdleTimeout':

@@ -37,6 +37,8 @@ export type LocalOutcome =
   | { readonly kind: 'upgradeRefused' }
   /** Absolute-form or CONNECT on a listener that is no explicit proxy, or the like: the request makes no sense here (DPE). */
   | { readonly kind: 'badRequest'; readonly details: string }
+  /** A filter could not read the request's body; `text` says so to the client. */
+  | { readonly kind: 'badRequestBody'; readonly details: string; readonly text: string }
   /** `path_with_escaped_slashes_action: UNESCAPE_AND_REDIRECT`. */
   | { readonly kind: 'pathRedirect'; readonly location: string }
   /** No activity within the stream idle timeout (SI); 504 once the request has been received whole. */
