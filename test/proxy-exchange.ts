@@ -328,6 +328,7 @@ export class FakeEndpoint implements Endpoint {
   hostname = '';
   workload: Endpoint['workload'] = null;
   readonly active = 0;
+  sharesHttp2 = false;
   readonly outcomes: number[] = [];
 
   constructor(address: string) {

@@ -141,7 +141,7 @@ test('[SC-01][SC-03] automatic mutual TLS where the endpoint has a sidecar, and 
   });
   const tls = upstreamTls(mutual?.transportSocket);
   expect(tls.sni).toBe(`outbound_.9080_._.${HOST}`);
-  expect(tls.commonTlsContext?.alpnProtocols).toEqual(['istio-http/1.1']);
+  expect(tls.commonTlsContext?.alpnProtocols).toEqual(['weft-h2', 'istio-http/1.1']);
   expect(tls.commonTlsContext?.tlsCertificateSdsSecretConfigs).toMatchObject([
     { name: 'default', sdsConfig: { configSourceSpecifier: { $case: 'ads' } } },
   ]);

@@ -28,6 +28,7 @@ import {
   meshServerName,
   outboundCluster,
   PASSTHROUGH_CLUSTER,
+  SHARED_HTTP2_ALPN,
 } from './names.ts';
 import type { ProxyView } from './proxy-view.ts';
 import { effectivePolicy } from './traffic-policy.ts';
@@ -61,7 +62,7 @@ export function outboundClusterOf(
     ...discovery(service, port, subset, name, policy, snapshot, flavour),
     connectTimeout: duration(connectTimeoutMs(policy)),
     ...COMMON,
-    typedExtensionProtocolOptions: httpOptions(port.protocol),
+    typedExtensionProtocolOptions: outboundHttpOptions(port.protocol, flavour.kind),
     ...transport(service, port, subsetName, policy, snapshot, flavour),
     metadata: {
       filterMetadata: new Map([
@@ -161,9 +162,24 @@ const HTTP2: Map<string, Any> = new Map([
   ],
 ]);
 
-/** PR-05: a port that does not say HTTP/2 is spoken to in HTTP/1.1, whatever the caller speaks. */
-export function httpOptions(protocol: Protocol): Map<string, Any> {
-  return protocol === 'http2' ? HTTP2 : HTTP1;
+/**
+ * PR-05: the app is asked in HTTP/1.1 on a port of HTTP that does not say HTTP/2, whatever the caller speaks, and as
+ * the caller speaks on a port that says nothing at all.
+ */
+export function inboundHttpOptions(protocol: Protocol): Map<string, Any> {
+  switch (protocol) {
+    case 'http2':
+      return HTTP2;
+    case 'detect':
+      return USE_DOWNSTREAM;
+    default:
+      return HTTP1;
+  }
+}
+
+/** Likewise. Other sidecars than ours are held to the one ALPN name of the cluster, and so to HTTP/1.1. */
+function outboundHttpOptions(protocol: Protocol, kind: ProxyView['kind']): Map<string, Any> {
+  return protocol === 'detect' && kind !== 'weft' ? HTTP1 : inboundHttpOptions(protocol);
 }
 
 function discovery(
@@ -238,7 +254,7 @@ function transport(
   const socket = upstreamMeshTls(
     secrets,
     meshServerName(port.number, subset, service.host),
-    meshAlpn(port.protocol),
+    meshAlpn(port.protocol, kind),
     serverIdentities(service, snapshot.options),
   );
   if (mode === 'ISTIO_MUTUAL') return { transportSocket: socket };
@@ -251,17 +267,22 @@ function transport(
   };
 }
 
-function meshAlpn(protocol: Protocol): readonly string[] {
+/** Where `kind` is Weft's own, HTTP/1.1 is offered to ride on HTTP/2 as well (PR-06). */
+function meshAlpn(protocol: Protocol, kind: ProxyView['kind']): readonly string[] {
   switch (protocol) {
     case 'http':
+      return kind === 'weft' ? SHARED_OR_HTTP1 : MESH_HTTP1_ALPN;
     case 'detect':
-      return MESH_HTTP1_ALPN;
+      return kind === 'weft' ? SHARED_OR_EITHER : MESH_HTTP1_ALPN;
     case 'http2':
       return MESH_HTTP2_ALPN;
     default:
       return MESH_TCP_ALPN;
   }
 }
+
+const SHARED_OR_HTTP1: readonly string[] = [SHARED_HTTP2_ALPN, ...MESH_HTTP1_ALPN];
+const SHARED_OR_EITHER: readonly string[] = [...SHARED_OR_HTTP1, ...MESH_HTTP2_ALPN];
 
 /** For metrics (`destination_service*`) and for tools: where the cluster comes from. */
 function clusterMetadata(

@@ -111,6 +111,8 @@ const COMMON: DeepPartial<HttpConnectionManager> = {
   streamIdleTimeout: duration(0),
   // PR-09.
   upgradeConfigs: [{ upgradeType: 'websocket' }],
+  // RFC 8441: the same over HTTP/2.
+  http2ProtocolOptions: { allowConnect: true },
 };
 
 function connectionManager(message: DeepPartial<HttpConnectionManager>): DeepPartial<Filter> {

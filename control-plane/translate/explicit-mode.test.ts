@@ -40,8 +40,8 @@ function chains(yaml: string, protocol: Protocol): string[] {
   });
 }
 
-const MESH = 'istio-http/1.0,istio-http/1.1,istio-h2,istio-peer-exchange,istio';
-const MESH_HTTP = 'istio-http/1.0,istio-http/1.1,istio-h2';
+const MESH = 'weft-h2,istio-h2,istio-http/1.1,istio-http/1.0,istio-peer-exchange,istio';
+const MESH_HTTP = 'weft-h2,istio-h2,istio-http/1.1,istio-http/1.0';
 const PLAIN = 'http/1.0,http/1.1,h2c';
 
 test.each<[string, Protocol, string[]]>([

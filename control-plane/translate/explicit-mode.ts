@@ -8,7 +8,7 @@ import {
 import { TrafficDirection } from '../../proto/gen/envoy/config/core/v3/base.ts';
 import { Listener } from '../../proto/gen/envoy/config/listener/v3/listener.ts';
 import type { MeshSnapshot } from '../mesh/snapshot.ts';
-import { COMMON, httpOptions, serviceMetadata } from './clusters.ts';
+import { COMMON, inboundHttpOptions, serviceMetadata } from './clusters.ts';
 import { tcpAddress } from './config-source.ts';
 import { outboundConnectionManager } from './connection-manager.ts';
 import { inboundChains, inspection } from './inbound-chains.ts';
@@ -53,7 +53,7 @@ export function inboundClusters(snapshot: MeshSnapshot, proxy: ProxyView): Clust
         ...appEndpoint(port),
         connectTimeout: duration(CONNECT_TIMEOUT_MS),
         ...COMMON,
-        typedExtensionProtocolOptions: httpOptions(port.protocol),
+        typedExtensionProtocolOptions: inboundHttpOptions(port.protocol),
         ...(proxy.host !== '' && {
           metadata: {
             filterMetadata: new Map([

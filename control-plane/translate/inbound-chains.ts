@@ -9,7 +9,13 @@ import { isHttp, type Protocol } from '../registry/protocol.ts';
 import { inboundConnectionManager, tcpProxy } from './connection-manager.ts';
 import { defaultRoute } from './http-route.ts';
 import { downstreamMeshTls } from './mesh-tls.ts';
-import { inboundName, MESH_HTTP_ALPNS, MESH_TCP_ALPNS, PLAIN_HTTP_ALPNS } from './names.ts';
+import {
+  inboundName,
+  MESH_HTTP_ALPNS,
+  MESH_TCP_ALPNS,
+  PLAIN_HTTP_ALPNS,
+  SHARED_HTTP2_ALPN,
+} from './names.ts';
 import type { ProxyView } from './proxy-view.ts';
 import { INBOUND_RETRY } from './retry-policy.ts';
 
@@ -49,9 +55,10 @@ export function inboundChains(port: InboundPort): DeepPartial<FilterChain>[] {
   }
   const chains: DeepPartial<FilterChain>[] = [];
   const strict = port.mode === 'STRICT';
-  const allMeshAlpns = [...MESH_HTTP_ALPNS, ...MESH_TCP_ALPNS];
+  const httpAlpns = meshHttpAlpns(port.proxy.kind);
+  const allMeshAlpns = [...httpAlpns, ...MESH_TCP_ALPNS];
   if (http !== null && opaque !== null) {
-    chains.push(meshChain('mtls-http', MESH_HTTP_ALPNS, http, port));
+    chains.push(meshChain('mtls-http', httpAlpns, http, port));
     chains.push(meshChain('mtls-tcp', strict ? [] : MESH_TCP_ALPNS, opaque, port));
   } else {
     const name = http === null ? 'mtls-tcp' : 'mtls-http';
@@ -101,10 +108,8 @@ function meshChain(
   filter: DeepPartial<Filter>,
   { proxy, options }: InboundPort,
 ): DeepPartial<FilterChain> {
-  // What may be negotiated; a sidecar that speaks no HTTP/2 must not agree to it.
-  const http = proxy.kind === 'weft' ? ['istio-http/1.1', 'istio-http/1.0'] : MESH_HTTP_ALPNS;
-  const plainNames = proxy.kind === 'weft' ? ['http/1.1'] : ['h2', 'http/1.1'];
-  const alpn = [...http, ...MESH_TCP_ALPNS, ...plainNames];
+  // What may be negotiated, in our order of preference.
+  const alpn = [...meshHttpAlpns(proxy.kind), ...MESH_TCP_ALPNS, 'h2', 'http/1.1'];
   return {
     ...chain(
       name,
@@ -113,6 +118,11 @@ function meshChain(
     ),
     transportSocket: downstreamMeshTls(proxy.secrets, alpn, options.trustDomain),
   };
+}
+
+/** PR-06: only our own sidecar knows what it means that HTTP/1.1 is carried over HTTP/2. */
+function meshHttpAlpns(kind: ProxyView['kind']): readonly string[] {
+  return kind === 'weft' ? [SHARED_HTTP2_ALPN, ...MESH_HTTP_ALPNS] : MESH_HTTP_ALPNS;
 }
 
 function httpFilter({ number, protocol, host, options }: InboundPort): DeepPartial<Filter> {

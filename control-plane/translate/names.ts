@@ -35,10 +35,15 @@ export const ROOT_SECRET = 'ROOTCA';
 
 /** ALPN between sidecars: the protocol inside, and that the TLS around it is the mesh's (PR-11). */
 export const MESH_HTTP1_ALPN: readonly string[] = ['istio-http/1.1'];
+/**
+ * Between Weft's own sidecars requests of any version share HTTP/2 connections (PR-06). Whoever does not know the name
+ * agrees on one of the others.
+ */
+export const SHARED_HTTP2_ALPN = 'weft-h2';
 export const MESH_HTTP2_ALPN: readonly string[] = ['istio-h2'];
 export const MESH_TCP_ALPN: readonly string[] = ['istio'];
 /** What an inbound port takes for the mesh's TLS. */
-export const MESH_HTTP_ALPNS: readonly string[] = ['istio-http/1.0', 'istio-http/1.1', 'istio-h2'];
+export const MESH_HTTP_ALPNS: readonly string[] = ['istio-h2', 'istio-http/1.1', 'istio-http/1.0'];
 export const MESH_TCP_ALPNS: readonly string[] = ['istio-peer-exchange', 'istio'];
 /** What http_inspector reports. */
 export const PLAIN_HTTP_ALPNS: readonly string[] = ['http/1.0', 'http/1.1', 'h2c'];

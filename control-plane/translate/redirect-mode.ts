@@ -5,7 +5,7 @@ import { TrafficDirection } from '../../proto/gen/envoy/config/core/v3/base.ts';
 import { Listener } from '../../proto/gen/envoy/config/listener/v3/listener.ts';
 import type { FilterChain } from '../../proto/gen/envoy/config/listener/v3/listener_components.ts';
 import type { MeshSnapshot } from '../mesh/snapshot.ts';
-import { COMMON, httpOptions, ORIGINAL_DESTINATION, serviceMetadata } from './clusters.ts';
+import { COMMON, inboundHttpOptions, ORIGINAL_DESTINATION, serviceMetadata } from './clusters.ts';
 import { tcpAddress } from './config-source.ts';
 import { tcpProxy } from './connection-manager.ts';
 import { inboundChains, inspection } from './inbound-chains.ts';
@@ -101,7 +101,7 @@ export function redirectInboundClusters(snapshot: MeshSnapshot, proxy: ProxyView
       Cluster.create({
         name: inboundName(port.number),
         ...toApp,
-        typedExtensionProtocolOptions: httpOptions(port.protocol),
+        typedExtensionProtocolOptions: inboundHttpOptions(port.protocol),
         ...(proxy.host !== '' && {
           metadata: {
             filterMetadata: new Map([

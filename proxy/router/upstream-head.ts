@@ -41,7 +41,7 @@ export function addressRequestHead(
   }
   if (deps.direction !== 'OUTBOUND') return;
   record.peer = endpoint.workload ?? UNKNOWN_WORKLOAD;
-  if (cluster.config.httpProtocol === 'ALPN' && head.version !== 'HTTP/2') {
+  if (endpoint.sharesHttp2 && head.version !== 'HTTP/2') {
     // For the sidecar that may get it over HTTP/2: what its app is to be asked in (PR-06).
     setHeader(headers, 'x-weft-orig-proto', head.version);
   } else {

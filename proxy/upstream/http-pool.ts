@@ -50,8 +50,8 @@ export class HttpPool implements HttpConnectionOwner {
     this.#endpoint = endpoint;
     this.#shared = shared;
     this.#protocol = protocol;
-    this.#streamsExpected = protocol === 'HTTP1' || endpoint.tls === null ? 1 : STREAMS_ASSUMED;
-    if (protocol === 'HTTP2') this.#streamsExpected = STREAMS_ASSUMED;
+    const http2 = protocol === 'HTTP2' || (protocol !== 'HTTP1' && endpoint.tls !== null);
+    this.#streamsExpected = http2 ? STREAMS_ASSUMED : 1;
   }
 
   /** No connection, none on the way, nothing waiting. */

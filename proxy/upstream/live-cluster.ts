@@ -102,8 +102,9 @@ export class LiveCluster implements Cluster, PoolShared, ClusterGauges {
     endStream: boolean,
     sink: UpstreamSink,
   ): PendingStream {
-    const protocol = poolProtocol(this.#config.httpProtocol, head);
-    return (endpoint as UpstreamEndpoint).pool(protocol).openStream(head, endStream, sink);
+    const upstream = endpoint as UpstreamEndpoint;
+    const protocol = poolProtocol(this.#config.httpProtocol, upstream.sharesHttp2, head);
+    return upstream.pool(protocol).openStream(head, endStream, sink);
   }
 
   connect(endpoint: Endpoint, sink: UpstreamTunnelSink): PendingStream {

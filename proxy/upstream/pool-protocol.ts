@@ -1,47 +1,64 @@
 import type { RequestHead } from '../http/message.ts';
-import { isHttp2Alpn } from '../tls/http2-alpn.ts';
+import { isHttp2Alpn, SHARED_HTTP2_ALPN } from '../tls/http2-alpn.ts';
 import type { UpstreamTlsConfig } from '../tls/tls-config.ts';
 import type { ClusterConfig } from './cluster-config.ts';
 
 /**
- * What the connections of one pool speak: one version, or what ALPN agrees on. An endpoint has at most one pool
- * of each, so that an upgrade can have an HTTP/1.1 connection of its own beside a shared HTTP/2 one.
+ * What the connections of one pool speak. An endpoint has at most one pool of each kind:
+ *
+ *     HTTP1   HTTP/1.1; offers no ALPN name of HTTP/2
+ *     HTTP2   HTTP/2; in plain text with prior knowledge (RFC 9113 §3.3)
+ *     ALPN    what TLS agrees on (`auto_config`), HTTP/1.1 in plain text
+ *     SHARED  to a sidecar, for requests of HTTP/1.1: HTTP/2 where it can tell them apart, else HTTP/1.1
  */
-export type PoolProtocol = 'HTTP1' | 'HTTP2' | 'ALPN';
+export type PoolProtocol = 'HTTP1' | 'HTTP2' | 'ALPN' | 'SHARED';
 
-/** The pool of an endpoint that takes a request. */
+export const POOL_PROTOCOLS: readonly PoolProtocol[] = ['HTTP1', 'HTTP2', 'ALPN', 'SHARED'];
+
+/**
+ * The pool that takes a request. `shared`: the endpoint's TLS offers to carry HTTP/1.1 over HTTP/2. What becomes a
+ * tunnel takes its connection for itself, which is HTTP/1.1 where the cluster leaves a choice (PR-09).
+ */
 export function poolProtocol(
   configured: ClusterConfig['httpProtocol'],
+  shared: boolean,
   head: RequestHead,
 ): PoolProtocol {
   switch (configured) {
-    case 'DOWNSTREAM':
-      return head.originalVersion === 'HTTP/2' ? 'HTTP2' : 'HTTP1';
+    case 'HTTP2':
+      return 'HTTP2';
     case 'ALPN':
-      // What becomes a tunnel takes its connection for itself, which HTTP/1.1 does by nature (PR-09).
       return head.upgrade === '' ? 'ALPN' : 'HTTP1';
-    default:
-      return configured;
+    case 'DOWNSTREAM':
+      if (head.originalVersion === 'HTTP/2') return 'HTTP2';
+      return shared && head.upgrade === '' ? 'SHARED' : 'HTTP1';
+    case 'HTTP1':
+      return shared && head.upgrade === '' ? 'SHARED' : 'HTTP1';
   }
 }
 
 /** Whether a connection of a pool speaks HTTP/2, by what TLS agreed on (`''` = nothing, or no TLS). */
 export function speaksHttp2(protocol: PoolProtocol, alpnProtocol: string): boolean {
-  return protocol === 'HTTP2' || (protocol === 'ALPN' && isHttp2Alpn(alpnProtocol));
+  switch (protocol) {
+    case 'HTTP1':
+      return false;
+    case 'HTTP2':
+      return true;
+    default:
+      return isHttp2Alpn(alpnProtocol);
+  }
 }
 
-const NO_NAMES: readonly string[] = [];
-/** Envoy's fallbacks where a cluster names no ALPN protocols. */
-const FALLBACK: Readonly<Record<PoolProtocol, readonly string[]>> = {
-  HTTP1: NO_NAMES,
-  HTTP2: ['h2'],
-  ALPN: ['h2', 'http/1.1'],
-};
+/** Whether HTTP/1.1 may be carried over HTTP/2 to who is at the other end of such TLS (PR-06). */
+export function offersSharing(tls: UpstreamTlsConfig | null): boolean {
+  return tls !== null && tls.alpnProtocols.includes(SHARED_HTTP2_ALPN);
+}
 
 const made: Readonly<Record<PoolProtocol, WeakMap<UpstreamTlsConfig, UpstreamTlsConfig>>> = {
   HTTP1: new WeakMap(),
   HTTP2: new WeakMap(),
   ALPN: new WeakMap(),
+  SHARED: new WeakMap(),
 };
 
 /**
@@ -53,21 +70,25 @@ export function poolTls(
   protocol: PoolProtocol,
 ): UpstreamTlsConfig | null {
   if (tls === null) return null;
-  const offered = offeredProtocols(tls.alpnProtocols, protocol);
-  if (offered === tls.alpnProtocols) return tls;
   let pool = made[protocol].get(tls);
   if (pool === undefined) {
-    pool = { ...tls, alpnProtocols: offered };
+    pool = { ...tls, alpnProtocols: offered(tls.alpnProtocols, protocol) };
     made[protocol].set(tls, pool);
   }
   return pool;
 }
 
-function offeredProtocols(
-  configured: readonly string[],
-  protocol: PoolProtocol,
-): readonly string[] {
-  if (configured.length === 0) return FALLBACK[protocol];
-  if (protocol !== 'HTTP1' || !configured.some(isHttp2Alpn)) return configured;
-  return configured.filter((name) => !isHttp2Alpn(name));
+/** Without names of the cluster HTTP/1.1 offers none, and the others what Envoy falls back to. */
+function offered(configured: readonly string[], protocol: PoolProtocol): readonly string[] {
+  const none = configured.length === 0;
+  switch (protocol) {
+    case 'HTTP1':
+      return configured.filter((name) => !isHttp2Alpn(name));
+    case 'HTTP2':
+      return none ? ['h2'] : configured.filter(isHttp2Alpn);
+    case 'ALPN':
+      return none ? ['h2', 'http/1.1'] : configured;
+    case 'SHARED':
+      return configured.filter((name) => name === SHARED_HTTP2_ALPN || !isHttp2Alpn(name));
+  }
 }

@@ -5,7 +5,7 @@ import type { EndpointConfig, TransportSocketMatch } from './cluster-config.ts';
 import type { ClusterStats } from './cluster-stats.ts';
 import type { SelectableHost } from './host-selection.ts';
 import type { HttpPool } from './http-pool.ts';
-import type { PoolProtocol } from './pool-protocol.ts';
+import { offersSharing, POOL_PROTOCOLS, type PoolProtocol } from './pool-protocol.ts';
 import type { Endpoint } from './upstream.ts';
 
 /**
@@ -28,8 +28,8 @@ export class UpstreamEndpoint implements Endpoint, SelectableHost {
   /** Taken out of the cluster; what is under way ends in its own time. */
   removed = false;
   config: EndpointConfig;
-  /** From `transport_socket_matches` and the endpoint's metadata (SC-01); null = plain text. */
-  tls: UpstreamTlsConfig | null;
+  #tls: UpstreamTlsConfig | null;
+  sharesHttp2: boolean;
   readonly #stats: ClusterStats;
   readonly #makePool: (endpoint: UpstreamEndpoint, protocol: PoolProtocol) => HttpPool;
   #pools: Readonly<Record<PoolProtocol, HttpPool | null>> = NO_POOLS;
@@ -44,9 +44,20 @@ export class UpstreamEndpoint implements Endpoint, SelectableHost {
     this.port = config.port;
     this.address = formatAddress(config.address, config.port);
     this.config = config;
-    this.tls = tls;
+    this.#tls = tls;
+    this.sharesHttp2 = offersSharing(tls);
     this.#stats = stats;
     this.#makePool = makePool;
+  }
+
+  /** From `transport_socket_matches` and the endpoint's metadata (SC-01); null = plain text. */
+  get tls(): UpstreamTlsConfig | null {
+    return this.#tls;
+  }
+
+  set tls(tls: UpstreamTlsConfig | null) {
+    this.#tls = tls;
+    this.sharesHttp2 = offersSharing(tls);
   }
 
   /** Made with the first request: most endpoints of a large mesh never see one. */
@@ -58,17 +69,16 @@ export class UpstreamEndpoint implements Endpoint, SelectableHost {
     return made;
   }
 
-  get pools(): readonly HttpPool[] {
-    const { HTTP1, HTTP2, ALPN } = this.#pools;
-    return [HTTP1, HTTP2, ALPN].filter((pool) => pool !== null);
+  get #madePools(): readonly HttpPool[] {
+    return POOL_PROTOCOLS.map((protocol) => this.#pools[protocol]).filter((pool) => pool !== null);
   }
 
   drainPools(): void {
-    for (const pool of this.pools) pool.drain();
+    for (const pool of this.#madePools) pool.drain();
   }
 
   destroyPools(): void {
-    for (const pool of this.pools) pool.destroy();
+    for (const pool of this.#madePools) pool.destroy();
   }
 
   get hostname(): string {
@@ -111,6 +121,7 @@ const NO_POOLS: Readonly<Record<PoolProtocol, HttpPool | null>> = Object.freeze(
   HTTP1: null,
   HTTP2: null,
   ALPN: null,
+  SHARED: null,
 });
 
 /** The first match whose every pair stands in the endpoint's metadata, else the cluster's own socket. */
