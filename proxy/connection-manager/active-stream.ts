@@ -5,7 +5,7 @@ import {
   type HttpFilter,
 } from '../filter/http-filter.ts';
 import { isGrpcContent } from '../http/grpc-content-type.ts';
-import { encodeGrpcMessage, parseGrpcStatus } from '../http/grpc-status.ts';
+import { encodeGrpcMessage, grpcStatusOfHttp, parseGrpcStatus } from '../http/grpc-status.ts';
 import { type HeaderBlock, hasHeader, headerValue, setHeader } from '../http/header-block.ts';
 import { type RequestHead, ResponseHead } from '../http/message.ts';
 import type { BodySink, ResetReason, ServerStream } from '../http/stream.ts';
@@ -510,12 +510,17 @@ export class ActiveStream implements BodySink, RouterHost, FilterContext, TimerO
     this.#tunnel?.onClose('the outer stream has ended');
     for (let at = 0; at < this.#filters.length; at++) this.#filters[at]!.destroy();
     this.#held = null;
-    this.record.endMs = this.timers.clock.nowMs();
+    const { record } = this;
+    record.endMs = this.timers.clock.nowMs();
+    // As Envoy's log and Istio's metrics: a call that was told no status has the one that its HTTP status stands for.
+    if (record.grpc && record.grpcStatus < 0 && record.status > 0) {
+      record.grpcStatus = grpcStatusOfHttp(record.status);
+    }
     this.#messages?.close();
-    this.connection.manager.stats.record(this.record, this.#isTunnel);
+    this.connection.manager.stats.record(record, this.#isTunnel);
     if (!this.unlogged) {
       const { manager } = this.connection;
-      manager.recordEnd(this.record, this.#isConnectTunnel(), this.#tunnelOpen);
+      manager.recordEnd(record, this.#isConnectTunnel(), this.#tunnelOpen);
     }
     this.connection.onStreamEnd();
   }

@@ -128,6 +128,7 @@ test('[PR-07] an answer of the upstream that is no gRPC passes as it is', () => 
   expect(client.status).toBe(503);
   expect(client.body).toBe('busy');
   expect(client.header('grpc-status')).toBe('');
+  expect(mesh.record.grpcStatus).toBe(14);
 });
 
 test('[PR-07] once the response has begun a failure cuts the stream, and no second status is made up', () => {
@@ -140,5 +141,6 @@ test('[PR-07] once the response has begun a failure cuts the stream, and no seco
   expect(client.text).not.toContain('grpc-status');
   expect(client.transport.destroyed || client.transport.ended).toBe(true);
   expect(mesh.flags).toBe('UR');
-  expect(mesh.record.grpcStatus).toBe(-1);
+  // UNKNOWN, which 200 without a status stands for.
+  expect(mesh.record.grpcStatus).toBe(2);
 });

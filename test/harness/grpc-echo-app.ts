@@ -39,6 +39,8 @@ export const ECHO_METHODS = method({
   Stream: [false, true],
   /** Each message, as it comes. */
   Bidi: [true, true],
+  /** Fails as soon as the first message is there. */
+  Early: [true, false],
   /** Never answers. */
   Hang: [false, false],
   /** The message, unless `failures` says otherwise. */
@@ -117,6 +119,10 @@ export async function grpcEchoApp(): Promise<GrpcEchoApp> {
         }
       });
       call.on('end', () => call.end());
+    },
+    Early(call: ServerReadableStream<Buffer, Buffer>, answer: sendUnaryData<Buffer>) {
+      count('Early');
+      call.once('data', () => answer({ code: 11, details: 'enough' }));
     },
     Hang(call: ServerUnaryCall<Buffer, Buffer>) {
       count('Hang');

@@ -67,6 +67,19 @@ export class GrpcEchoClient {
     });
   }
 
+  /** One message and no end: the status that the server answers with all the same. */
+  early(): Promise<number> {
+    return new Promise((resolve) => {
+      const call = this.client.makeClientStreamRequest(
+        path('Early'),
+        same,
+        same,
+        (error: ServiceError | null) => resolve(error?.code ?? 0),
+      );
+      call.write(Buffer.from('first'));
+    });
+  }
+
   stream(ask: string): ClientReadableStream<Buffer> {
     return this.client.makeServerStreamRequest(path('Stream'), same, same, Buffer.from(ask));
   }
