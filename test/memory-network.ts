@@ -71,6 +71,9 @@ export class MemoryEnd implements CollectingTransport {
   /** The owner has gone; nothing is read any more. */
   destroyed = false;
   readonly #network: MemoryNetwork;
+  /** Written in this turn: what `destroy` still drops. */
+  #written: Buffer[] = [];
+  #endAsked = false;
   #queue: Buffer[] = [];
   #queuedBytes = 0;
   #paused = false;
@@ -100,12 +103,11 @@ export class MemoryEnd implements CollectingTransport {
   }
 
   write(bytes: Buffer | string): boolean {
-    if (this.ending !== 'open' || this.destroyed) return true;
+    if (this.#endAsked || this.destroyed) return true;
     // A copy: a slab of the codec may be written again.
     const copy = typeof bytes === 'string' ? Buffer.from(bytes, 'latin1') : Buffer.from(bytes);
     if (copy.length > 0) {
-      if (this.keepsSent) this.sent.push(copy);
-      this.#queue.push(copy);
+      this.#written.push(copy);
       this.#queuedBytes += copy.length;
     }
     if (this.#queuedBytes <= HIGH_WATERMARK_BYTES) return true;
@@ -122,11 +124,21 @@ export class MemoryEnd implements CollectingTransport {
     const source = this.#source;
     this.#source = null;
     source?.flush();
+    if (this.destroyed) return;
+    const written = this.#written;
+    this.#written = [];
+    for (let at = 0; at < written.length; at++) {
+      if (this.keepsSent) this.sent.push(written[at]!);
+      this.#queue.push(written[at]!);
+    }
+    if (this.#endAsked && this.ending === 'open') this.ending = 'fin';
   }
 
   end(): void {
-    this.flush();
-    if (this.ending === 'open') this.ending = 'fin';
+    const source = this.#source;
+    this.#source = null;
+    source?.flush();
+    this.#endAsked = true;
   }
 
   closeAfterFlush(): void {
@@ -142,6 +154,8 @@ export class MemoryEnd implements CollectingTransport {
   }
 
   destroy(): void {
+    for (const bytes of this.#written) this.#queuedBytes -= bytes.length;
+    this.#written = [];
     if (this.ending === 'open') this.ending = 'fin';
     this.destroyed = true;
   }
@@ -214,6 +228,7 @@ export class MemoryEnd implements CollectingTransport {
   }
 
   #drop(): void {
+    this.#written = [];
     this.#queue = [];
     this.#queuedBytes = 0;
   }

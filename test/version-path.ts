@@ -59,6 +59,8 @@ export interface PathOptions {
   readonly rawApp?: boolean;
   /** `SETTINGS_ENABLE_CONNECT_PROTOCOL` of an HTTP/2 app, default true. */
   readonly appTakesUpgrades?: boolean;
+  /** Prefix of the one route, default `/`, which `*` does not have. */
+  readonly routePrefix?: string;
 }
 
 export function versionPath(versions: readonly Version[], options: PathOptions = {}): VersionPath {
@@ -103,7 +105,7 @@ export class VersionPath {
       ['connect', true],
     ]);
     const config = {
-      ...managerConfig(routeConfig([virtualHost([route('/', 'a')])])),
+      ...managerConfig(routeConfig([virtualHost([route(options.routePrefix ?? '/', 'a')])])),
       http2: { ...DEFAULT_HTTP2_SETTINGS, extendedConnect: true },
       generateRequestId: false,
       accessLogs: [{ log: (record: RequestRecord) => records.push(record) }],

@@ -42,7 +42,7 @@ export type SectionKind = (typeof SectionKind)[keyof typeof SectionKind];
  */
 export class FieldSection {
   headers: HeaderBlock = [];
-  /** The pseudo-header fields that are there, as bits `1 << FieldKind`. */
+  /** The pseudo-header fields that are there, and `host`, as bits `1 << FieldKind`. */
   seen = 0;
   method = '';
   scheme = '';
@@ -107,6 +107,7 @@ export class FieldSection {
           break;
         case FieldKind.Host:
           if (hosts++ > 0 && value !== this.host) return HOST_DIFFERS;
+          this.seen |= 1 << FieldKind.Host;
           this.host = value;
           ordinary = true;
           break;
