@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { type Version, type VersionPath, versionPath } from '../../test/version-path.ts';
 
+import { ResponseHead } from '../http/message.ts';
+
 /** What a message is, whichever versions carry it: bodies, trailers, interim responses and their ends. */
 
 const ONE_PROXY: readonly (readonly Version[])[] = [
@@ -319,8 +321,8 @@ describe.each(PATHS.map((path) => [path.join(' → '), path] as const))('%s', (_
   });
 });
 
-function informational(status: number, headers: string[] = []) {
-  return { status, headers, version: 'HTTP/1.1' as const, upgrade: false, contentLength: -1 };
+function informational(status: number, headers: string[] = []): ResponseHead {
+  return new ResponseHead(status, headers);
 }
 
 function keepNoBytes(path: VersionPath): void {

@@ -54,6 +54,8 @@ export class FieldSection {
   host = '';
   /** -1 where there is none. */
   contentLength = -1;
+  /** Of the decoder: names that may not be indexed further on. */
+  neverIndexed: ReadonlySet<string> | null = null;
 
   has(kind: FieldKind): boolean {
     return (this.seen & (1 << kind)) !== 0;
@@ -77,6 +79,7 @@ export class FieldSection {
     this.status = '';
     this.host = '';
     this.contentLength = -1;
+    this.neverIndexed = decoder.neverIndexed;
     const headers: HeaderBlock = [];
     this.headers = headers;
     const { fields, kinds, count } = decoder;

@@ -52,6 +52,7 @@ export class RequestHeadReader {
     const { scheme, path } = fields;
     const head = new RequestHead(method, scheme, fields.authority, path, fields.headers, 'HTTP/2');
     head.contentLength = fields.contentLength;
+    head.neverIndexed = fields.neverIndexed;
     this.#head = head;
     if (method === 'CONNECT' && !fields.has(FieldKind.Protocol)) return readConnect(head, fields);
     if (!fields.has(FieldKind.Scheme) || !fields.has(FieldKind.Path)) return MISSING_PSEUDO_HEADER;
