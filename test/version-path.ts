@@ -34,6 +34,7 @@ import { ManualClock } from './manual-clock.ts';
 import { type MemoryEnd, MemoryNetwork } from './memory-network.ts';
 import {
   managerConfig,
+  match,
   PLAIN_CONNECTION,
   route,
   routeConfig,
@@ -61,6 +62,8 @@ export interface PathOptions {
   readonly appTakesUpgrades?: boolean;
   /** Prefix of the one route, default `/`, which `*` does not have. */
   readonly routePrefix?: string;
+  /** CONNECT has a route of its own (`connect_matcher`), to the same cluster. */
+  readonly connectRoute?: boolean;
 }
 
 export function versionPath(versions: readonly Version[], options: PathOptions = {}): VersionPath {
@@ -104,8 +107,12 @@ export class VersionPath {
       ['chat', true],
       ['connect', true],
     ]);
+    const routes = [route(options.routePrefix ?? '/', 'a')];
+    if (options.connectRoute === true) {
+      routes.unshift(route('', 'a', {}, { match: match({ path: { kind: 'connect' } }) }));
+    }
     const config = {
-      ...managerConfig(routeConfig([virtualHost([route(options.routePrefix ?? '/', 'a')])])),
+      ...managerConfig(routeConfig([virtualHost(routes)])),
       http2: { ...DEFAULT_HTTP2_SETTINGS, extendedConnect: true },
       generateRequestId: false,
       accessLogs: [{ log: (record: RequestRecord) => records.push(record) }],
@@ -114,7 +121,10 @@ export class VersionPath {
     };
     return new HttpConnectionManager(config, {
       routes: new RouteTables(),
-      clusters: new Map([['a', cluster]]),
+      clusters: new Map([
+        ['a', cluster],
+        ['PassthroughCluster', cluster],
+      ]),
       timers: new TimerLists(this.clock),
       wallClockMs: () => 1_700_000_000_000 + this.clock.nowMs(),
       date: new DateHeader(() => 0),
