@@ -87,6 +87,11 @@ export class Http2ClientConnection extends Http2Connection implements ClientConn
     return this.peer.enableConnectProtocol;
   }
 
+  /** The peer's SETTINGS have come: `extendedConnect` and `capacity` are what it says. */
+  get settingsKnown(): boolean {
+    return this.peer.known;
+  }
+
   /** Takes no new request; GOAWAY and close when the last one has ended. */
   shutdown(): void {
     if (this.closed || this.#retiring) return;
