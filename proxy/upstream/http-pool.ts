@@ -164,6 +164,10 @@ export class HttpPool implements HttpConnectionOwner {
       if (connection.streamsAllowed !== 0) this.#openAhead(connection);
       return;
     }
+    if (connection.streamsAllowed !== 0) {
+      this.#armIdle(connection);
+      return;
+    }
     // A server that allows no stream at all (RFC 9113 §5.1.2): whoever comes next asks over a new connection.
     connection.wanted = false;
     this.#retire(connection);
