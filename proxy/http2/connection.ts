@@ -543,7 +543,6 @@ export abstract class Http2Connection
       return;
     }
     peer.known = true;
-    this.writer.encoder.setPeerTableBytes(peer.headerTableBytes);
     const change = peer.initialWindowBytes - windowBefore;
     if (change !== 0) {
       for (const stream of this.streams.values()) {
@@ -563,6 +562,8 @@ export abstract class Http2Connection
   }
 
   onSetting(id: number, value: number): Violation {
+    // Each of several values in one frame: the least of them must be told to the peer's decoder (RFC 7541 §4.2).
+    if (id === SettingId.HeaderTableSize) this.writer.encoder.setPeerTableBytes(value);
     return this.peer.apply(id, value, !this.#server);
   }
 
