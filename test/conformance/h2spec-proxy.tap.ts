@@ -1,8 +1,8 @@
 import t from 'tap';
-import { eitherVersionApp } from '../harness/either-version-app.ts';
 import { conformsToH2spec, noH2spec } from '../harness/h2spec.ts';
 import { http2Proxy, type Upstream } from '../harness/http2-proxy.ts';
 import { tlsFiles } from '../harness/tls-files.ts';
+import { versionedApp } from '../harness/versioned-app.ts';
 
 /**
  * The conformance suite h2spec, all cases and strict, against a sidecar process: in clear text and over TLS, with an
@@ -17,7 +17,7 @@ const NOT_HTTP2_AT_ALL = 'Sends invalid connection preface';
 
 t.test('[PR-05] h2spec, strict, against the proxy', { skip: noH2spec() }, async (t) => {
   const files = await tlsFiles();
-  const [http1, h2c] = [await eitherVersionApp('http1'), await eitherVersionApp('h2c')];
+  const [http1, h2c] = [await versionedApp('http1'), await versionedApp('h2c')];
   const upstreams: Record<(typeof APPS)[number], Upstream> = {
     http1: { port: http1.port, version: 'http1' },
     http2: { port: h2c.port, version: 'http2' },

@@ -1,12 +1,12 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import t, { type Test } from 'tap';
-import { eitherVersionApp, MIB, noiseSha256 } from '../harness/either-version-app.ts';
 import { type Http2Proxy, http2Proxy, type Upstream } from '../harness/http2-proxy.ts';
 import { nghttpd, noNghttpd } from '../harness/nghttpd.ts';
 import { hasProgram } from '../harness/program.ts';
 import { type ProgramRun, runProgram } from '../harness/run-program.ts';
 import { tlsFiles } from '../harness/tls-files.ts';
+import { MIB, noiseSha256, versionedApp } from '../harness/versioned-app.ts';
 
 /**
  * Foreign clients through a sidecar process to foreign servers, in every pair of versions: curl, nghttp and h2load in
@@ -30,9 +30,9 @@ const bodySha256 = createHash('sha256').update(body).digest('hex');
 
 const files = await tlsFiles();
 const [http1, h2c, tls] = await Promise.all([
-  eitherVersionApp('http1'),
-  eitherVersionApp('h2c'),
-  eitherVersionApp('tls', files),
+  versionedApp('http1'),
+  versionedApp('h2c'),
+  versionedApp('tls', files),
 ]);
 const servers = noNghttpd() === false ? await Promise.all([nghttpd(), nghttpd(files)]) : [];
 /** What a request of a client gets to in which version; `alpn` and `nghttpds` by ALPN over TLS. */

@@ -7,7 +7,7 @@ import type { TlsFiles } from './tls-files.ts';
 /** How the app is spoken to: HTTP/1.1 or HTTP/2 in clear text, or over TLS what ALPN agrees on. */
 export type AppTransport = 'http1' | 'h2c' | 'tls';
 
-export interface EitherVersionApp {
+export interface VersionedApp {
   readonly port: number;
   /** Requests by the version that they came in, `1.1` or `2.0`. */
   readonly versions: () => Readonly<Record<string, number>>;
@@ -28,10 +28,10 @@ export const noiseSha256 = (bytes: number): string =>
  * in. A body is sent back with its trailers after it; `/bytes/N` gives N bytes of noise, `/status/N` an empty answer
  * with that status, everything else `hello`.
  */
-export async function eitherVersionApp(
+export async function versionedApp(
   transport: AppTransport,
   files?: TlsFiles,
-): Promise<EitherVersionApp> {
+): Promise<VersionedApp> {
   const versions: Record<string, number> = {};
   let connections = 0;
   const sockets = new Set<Socket>();
