@@ -13,6 +13,8 @@ import { IntegerReader } from './integer.ts';
 import { latin1 } from './latin1.ts';
 import { STATIC_COUNT, STATIC_NAMES, STATIC_VALUES } from './static-table.ts';
 
+/** Table size updates in front of a block: the least since the last one, and the size now (RFC 7541 §4.2). */
+const SIZE_UPDATES_MAX = 2;
 /** Pseudo-header fields that may stand in a block besides `countMax` ordinary ones. */
 const PSEUDO_COUNT_MAX = 8;
 
@@ -58,6 +60,11 @@ export class HpackDecoder {
     this.kinds = new Uint8Array(countMax + PSEUDO_COUNT_MAX);
   }
 
+  /** Size of the latest field list (RFC 9113 §6.5.2), whether it was kept or not. */
+  get listBytes(): number {
+    return this.#listBytes;
+  }
+
   /** Bytes that the dynamic table counts now (RFC 7541 §4.1). */
   get tableSizeBytes(): number {
     return this.#table.sizeBytes;
@@ -77,7 +84,7 @@ export class HpackDecoder {
     this.#listBytes = 0;
     this.#regularCount = 0;
     const integer = this.#integer;
-    let updateAllowed = true;
+    let updatesAllowed = SIZE_UPDATES_MAX;
     let at = start;
     while (at < end) {
       const first = bytes[at]!;
@@ -86,23 +93,24 @@ export class HpackDecoder {
         const index = integer.read(bytes, at, end, 7);
         if (index <= 0 || !this.#takeIndexed(index)) return false;
         at = integer.at;
-        updateAllowed = false;
+        updatesAllowed = 0;
       } else if (first >= 0x40) {
         // 01xxxxxx: literal with incremental indexing (§6.2.1)
         at = this.#takeLiteral(bytes, at, end, 6, true);
         if (at < 0) return false;
-        updateAllowed = false;
+        updatesAllowed = 0;
       } else if (first >= 0x20) {
         // 001xxxxx: table size update (§6.3), only in front (§4.2)
         const maxBytes = integer.read(bytes, at, end, 5);
-        if (!updateAllowed || maxBytes < 0 || maxBytes > this.#tableBytesLimit) return false;
+        if (updatesAllowed-- === 0 || maxBytes < 0 || maxBytes > this.#tableBytesLimit)
+          return false;
         this.#table.resize(maxBytes);
         at = integer.at;
       } else {
         // 0000xxxx, 0001xxxx: literal without indexing, never indexed (§6.2.2, §6.2.3)
         at = this.#takeLiteral(bytes, at, end, 4, false);
         if (at < 0) return false;
-        updateAllowed = false;
+        updatesAllowed = 0;
       }
     }
     return true;
