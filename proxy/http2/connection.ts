@@ -11,7 +11,7 @@ import { GoawayPayload } from './frame/goaway.ts';
 import { decodePingAck } from './frame/ping.ts';
 import { decodePriority } from './frame/priority.ts';
 import { decodeRstStream } from './frame/rst-stream.ts';
-import { decodeSettings, type SettingSink } from './frame/settings.ts';
+import { decodeSettings, SettingId, type SettingSink } from './frame/settings.ts';
 import { decodeWindowUpdate } from './frame/window-update.ts';
 import { FrameReader, type FrameSink } from './frame-reader.ts';
 import { Http2Lifecycle } from './lifecycle.ts';
