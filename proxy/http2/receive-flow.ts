@@ -6,8 +6,8 @@ import { SettingId } from './frame/settings.ts';
 import type { OwnSettings } from './own-settings.ts';
 import type { ReceiveBudget } from './receive-budget.ts';
 import { INITIAL_WINDOW_BYTES, WINDOW_BYTES_MAX } from './receive-window.ts';
-import { remoteEnded } from './stream-state.ts';
 import type { Http2Stream } from './stream.ts';
+import { remoteEnded } from './stream-state.ts';
 import type { StreamTable } from './stream-table.ts';
 
 /** What streams begin with on a connection that is made while the budget of the process is nearly used up. */
