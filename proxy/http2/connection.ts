@@ -11,7 +11,7 @@ import { GoawayPayload } from './frame/goaway.ts';
 import { decodePingAck } from './frame/ping.ts';
 import { decodePriority } from './frame/priority.ts';
 import { decodeRstStream } from './frame/rst-stream.ts';
-import { decodeSettings, type SettingSink } from './frame/settings.ts';
+import { decodeSettings, SettingId, type SettingSink } from './frame/settings.ts';
 import { decodeWindowUpdate } from './frame/window-update.ts';
 import { FrameReader, type FrameSink } from './frame-reader.ts';
 import { Http2Lifecycle } from './lifecycle.ts';
@@ -259,10 +259,9 @@ export abstract class Http2Connection
       return;
     }
     peer.known = true;
-    this.writer.encoder.setPeerTableBytes(peer.headerTableBytes);
     const change = peer.initialWindowBytes - windowBefore;
     if (change !== 0) {
-      for (const stream of this.streams.values()) {
+      for (const stream of this.streams.list()) {
         if (stream.sendWindowBytes + change > WINDOW_BYTES_MAX) {
           this.failConnection(CONNECTION_WINDOW_OVERFLOW);
           return;
@@ -272,12 +271,14 @@ export abstract class Http2Connection
     }
     this.control.settingsAck();
     if (change > 0) {
-      for (const stream of [...this.streams.values()]) this.sendQueue.onStreamWindow(stream);
+      for (const stream of this.streams.list()) this.sendQueue.onStreamWindow(stream);
     }
     this.onPeerSettings();
   }
 
   onSetting(id: number, value: number): Violation {
+    // Each of several values in one frame: the least of them must be told to the peer's decoder (RFC 7541 §4.2).
+    if (id === SettingId.HeaderTableSize) this.writer.encoder.setPeerTableBytes(value);
     return this.peer.apply(id, value, !this.#server);
   }
 

@@ -16,6 +16,7 @@ import { ReceiveFlow } from './receive-flow.ts';
 import { SendQueue, type SendQueueOwner } from './send-queue.ts';
 import type { Http2Stream, StreamConnection } from './stream.ts';
 import { ILLEGAL, nextState, StreamEvent, StreamState } from './stream-state.ts';
+import { StreamTable } from './stream-table.ts';
 import { NO_VIOLATION, SETTINGS_NOT_ACKED, type Violation } from './violation.ts';
 import { WriteBuffer } from './write-buffer.ts';
 
@@ -42,7 +43,7 @@ export abstract class Http2Lifecycle implements SendQueueOwner, StreamConnection
   protected readonly settings: OwnSettings;
   protected readonly flow: ReceiveFlow;
   /** Streams that are open or half-closed on the wire. */
-  protected readonly streams = new Map<number, Http2Stream>();
+  protected readonly streams = new StreamTable();
   protected readonly closedStreams = new ClosedStreams();
   protected readonly sendQueue: SendQueue;
   /** No frame is read any more; writes are dropped. */
@@ -122,7 +123,7 @@ export abstract class Http2Lifecycle implements SendQueueOwner, StreamConnection
   /** Resets what has waited for the peer's window since before `sinceMs`; answers how many still wait. */
   resetStalled(sinceMs: number): number {
     let waiting = 0;
-    for (const stream of this.streams.values()) {
+    for (const stream of this.streams.list()) {
       if (stream.stalledSinceMs < 0) continue;
       if (stream.stalledSinceMs > sinceMs) {
         waiting++;
@@ -202,7 +203,7 @@ export abstract class Http2Lifecycle implements SendQueueOwner, StreamConnection
   }
 
   #failStreams(reason: ResetReason, detail: string): void {
-    for (const stream of [...this.streams.values()]) {
+    for (const stream of this.streams.list()) {
       this.closeStream(stream, CloseCause.ResetByUs);
       stream.fail(reason, detail);
     }
@@ -233,7 +234,7 @@ export abstract class Http2Lifecycle implements SendQueueOwner, StreamConnection
   }
 
   #forget(stream: Http2Stream, cause: CloseCause): void {
-    this.streams.delete(stream.id);
+    this.streams.remove(stream.id);
     this.closedStreams.add(stream.id, cause);
     if (this.#lastStream === stream) this.#lastStream = null;
     stream.dropOutbox();
@@ -250,7 +251,7 @@ export abstract class Http2Lifecycle implements SendQueueOwner, StreamConnection
 
   protected openStream(stream: Http2Stream, event: StreamEvent): void {
     this.flow.onOpen(stream);
-    this.streams.set(stream.id, stream);
+    this.streams.add(stream);
     this.advance(stream, event);
   }
 

@@ -8,6 +8,7 @@ import type { ReceiveBudget } from './receive-budget.ts';
 import { INITIAL_WINDOW_BYTES, WINDOW_BYTES_MAX } from './receive-window.ts';
 import type { Http2Stream } from './stream.ts';
 import { remoteEnded } from './stream-state.ts';
+import type { StreamTable } from './stream-table.ts';
 
 /** What streams begin with on a connection that is made while the budget of the process is nearly used up. */
 const SCARCE_STREAM_WINDOW_BYTES = 32 * 1024;
@@ -30,7 +31,7 @@ export class ReceiveFlow {
   readonly #budget: ReceiveBudget;
   readonly #window: ConnectionWindow;
   readonly #bandwidth: BandwidthEstimate;
-  readonly #streams: Map<number, Http2Stream>;
+  readonly #streams: StreamTable;
   /** The size for streams when the connection is not crowded. */
   #roomyStreamWindowBytes: number;
   /** The largest that the peer may count with, by SETTINGS that it has not acknowledged. */
@@ -42,7 +43,7 @@ export class ReceiveFlow {
     options: Http2Options,
     control: ControlWriter,
     settings: OwnSettings,
-    streams: Map<number, Http2Stream>,
+    streams: StreamTable,
   ) {
     const { receiveBudget, streamWindowBytes, connectionWindowBytes, windowBytesMax } = options;
     this.streamWindowBytes = receiveBudget.scarce
@@ -73,7 +74,7 @@ export class ReceiveFlow {
   /** Our SETTINGS have been acknowledged, all of them. */
   onSettingsKnown(): void {
     this.#countedStreamWindowBytes = this.streamWindowBytes;
-    for (const stream of this.#streams.values()) stream.receiveWindow.slackBytes = 0;
+    for (const stream of this.#streams.list()) stream.receiveWindow.slackBytes = 0;
   }
 
   /** A DATA frame of this length has come. False: more than the connection was allowed. */
@@ -130,7 +131,7 @@ export class ReceiveFlow {
     this.#countedStreamWindowBytes = Math.max(this.#countedStreamWindowBytes, bytes);
     this.streamWindowBytes = bytes;
     this.#settings.write([SettingId.InitialWindowSize, bytes]);
-    for (const { receiveWindow } of this.#streams.values()) {
+    for (const { receiveWindow } of this.#streams.list()) {
       receiveWindow.grow(bytes);
       receiveWindow.shrink(bytes);
       receiveWindow.slackBytes = this.#countedStreamWindowBytes - bytes;
