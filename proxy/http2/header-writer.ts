@@ -26,6 +26,8 @@ export class HeaderWriter {
   readonly encoder = new HpackEncoder();
   /** What `content-length` of the head written last says; -1: nothing. */
   contentLength = -1;
+  /** Bytes of the section written last, as it is coded. */
+  blockBytes = 0;
 
   readonly #out: WriteBuffer;
   readonly #method: NameSlot = this.encoder.slot(':method');
@@ -65,7 +67,14 @@ export class HeaderWriter {
     if (authority !== '') at = encoder.field(bytes, at, this.#authority, authority);
     if (!connect) at = encoder.field(bytes, at, this.#path, head.path);
     if (!connect && upgrade !== '') at = encoder.field(bytes, at, this.#protocol, upgrade);
-    at = this.#fields(bytes, at, head.headers, upgrade === '', upgrade === '' ? '' : KEY);
+    at = this.#fields(
+      bytes,
+      at,
+      head.headers,
+      head.neverIndexed,
+      upgrade === '',
+      upgrade === '' ? '' : KEY,
+    );
     this.#finish(streamId, start, at, endStream);
     return true;
   }
@@ -84,7 +93,14 @@ export class HeaderWriter {
     const { bytes } = this.#out;
     let at = this.encoder.begin(bytes, start + FRAME_HEAD_BYTES);
     at = this.encoder.field(bytes, at, this.#status, status);
-    at = this.#fields(bytes, at, head.headers, keepsLength(head), head.upgrade ? ACCEPT : '');
+    at = this.#fields(
+      bytes,
+      at,
+      head.headers,
+      head.neverIndexed,
+      keepsLength(head),
+      head.upgrade ? ACCEPT : '',
+    );
     this.#finish(streamId, start, at, endStream);
     return true;
   }
@@ -133,6 +149,7 @@ export class HeaderWriter {
     bytes: Buffer,
     start: number,
     headers: HeaderBlock,
+    neverIndexed: ReadonlySet<string> | null,
     withLength: boolean,
     left: string,
   ): number {
@@ -158,7 +175,9 @@ export class HeaderWriter {
         default:
           continue;
       }
-      at = encoder.field(bytes, at, slot, value);
+      at = neverIndexed?.has(slot.name)
+        ? encoder.fieldNeverIndexed(bytes, at, slot, value)
+        : encoder.field(bytes, at, slot, value);
     }
     return at;
   }
@@ -168,6 +187,7 @@ export class HeaderWriter {
     const out = this.#out;
     const blockStart = start + FRAME_HEAD_BYTES;
     const length = end - blockStart;
+    this.blockBytes = length;
     if (length <= MAX_FRAME_BYTES) {
       encodeHeadersHead(out.bytes, start, streamId, length, endStream, true);
       out.at = end;

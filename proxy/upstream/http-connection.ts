@@ -90,6 +90,16 @@ export class HttpConnection
     return !this.retired && this.codec.reusable && this.codec.capacity > 0;
   }
 
+  /** HTTP/2, and what the peer takes is not known yet. */
+  get awaitsSettings(): boolean {
+    return this.#http2 !== null && !this.#http2.settingsKnown;
+  }
+
+  /** Whether `head` can go now: an upgrade waits for the SETTINGS that allow it (RFC 8441 §3). */
+  takes(head: RequestHead): boolean {
+    return !isExtendedConnect(head) || !this.awaitsSettings;
+  }
+
   /** Null: the codec refused the request and has told the sink already. */
   request(head: RequestHead, endStream: boolean, sink: ResponseSink): ClientStream | null {
     const before = this.codec.activeStreams;
@@ -149,6 +159,11 @@ export class HttpConnection
   onKeepaliveTimeout(): void {
     this.transport.destroy();
   }
+}
+
+/** What HTTP/2 asks for by extended CONNECT. */
+export function isExtendedConnect(head: RequestHead): boolean {
+  return head.upgrade !== '' && head.upgrade !== 'connect';
 }
 
 const HTTP1_OPTIONS = http1ClientOptions();

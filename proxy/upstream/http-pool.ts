@@ -8,7 +8,7 @@ import type { CircuitBreaker } from './circuit-breaker.ts';
 import type { ClusterConfig } from './cluster-config.ts';
 import type { ClusterStats } from './cluster-stats.ts';
 import { ConnectAttempt, type ConnectedInfo, type ConnectorDeps } from './connector.ts';
-import { HttpConnection, type HttpConnectionOwner } from './http-connection.ts';
+import { HttpConnection, type HttpConnectionOwner, isExtendedConnect } from './http-connection.ts';
 import { type PoolProtocol, poolTls, speaksHttp2 } from './pool-protocol.ts';
 import type { PendingStream, StreamFailure, UpstreamSink } from './upstream.ts';
 import type { UpstreamEndpoint } from './upstream-endpoint.ts';
@@ -33,6 +33,9 @@ export interface PoolShared {
  * The most recently used connection goes first, so that the others reach their idle timeout. Of HTTP/2 connections
  * one is opened ahead: when the last with room is nearly full, and when the one in use takes no new request any more
  * (GOAWAY, a limit of requests), so that its successor is there when the next request comes.
+ *
+ * An upgrade needs to know that the peer takes it (RFC 8441 §3): on a new HTTP/2 connection it stays pending until the
+ * SETTINGS have come, and fails with a connection that ends before.
  */
 export class HttpPool implements HttpConnectionOwner {
   readonly #endpoint: UpstreamEndpoint;
@@ -45,6 +48,10 @@ export class HttpPool implements HttpConnectionOwner {
   readonly #connections = new Set<HttpConnection>();
   readonly #attempts = new Set<PoolAttempt>();
   #pending = new Set<PendingRequest>();
+  /** Of them, upgrades: they wait for SETTINGS too, where those of a connection are on their way. */
+  #pendingUpgrades = 0;
+  /** Connections whose SETTINGS have not come. */
+  readonly #greeting = new Set<HttpConnection>();
 
   constructor(endpoint: UpstreamEndpoint, shared: PoolShared, protocol: PoolProtocol) {
     this.#endpoint = endpoint;
@@ -67,7 +74,7 @@ export class HttpPool implements HttpConnectionOwner {
       return NOTHING_PENDING;
     }
     const connection = this.#takeReady();
-    if (connection !== null) {
+    if (connection?.takes(head)) {
       this.#start(connection, head, endStream, sink);
       return NOTHING_PENDING;
     }
@@ -80,13 +87,14 @@ export class HttpPool implements HttpConnectionOwner {
     const pending = new PendingRequest(this, head, endStream, sink);
     breaker.pendingRequests++;
     this.#pending.add(pending);
+    if (isExtendedConnect(head)) this.#pendingUpgrades++;
     this.#connectAsNeeded();
     return pending;
   }
 
   /** For `PendingRequest` only. */
   cancelPending(pending: PendingRequest): void {
-    if (!this.#pending.delete(pending)) return;
+    if (!this.#removePending(pending)) return;
     this.#shared.breaker.pendingRequests--;
     // A connection on its way that nobody waits for any more is finished all the same: the next request has it.
   }
@@ -125,6 +133,7 @@ export class HttpPool implements HttpConnectionOwner {
       if (wasReady && connection.streams + ended > 0) this.#replaceInTime(connection);
       return;
     }
+    if (!connection.awaitsSettings) this.#greeting.delete(connection);
     if (connection.usable) this.#makeReady(connection);
     else this.#removeReady(connection);
   }
@@ -143,6 +152,7 @@ export class HttpPool implements HttpConnectionOwner {
     stats.connectionsDestroyed.value++;
     stats.bytesReceived.value += connection.transport.bytesReceived;
     stats.bytesSent.value += connection.transport.bytesSent;
+    if (this.#greeting.delete(connection) && this.#greeting.size === 0) this.#failUpgrades();
     this.#connectAsNeeded();
   }
 
@@ -164,6 +174,7 @@ export class HttpPool implements HttpConnectionOwner {
     });
     this.#streamsExpected = Math.max(1, connection.codec.capacity);
     this.#connections.add(connection);
+    if (connection.awaitsSettings) this.#greeting.add(connection);
     transport.attach(connection);
     this.#makeReady(connection);
     this.#connectAsNeeded();
@@ -240,16 +251,17 @@ export class HttpPool implements HttpConnectionOwner {
       this.#ready.push(connection);
     }
     const { breaker, stats } = this.#shared;
-    while (this.#pending.size > 0 && connection.usable) {
-      const [next] = this.#pending;
-      this.#pending.delete(next!);
+    for (const next of this.#pending) {
+      if (!connection.usable) break;
+      // A sink may have made the others fail, or wait anew, from within.
+      if (!connection.takes(next.head) || !this.#removePending(next)) continue;
       breaker.pendingRequests--;
       if (breaker.requestsOpen) {
-        this.#start(connection, next!.head, next!.endStream, next!.sink);
+        this.#start(connection, next.head, next.endStream, next.sink);
       } else {
         // Waiting on would depend on streams of other endpoints, which do not call back here.
         stats.requestsPendingOverflow.value++;
-        next!.sink.onStreamFailure('overflow', 'max_requests');
+        next.sink.onStreamFailure('overflow', 'max_requests');
       }
     }
     if (connection.streams > 0) return;
@@ -283,10 +295,21 @@ export class HttpPool implements HttpConnectionOwner {
     if (at >= 0) this.#ready.splice(at, 1);
   }
 
+  #removePending(pending: PendingRequest): boolean {
+    if (!this.#pending.delete(pending)) return false;
+    if (isExtendedConnect(pending.head)) this.#pendingUpgrades--;
+    return true;
+  }
+
+  /** Requests that wait for a connection, and not only for what one is about to say. */
+  get #waiting(): number {
+    return this.#pending.size - (this.#greeting.size > 0 ? this.#pendingUpgrades : 0);
+  }
+
   /** Connections on their way with room for all requests that wait. */
   #connectAsNeeded(): void {
     const { breaker, stats } = this.#shared;
-    while (this.#pending.size > this.#attempts.size * this.#streamsExpected) {
+    while (this.#waiting > this.#attempts.size * this.#streamsExpected) {
       if (!breaker.connectionsOpen) {
         stats.connectionsOverflow.value++;
         // Other endpoints hold all connections: one is allowed, or the requests would wait for ever.
@@ -308,11 +331,23 @@ export class HttpPool implements HttpConnectionOwner {
     attempt.start();
   }
 
+  /** To try again here could be to try for ever: the peer may not speak HTTP/2 at all. */
+  #failUpgrades(): void {
+    if (this.#pendingUpgrades === 0) return;
+    for (const pending of [...this.#pending]) {
+      if (!isExtendedConnect(pending.head) || !this.#removePending(pending)) continue;
+      this.#shared.breaker.pendingRequests--;
+      this.#shared.stats.requestsPendingFailureEject.value++;
+      pending.sink.onStreamFailure('connectionFailure', 'closed before SETTINGS');
+    }
+  }
+
   #failPending(failure: StreamFailure, detail: string): void {
     const failed = this.#pending;
     if (failed.size === 0) return;
     // Sinks may ask again at once; what they ask for stands in the new set.
     this.#pending = new Set();
+    this.#pendingUpgrades = 0;
     this.#shared.breaker.pendingRequests -= failed.size;
     this.#shared.stats.requestsPendingFailureEject.value += failed.size;
     for (const pending of failed) {
