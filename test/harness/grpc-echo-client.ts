@@ -12,10 +12,12 @@ import {
 export class GrpcEchoClient {
   readonly client: Client;
 
-  constructor(port: number) {
+  /** `authority`: what is asked for, where that is not who listens. */
+  constructor(port: number, authority = '') {
     this.client = new Client(`127.0.0.1:${port}`, credentials.createInsecure(), {
       'grpc.max_receive_message_length': 16 << 20,
       'grpc.enable_retries': 0,
+      ...(authority !== '' && { 'grpc.default_authority': authority }),
     });
   }
 
