@@ -22,7 +22,7 @@ t.test('[PR-07] gRPC in a mesh', async (t) => {
     Workload.ready(controlPlane, { service: 'web', protocol: 'grpc-web', appPort: app.port }),
     Workload.ready(controlPlane),
   ]);
-  const client = new GrpcEchoClient(caller.outboundPort, 'echo.default:9080');
+  const client = new GrpcEchoClient(`127.0.0.1:${caller.outboundPort}`, 'echo.default:9080');
   t.teardown(async () => {
     client.close();
     await Promise.all([server.stop(), web.stop(), caller.stop()]);
@@ -76,6 +76,18 @@ t.test('[PR-07] gRPC in a mesh', async (t) => {
       }
     },
   );
+
+  await t.test('a client that was given the sidecar as its proxy', async (t) => {
+    process.env['grpc_proxy'] = `http://127.0.0.1:${caller.outboundPort}`;
+    const proxied = new GrpcEchoClient('echo.default:9080');
+    delete process.env['grpc_proxy'];
+    t.teardown(() => proxied.close());
+    const result = await proxied.unary('Unary', Buffer.from('hello'), { deadlineMs: 10_000 });
+    t.equal(result.code, status.OK, result.details);
+    t.equal(String(result.message), 'hello');
+    const lines = await metrics(caller);
+    t.notOk(lines.some((line) => line.startsWith('istio_tcp_connections_opened_total{')));
+  });
 
   await t.test('[RS-12] a deadline ends the call at the server behind both sidecars', async (t) => {
     const before = app.cancelled();
