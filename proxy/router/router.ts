@@ -49,7 +49,7 @@ export interface RouterDeps {
  */
 const PEEK_MS_MAX = 1000;
 
-const TimerId = { Total: 0, PerTry: 1, Backoff: 2, Peek: 3 } as const;
+const TimerId = { Total: 0, PerTry: 1, Backoff: 2, Peek: 3, Duration: 4 } as const;
 
 /**
  * The end of the request path: one exchange with an upstream, its tries, its timeouts (TM-17), its
@@ -99,6 +99,7 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
   #perTryTimer: Timer | null = null;
   #backoffTimer: Timer | null = null;
   #peekTimer: Timer | null = null;
+  #durationTimer: Timer | null = null;
 
   constructor(
     host: RouterHost,
@@ -294,6 +295,10 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
     record.upstreamPeerPrincipal = connection.peerPrincipal;
     record.upstreamTransportFailureReason = '';
     if (record.upstreamStartMs === 0) record.upstreamStartMs = this.#deps.timers.clock.nowMs();
+    const durationMaxMs = this.#cluster!.config.streamDurationMaxMs;
+    if (durationMaxMs > 0) {
+      this.#durationTimer = this.#armed(this.#durationTimer, durationMaxMs, TimerId.Duration);
+    }
     if (this.#body.ended) this.#startPerTryTimer();
 
     this.#body.sendTo(stream, this.#retries!.possible);
@@ -312,6 +317,7 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
     if (this.#done) return;
     this.#stream = null;
     this.#disarm(this.#perTryTimer);
+    this.#disarm(this.#durationTimer);
     const answered = this.#takeHeldHead() !== null;
     const record = this.#host.record;
     if (this.#responding) {
@@ -377,6 +383,7 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
   #tryAgain(): boolean {
     const delayMs = this.#retries!.next(!this.#body.lost, this.#deps.random());
     if (delayMs < 0) return false;
+    this.#disarm(this.#durationTimer);
     if (!this.#body.ended) this.#body.pause();
     this.#backingOff = true;
     this.#backoffTimer = this.#armed(this.#backoffTimer, delayMs, TimerId.Backoff);
@@ -534,6 +541,9 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
         if (this.#retries!.repeatsPerTryTimeout() && this.#tryAgain()) return;
         this.#fail({ kind: 'upstreamPerTryTimeout' });
         return;
+      case TimerId.Duration:
+        this.#onDurationMax();
+        return;
       case TimerId.Peek:
         this.#releaseHeldHead();
         return;
@@ -543,6 +553,15 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
         this.#abandonTry();
         this.#fail({ kind: 'upstreamRequestTimeout' });
     }
+  }
+
+  /** A reset by us is for the policy to repeat, as long as nothing has been passed on. */
+  #onDurationMax(): void {
+    const retries = this.#retries!;
+    this.#cluster!.countEvent('maxDuration');
+    this.#abandonTry();
+    if (!this.#responding && retries.repeatsReset('localReset', true) && this.#tryAgain()) return;
+    this.#fail({ kind: 'upstreamDurationMax' });
   }
 
   #startPerTryTimer(): void {
@@ -566,6 +585,7 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
   #abandonTry(): void {
     this.#disarm(this.#perTryTimer);
     this.#disarm(this.#backoffTimer);
+    this.#disarm(this.#durationTimer);
     this.#takeHeldHead();
     this.#backingOff = false;
     const pending = this.#pending;
@@ -588,6 +608,7 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
     this.#takeHeldHead();
     this.#disarm(this.#totalTimer);
     this.#disarm(this.#perTryTimer);
+    this.#disarm(this.#durationTimer);
     this.#disarm(this.#backoffTimer);
     this.#body.forget();
     this.#pending = null;
