@@ -46,7 +46,7 @@ export function localReply(outcome: LocalOutcome): LocalReply {
       return reply(504, 'upstream request timeout', ResponseFlag.UT, 'upstream_per_try_timeout');
     case 'upstreamDurationMax':
       return reply(
-        408,
+        outcome.requestComplete ? 504 : 408,
         'upstream max stream duration reached',
         ResponseFlag.UMSDR,
         'upstream_max_stream_duration_reached',

@@ -244,7 +244,7 @@ test('[OB-08] UMSDR: max_stream_duration of the cluster', () => {
   mesh.clock.advance(1_999);
   expect(client.text).toBe('');
   mesh.clock.advance(1);
-  expect(client.status).toBe(408);
+  expect(client.status).toBe(504);
   expect(client.body).toBe('upstream max stream duration reached');
   expect(cluster.last.resetWith).toBe('localReset');
   expect(cluster.events).toEqual(['maxDuration']);

@@ -28,7 +28,7 @@ export type LocalOutcome =
   /** The last try's own timeout is over (UT). */
   | { readonly kind: 'upstreamPerTryTimeout' }
   /** `max_stream_duration` of the cluster (UMSDR). */
-  | { readonly kind: 'upstreamDurationMax' }
+  | { readonly kind: 'upstreamDurationMax'; readonly requestComplete: boolean }
   /** TM-11. */
   | { readonly kind: 'directResponse'; readonly status: number; readonly body: Buffer }
   /** TM-10. */

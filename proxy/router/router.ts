@@ -561,7 +561,7 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
     this.#cluster!.countEvent('maxDuration');
     this.#abandonTry();
     if (!this.#responding && retries.repeatsReset('localReset', true) && this.#tryAgain()) return;
-    this.#fail({ kind: 'upstreamDurationMax' });
+    this.#fail({ kind: 'upstreamDurationMax', requestComplete: this.#body.ended });
   }
 
   #startPerTryTimer(): void {
