@@ -8,14 +8,16 @@ import {
   type StatusObject,
 } from '@grpc/grpc-js';
 
-/** A caller of `grpc-echo-app.ts` through whatever listens at `port`. */
+/** A caller of `grpc-echo-app.ts` through whatever listens at `target`. */
 export class GrpcEchoClient {
   readonly client: Client;
 
-  constructor(port: number) {
-    this.client = new Client(`127.0.0.1:${port}`, credentials.createInsecure(), {
+  /** `authority`: what is asked for, where that is not who listens. */
+  constructor(target: string, authority = '') {
+    this.client = new Client(target, credentials.createInsecure(), {
       'grpc.max_receive_message_length': 16 << 20,
       'grpc.enable_retries': 0,
+      ...(authority !== '' && { 'grpc.default_authority': authority }),
     });
   }
 
