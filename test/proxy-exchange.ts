@@ -348,6 +348,8 @@ export class FakeTry implements PendingStream, ClientStream {
   readonly path: string;
   readonly authority: string;
   readonly upgrade: string;
+  /** What the app is to be asked in where the cluster leaves it open. */
+  readonly originalVersion: string;
   readonly endStream: boolean;
   readonly #sink: UpstreamSink | null;
   readonly #tunnel: UpstreamTunnelSink | null;
@@ -376,6 +378,7 @@ export class FakeTry implements PendingStream, ClientStream {
     this.path = head?.path ?? '';
     this.authority = head?.authority ?? '';
     this.upgrade = head?.upgrade ?? '';
+    this.originalVersion = head?.originalVersion ?? '';
     this.endStream = endStream;
     this.ended = endStream;
     this.#sink = sink;
