@@ -75,6 +75,7 @@ export class Timer {
 export class TimerLists {
   readonly clock: Clock;
   readonly #lists = new Map<number, DurationList>();
+  #dropAbove = DURATIONS_MAX;
 
   constructor(clock: Clock = MONOTONIC_CLOCK) {
     this.clock = clock;
@@ -104,8 +105,9 @@ export class TimerLists {
   #listOf(durationMs: number): DurationList {
     let list = this.#lists.get(durationMs);
     if (list === undefined) {
-      // Durations come from configuration; a list that has run empty is let go before the map grows.
-      if (this.#lists.size >= DURATIONS_MAX) this.#dropEmptyLists();
+      // Most durations come from configuration, deadlines of calls (`grpc-timeout`) from anyone: a list that has run
+      // empty is let go before the map grows.
+      if (this.#lists.size >= this.#dropAbove) this.#dropEmptyLists();
       list = new DurationList(durationMs, this.clock);
       this.#lists.set(durationMs, list);
     }
@@ -114,13 +116,19 @@ export class TimerLists {
 
   #dropEmptyLists(): void {
     for (const [durationMs, list] of this.#lists) {
-      if (list.head === null) this.#lists.delete(durationMs);
+      if (list.head !== null) continue;
+      list.close();
+      this.#lists.delete(durationMs);
     }
+    // Twice what is in use: looking through the lists costs each new one a fixed share.
+    this.#dropAbove = Math.max(DURATIONS_MAX, 2 * this.#lists.size);
   }
 }
 
 /** Lists kept before empty ones are dropped. */
 const DURATIONS_MAX = 256;
+/** The runtime's timers take no more, and fire at once beyond it; the list is woken early and goes on waiting. */
+const DELAY_MS_MAX = 0x7fffffff;
 
 /** The timers of one duration. */
 class DurationList {
@@ -129,8 +137,8 @@ class DurationList {
   readonly #wake = () => this.#fire();
   head: Timer | null = null;
   #tail: Timer | null = null;
-  /** Whether the runtime's timer is set; it may be early, since cancelling leaves it alone. */
-  #scheduled = false;
+  /** The runtime's timer, null where it is not set; it may be early, since cancelling leaves it alone. */
+  #scheduled: unknown = null;
 
   constructor(durationMs: number, clock: Clock) {
     this.durationMs = durationMs;
@@ -145,10 +153,7 @@ class DurationList {
     if (this.#tail === null) this.head = timer;
     else this.#tail.next = timer;
     this.#tail = timer;
-    if (!this.#scheduled) {
-      this.#scheduled = true;
-      this.#clock.schedule(this.#wake, this.durationMs);
-    }
+    if (this.#scheduled === null) this.#schedule(this.durationMs);
   }
 
   remove(timer: Timer): void {
@@ -162,7 +167,7 @@ class DurationList {
   }
 
   #fire(): void {
-    this.#scheduled = false;
+    this.#scheduled = null;
     const nowMs = this.#clock.nowMs();
     try {
       for (let timer = this.head; timer !== null && timer.deadlineMs <= nowMs; timer = this.head) {
@@ -171,10 +176,19 @@ class DurationList {
       }
     } finally {
       // Also after a callback that threw: the timers behind it must still fire.
-      if (this.head !== null && !this.#scheduled) {
-        this.#scheduled = true;
-        this.#clock.schedule(this.#wake, Math.max(1, Math.ceil(this.head.deadlineMs - nowMs)));
+      if (this.head !== null && this.#scheduled === null) {
+        this.#schedule(Math.max(1, Math.ceil(this.head.deadlineMs - nowMs)));
       }
     }
+  }
+
+  /** Of an empty list that nobody will use again. */
+  close(): void {
+    if (this.#scheduled !== null) this.#clock.cancel(this.#scheduled);
+    this.#scheduled = null;
+  }
+
+  #schedule(delayMs: number): void {
+    this.#scheduled = this.#clock.schedule(this.#wake, Math.min(delayMs, DELAY_MS_MAX));
   }
 }
