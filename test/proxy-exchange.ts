@@ -328,7 +328,6 @@ export class FakeEndpoint implements Endpoint {
   hostname = '';
   workload: Endpoint['workload'] = null;
   readonly active = 0;
-  sharesHttp2 = false;
   readonly outcomes: number[] = [];
 
   constructor(address: string) {

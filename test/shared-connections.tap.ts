@@ -1,10 +1,11 @@
-import { type ClientHttp2Session, connect as connectHttp2, createServer } from 'node:http2';
+import { connect as connectHttp2, createServer } from 'node:http2';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import t from 'tap';
 import { applyPolicy, deletePolicy, STRICT_MTLS } from './harness/apply-policy.ts';
 import { ControlPlane } from './harness/control-plane.ts';
 import { eitherVersionApp, type Seen } from './harness/either-version-app.ts';
-import { viaProxy } from './harness/mesh-request.ts';
+import { http2Get } from './harness/http2-get.ts';
+import { type MeshResponse, viaProxy } from './harness/mesh-request.ts';
 import { rawExchange } from './harness/raw-exchange.ts';
 import { steadyLoad } from './harness/steady-load.ts';
 import { until } from './harness/until.ts';
@@ -51,10 +52,9 @@ t.test('sidecars before apps of HTTP/1.1 and HTTP/2', async (t) => {
   });
   const get = async (service: string, headers = {}) => {
     const url = `http://${service}:9080/x`;
-    const { status, body } = await viaProxy(client.outboundPort, url, headers);
-    if (status !== 200) throw new Error(`${service}: ${status} ${body}`);
-    return JSON.parse(body) as Seen;
+    return seenBy(await viaProxy(client.outboundPort, url, headers));
   };
+  const getOverHttp2 = async (service: string) => seenBy(await http2Get(caller, `${service}:9080`));
   const load = (host = 'echo:9080') => steadyLoad(client.outboundPort, `http://${host}`);
   for (const { service } of SERVICES) {
     await until(`${service} to answer`, () => get(service).catch(() => undefined));
@@ -64,10 +64,7 @@ t.test('sidecars before apps of HTTP/1.1 and HTTP/2', async (t) => {
     t.test(`[PR-05] [PR-06] callers of ${service} share connections`, async (t) => {
       const all = await Promise.all([
         ...Array.from({ length: 64 }, async () => ['1.1', await get(service)] as const),
-        ...Array.from(
-          { length: 64 },
-          async () => ['2.0', await http2Get(caller, service)] as const,
-        ),
+        ...Array.from({ length: 64 }, async () => ['2.0', await getOverHttp2(service)] as const),
       ]);
       for (const [version, asked] of [
         ['1.1', ofHttp1],
@@ -345,6 +342,11 @@ spec:
   endpoints: [{address: 127.0.0.1, ports: {http2: ${port}}}]
 `;
 
+function seenBy({ status, body }: MeshResponse): Seen {
+  if (status !== 200) throw new Error(`${status} ${body}`);
+  return JSON.parse(body) as Seen;
+}
+
 /** Of the outbound clusters of a service, the sum of a statistic. */
 async function upstreamStat(workload: Workload, service: string, name: string): Promise<number> {
   let sum = 0;
@@ -360,27 +362,6 @@ async function upstreamStat(workload: Workload, service: string, name: string): 
 async function endpoints(workload: Workload, host: string, count: number): Promise<void> {
   await until(`${count} endpoints of ${host}`, async () => {
     return (await upstreamStat(workload, host.split('.')[0]!, 'membership_total')) === count;
-  });
-}
-
-function http2Get(session: ClientHttp2Session, service: string): Promise<Seen> {
-  return new Promise((resolve, reject) => {
-    const stream = session.request({ ':authority': `${service}:9080`, ':path': '/x' });
-    let body = '';
-    let status = 0;
-    stream.setEncoding('utf8');
-    stream.on('response', (headers) => {
-      status = headers[':status'] ?? 0;
-    });
-    stream.on('data', (text: string) => {
-      body += text;
-    });
-    stream.on('error', reject);
-    stream.on('end', () => {
-      if (status === 200) resolve(JSON.parse(body) as Seen);
-      else reject(new Error(`${service}: ${status} ${body}`));
-    });
-    stream.end();
   });
 }
 

@@ -385,17 +385,13 @@ describe('[PR-06] [A2.1] what the other sidecar says that its app spoke', () => 
     expect(last.headers.join()).not.toMatch(/orig.proto/);
   });
 
-  test.each([true, false])(
-    'an app’s own is taken off or written over (its endpoint shares: %j)',
-    (shares) => {
-      const { mesh } = setup({ config: { direction: 'OUTBOUND' } });
-      for (const endpoint of mesh.cluster('a').endpoints) endpoint.sharesHttp2 = shares;
-      mesh.connect().get('/', ['x-weft-orig-proto: HTTP/2']);
-      const { last } = mesh.cluster('a');
-      expect(last.header('x-weft-orig-proto')).toBe(shares ? 'HTTP/1.1' : undefined);
-      expect(last.originalVersion).toBe('HTTP/1.1');
-    },
-  );
+  test.each(['OUTBOUND', 'UNSPECIFIED'] as const)('an app’s own is taken off: %s', (direction) => {
+    const { mesh } = setup({ config: { direction } });
+    mesh.connect().get('/', ['x-weft-orig-proto: HTTP/2']);
+    const { last } = mesh.cluster('a');
+    expect(last.header('x-weft-orig-proto')).toBeUndefined();
+    expect(last.originalVersion).toBe('HTTP/1.1');
+  });
 });
 
 test('a stream that waits for its window is not what another one waits for', () => {
