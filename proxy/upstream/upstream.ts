@@ -70,8 +70,6 @@ export interface Endpoint {
   readonly workload: WorkloadMetadata | null;
   /** Requests under way. */
   readonly active: number;
-  /** Its sidecar may be sent HTTP/1.1 over HTTP/2, and has to be told which requests those are (PR-06). */
-  readonly sharesHttp2: boolean;
   /** Outcome of a try, for outlier detection and statistics: the status, or 0 for a local failure. */
   reportOutcome(status: number): void;
 }
