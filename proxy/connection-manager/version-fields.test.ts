@@ -1,6 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import type { MemoryEnd } from '../../test/memory-network.ts';
-import { type RawEnd, type Version, type VersionPath, versionPath } from '../../test/version-path.ts';
+import {
+  type RawEnd,
+  type Version,
+  type VersionPath,
+  versionPath,
+} from '../../test/version-path.ts';
 import { CONNECTION_PREFACE } from '../http2/frame-reader.ts';
 import { HpackDecoder } from '../http2/hpack/hpack-decoder.ts';
 import { describeFrames, END_STREAM, headers, settings } from '../http2/wire.testing.ts';
@@ -38,7 +43,20 @@ const REFUSED = /^(Headers 1 \[:status: 400\]|RstStream 1 PROTOCOL_ERROR)/;
 describe.each([['1.1'], ['2']] as const)('upstream HTTP/%s', (up) => {
   test('cookie crumbs are one field, joined with "; " (RFC 9113 §8.2.3)', () => {
     const path = answering('2', up);
-    ask2(path, ...GET2, ':authority', 'a', 'cookie', 'a=1', 'x', 'y', 'cookie', 'b=2', 'cookie', 'c=3');
+    ask2(
+      path,
+      ...GET2,
+      ':authority',
+      'a',
+      'cookie',
+      'a=1',
+      'x',
+      'y',
+      'cookie',
+      'b=2',
+      'cookie',
+      'c=3',
+    );
     expect(path.app.last.fields).toEqual(['cookie: a=1; b=2; c=3', 'x: y']);
   });
 
@@ -190,17 +208,32 @@ describe.each([['1.1'], ['2']] as const)('upstream HTTP/%s', (up) => {
     ['a method twice', [...GET2, ':method', 'GET', ':authority', 'a']],
     ['a path twice', [...GET2, ':path', '/', ':authority', 'a']],
     ['an authority twice', [...GET2, ':authority', 'a', ':authority', 'a']],
-    ['a pseudo-header behind a field', [':method', 'GET', 'x', 'y', ':scheme', 'http', ':path', '/']],
+    [
+      'a pseudo-header behind a field',
+      [':method', 'GET', 'x', 'y', ':scheme', 'http', ':path', '/'],
+    ],
     ['an unknown pseudo-header', [...GET2, ':authority', 'a', ':x', 'y']],
     ['a pseudo-header of responses', [...GET2, ':authority', 'a', ':status', '200']],
     ['a name in capitals', [...GET2, ':authority', 'a', 'X-A', '1']],
     ['a pseudo-header in capitals', [':Method', 'GET', ...GET2, ':authority', 'a']],
     ['an empty name', [...GET2, ':authority', 'a', '', '1']],
     ['an empty path', [':method', 'GET', ':scheme', 'http', ':path', '', ':authority', 'a']],
-    ['a path without its slash', [':method', 'GET', ':scheme', 'http', ':path', 'x', ':authority', 'a']],
-    ['a path in absolute form', [':method', 'GET', ':scheme', 'http', ':path', 'http://b/', ':authority', 'a']],
-    ['a path with a fragment', [':method', 'GET', ':scheme', 'http', ':path', '/#x', ':authority', 'a']],
-    ['a path * without OPTIONS', [':method', 'GET', ':scheme', 'http', ':path', '*', ':authority', 'a']],
+    [
+      'a path without its slash',
+      [':method', 'GET', ':scheme', 'http', ':path', 'x', ':authority', 'a'],
+    ],
+    [
+      'a path in absolute form',
+      [':method', 'GET', ':scheme', 'http', ':path', 'http://b/', ':authority', 'a'],
+    ],
+    [
+      'a path with a fragment',
+      [':method', 'GET', ':scheme', 'http', ':path', '/#x', ':authority', 'a'],
+    ],
+    [
+      'a path * without OPTIONS',
+      [':method', 'GET', ':scheme', 'http', ':path', '*', ':authority', 'a'],
+    ],
     ['an unknown scheme', [':method', 'GET', ':scheme', 'ftp', ':path', '/', ':authority', 'a']],
     ['an empty scheme', [':method', 'GET', ':scheme', '', ':path', '/', ':authority', 'a']],
     ['CONNECT with a path', [':method', 'CONNECT', ':authority', 'a:1', ':path', '/']],
@@ -208,8 +241,25 @@ describe.each([['1.1'], ['2']] as const)('upstream HTTP/%s', (up) => {
     ['CONNECT without a port', [':method', 'CONNECT', ':authority', 'a']],
     ['CONNECT without an authority', [':method', 'CONNECT']],
     [':protocol without CONNECT', [...GET2, ':authority', 'a', ':protocol', 'websocket']],
-    [':protocol without a path', [':method', 'CONNECT', ':scheme', 'http', ':authority', 'a', ':protocol', 'websocket']],
-    [':protocol connect', [':method', 'CONNECT', ':scheme', 'http', ':path', '/', ':authority', 'a', ':protocol', 'connect']],
+    [
+      ':protocol without a path',
+      [':method', 'CONNECT', ':scheme', 'http', ':authority', 'a', ':protocol', 'websocket'],
+    ],
+    [
+      ':protocol connect',
+      [
+        ':method',
+        'CONNECT',
+        ':scheme',
+        'http',
+        ':path',
+        '/',
+        ':authority',
+        'a',
+        ':protocol',
+        'connect',
+      ],
+    ],
   ] as const)('HTTP/2 request with %s is malformed (RFC 9113 §8.3)', (_name, fields) => {
     const path = answering('2', up);
     expect(ask2(path, ...fields)[0]).toMatch(REFUSED);
@@ -228,7 +278,19 @@ describe.each([['1.1'], ['2']] as const)('upstream HTTP/%s', (up) => {
   test('absolute form: its authority replaces Host, its path is the path (RFC 9112 §3.2.2)', () => {
     const path = answering('1.1', up);
     ask1(path, 'GET http://b.example:8080/x?y HTTP/1.1\r\nhost: a\r\n\r\n');
-    expect([path.app.last.head.authority, path.app.last.head.path]).toEqual(['b.example:8080', '/x?y']);
+    expect([path.app.last.head.authority, path.app.last.head.path]).toEqual([
+      'b.example:8080',
+      '/x?y',
+    ]);
+  });
+
+  test('x-forwarded-proto is what the connection is, not what the client says of it (A2.1)', () => {
+    const path = answering('2', up);
+    ask2(path, ':method', 'GET', ':scheme', 'https', ':path', '/', ':authority', 'a');
+    expect(path.app.last.field('x-forwarded-proto')).toBe('http');
+    const down1 = answering('1.1', up);
+    ask1(down1, 'GET https://b.example/ HTTP/1.1\r\nhost: a\r\n\r\n');
+    expect(down1.app.last.field('x-forwarded-proto')).toBe('http');
   });
 
   test.each(['PURGE', 'M-SEARCH', 'get', "!#$%&'*+-.^_`|~09"])('method %s passes', (method) => {
@@ -277,13 +339,20 @@ describe.each([['1.1'], ['2']] as const)('upstream HTTP/%s', (up) => {
     const path = answering('2', '2');
     const client = path.rawClient().send(CONNECTION_PREFACE, settings());
     const plain = headers(1, END_STREAM, ...GET2, ':authority', 'a').subarray(9);
-    const secret = Buffer.concat([Buffer.from([0x10, 5]), Buffer.from('x-key'), Buffer.from([6]), Buffer.from('s3cret')]);
+    const secret = Buffer.concat([
+      Buffer.from([0x10, 5]),
+      Buffer.from('x-key'),
+      Buffer.from([6]),
+      Buffer.from('s3cret'),
+    ]);
     for (let round = 0; round < 4; round++) {
       const payload = Buffer.concat([plain, secret]);
       const head = Buffer.from([0, 0, payload.length, 1, 5, 0, 0, 0, 1 + 2 * round]);
       client.send(head, payload);
     }
-    expect(path.app.requests.map((request) => request.field('x-key'))).toEqual(Array(4).fill('s3cret'));
+    expect(path.app.requests.map((request) => request.field('x-key'))).toEqual(
+      Array(4).fill('s3cret'),
+    );
     const { bytes } = path.app;
     expect(bytes.split('s3cret').length - 1).toBe(4);
     for (let at = bytes.indexOf('s3cret'); at >= 0; at = bytes.indexOf('s3cret', at + 1)) {
@@ -322,7 +391,11 @@ describe('responses', () => {
   });
 
   test('a response without any length ends with its connection (HTTP/1.0 style, RFC 9112 §6.3)', () => {
-    for (const versions of [['1.1', '1.1'], ['2', '1.1'], ['1.1', '2', '1.1']] as const) {
+    for (const versions of [
+      ['1.1', '1.1'],
+      ['2', '1.1'],
+      ['1.1', '2', '1.1'],
+    ] as const) {
       for (const version of ['1.0', '1.1']) {
         const path = versionPath(versions, { rawApp: true });
         path.app.onBytes = (_bytes, end) => {
@@ -337,7 +410,11 @@ describe('responses', () => {
   });
 
   test('a response without any length that ends by a RST is cut (I4)', () => {
-    for (const versions of [['1.1', '1.1'], ['2', '1.1'], ['1.1', '2', '1.1']] as const) {
+    for (const versions of [
+      ['1.1', '1.1'],
+      ['2', '1.1'],
+      ['1.1', '2', '1.1'],
+    ] as const) {
       const path = versionPath(versions, { rawApp: true });
       path.app.onBytes = (_bytes, end) => {
         end.write('HTTP/1.1 200 OK\r\n\r\nall of it');
@@ -379,7 +456,11 @@ describe('responses', () => {
   });
 
   test('more bytes than HEAD, 204 and 304 have are nobody’s response', () => {
-    for (const [method, status] of [['HEAD', 200], ['GET', 204], ['GET', 304]] as const) {
+    for (const [method, status] of [
+      ['HEAD', 200],
+      ['GET', 204],
+      ['GET', 304],
+    ] as const) {
       const path = versionPath(['1.1', '1.1'], { rawApp: true });
       path.app.onBytes = (_bytes, end) => {
         end.write(`HTTP/1.1 ${status} X\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil`);
