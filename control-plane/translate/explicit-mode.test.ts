@@ -3,6 +3,7 @@ import { unpackAny, unpackAs } from '../../proto/any.ts';
 import type { FilterChain } from '../../proto/gen/envoy/config/listener/v3/listener_components.ts';
 import { BOOKINFO, testMesh } from '../mesh/mesh.testing.ts';
 import type { Protocol } from '../registry/protocol.ts';
+import { inboundHttpOptions } from './clusters.ts';
 import { testProxy, translated } from './proxy.testing.ts';
 
 function mode(name: string): string {
@@ -51,6 +52,7 @@ test.each<[string, Protocol, string[]]>([
     [`tls[${MESH}] mutual http`, 'raw_buffer[] plain http', 'tls[] plain tcp'],
   ],
   ['STRICT', 'http', ['tls[] mutual http']],
+  ['STRICT', 'grpc-web', ['tls[] mutual http']],
   ['DISABLE', 'http', ['any[] plain http']],
   ['PERMISSIVE', 'tcp', [`tls[${MESH}] mutual tcp`, 'raw_buffer[] plain tcp', 'tls[] plain tcp']],
   ['STRICT', 'tcp', ['tls[] mutual tcp']],
@@ -70,6 +72,16 @@ test.each<[string, Protocol, string[]]>([
   ['DISABLE', 'detect', [`any[${PLAIN}] plain http`, 'any[] plain tcp']],
 ])('[SC-02] %s on a port of protocol %s', (name, protocol, expected) => {
   expect(chains(mode(name), protocol)).toEqual(expected);
+});
+
+test('[PR-01] [PR-08] inbound: a port of gRPC-Web translates it, and its app is asked in HTTP/2', () => {
+  const filters = (protocol: Protocol) =>
+    managerOf(
+      translated(testMesh(), withPort(protocol)).listener('inbound_31000')?.filterChains[0],
+    )?.httpFilters.map(({ name }) => name);
+  expect(filters('grpc-web')).toEqual(['envoy.filters.http.grpc_web', 'envoy.filters.http.router']);
+  expect(filters('http2')).toEqual(['envoy.filters.http.router']);
+  expect(inboundHttpOptions('grpc-web')).toBe(inboundHttpOptions('http2'));
 });
 
 test('[SC-02] without a policy a port is PERMISSIVE', () => {

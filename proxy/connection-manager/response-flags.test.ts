@@ -229,13 +229,17 @@ test('[OB-08] DPE: a body that breaks its framing cancels the upstream', () => {
   expect(mesh.cluster('a').tries.every((attempt) => attempt.cancelled)).toBe(true);
 });
 
-test('[OB-08] UMSDR: max_stream_duration of the route', () => {
-  const mesh = exchange({ routes: [route('/', 'a', { streamDurationMaxMs: 2_000 })] });
+test('[OB-08] DT: max_stream_duration of the route', () => {
+  const streamDuration = { maxMs: 2_000, grpcTimeoutMaxMs: -1, grpcTimeoutOffsetMs: 0 };
+  const mesh = exchange({ routes: [route('/', 'a', { streamDuration })] });
   const client = mesh.connect().get();
   mesh.cluster('a').last.ready();
   mesh.clock.advance(2_000);
-  expect(client.body).toBe('upstream max stream duration reached');
-  expect(mesh.flags).toBe('UMSDR');
+  expect(client.status).toBe(504);
+  expect(client.body).toBe('downstream duration timeout');
+  expect(mesh.record.responseCodeDetails).toBe('max_duration_timeout');
+  expect(mesh.flags).toBe('DT');
+  expect(mesh.cluster('a').last.resetWith).toBe('localReset');
 });
 
 test('a request to the proxy itself does not circle', () => {

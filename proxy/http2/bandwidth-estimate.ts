@@ -33,11 +33,11 @@ export class BandwidthEstimate {
     return true;
   }
 
-  /** The ping has been answered. True: `windowBytes` has grown. */
-  end(): boolean {
+  /** The ping has been answered. True: `windowBytes` has grown, which `mayGrow` can forbid. */
+  end(mayGrow: boolean): boolean {
     if (!this.#sampling) return false;
     this.#sampling = false;
-    if (this.#sampleBytes * 3 < this.windowBytes) return false;
+    if (!mayGrow || this.#sampleBytes * 3 < this.windowBytes) return false;
     this.windowBytes = Math.min(2 * this.windowBytes, this.#windowBytesMax);
     return true;
   }

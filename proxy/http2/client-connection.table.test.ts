@@ -270,7 +270,6 @@ describe('client role', () => {
     expect(transport.frames()).toEqual([
       'preface',
       'Settings',
-      'WindowUpdate 0 4128769',
       'Headers 1 [:method: POST] [:scheme: https] [:authority: a:1] [:path: /p?q] [x-a: b] [te: trailers]',
       'Data 1 body',
       'Headers 1 [x-t: 1] end',

@@ -12,6 +12,7 @@ import { Http2Connection } from './connection.ts';
 import { type Http2ClientOptions, type Http2Events, NO_EVENTS } from './connection-options.ts';
 import { ErrorCode } from './error-code.ts';
 import { SectionKind } from './field-section.ts';
+import { FloodKind } from './flood-guard.ts';
 import { SettingId } from './frame/settings.ts';
 import { CONNECTION_PREFACE } from './frame-reader.ts';
 import { writeLatin1 } from './hpack/latin1.ts';
@@ -66,10 +67,19 @@ export class Http2ClientConnection extends Http2Connection implements ClientConn
   }
 
   get capacity(): number {
-    if (!this.reusable) return 0;
+    if (!this.reusable || this.control.farBehind) return 0;
+    return Math.max(0, this.streamsAllowed - this.streams.size);
+  }
+
+  /** Requests at once that we and the peer allow; an assumption about the peer until `settingsKnown`. */
+  get streamsAllowed(): number {
     const { peer } = this;
-    const allowed = peer.known ? peer.maxConcurrentStreams : STREAMS_ASSUMED;
-    return Math.max(0, Math.min(allowed, this.#streamsMax) - this.streams.size);
+    return Math.min(peer.known ? peer.maxConcurrentStreams : STREAMS_ASSUMED, this.#streamsMax);
+  }
+
+  /** The peer's SETTINGS have come. */
+  get settingsKnown(): boolean {
+    return this.peer.known;
   }
 
   get reusable(): boolean {
@@ -84,11 +94,6 @@ export class Http2ClientConnection extends Http2Connection implements ClientConn
   /** The peer takes requests with `upgrade` (RFC 8441); false until its SETTINGS have come. */
   get extendedConnect(): boolean {
     return this.peer.enableConnectProtocol;
-  }
-
-  /** The peer's SETTINGS have come: `extendedConnect` and `capacity` are what it says. */
-  get settingsKnown(): boolean {
-    return this.peer.known;
   }
 
   /** Takes no new request; GOAWAY and close when the last one has ended. */
@@ -108,7 +113,7 @@ export class Http2ClientConnection extends Http2Connection implements ClientConn
     const stream = new Http2ClientStream(
       this,
       this.#nextId,
-      this.streamWindowBytes,
+      this.flow.streamWindowBytes,
       this.peer.initialWindowBytes,
       head.method,
       upgrade,
@@ -122,6 +127,8 @@ export class Http2ClientConnection extends Http2Connection implements ClientConn
       stream.fail('localReset', refusal === '' ? 'http2.invalid_outgoing_head' : refusal);
       return stream;
     }
+    this.control.countReply(this.writer.blockBytes);
+    this.guard.earnByRequest();
     this.#nextId += 2;
     stream.beginRequest(upgrade === '' ? this.writer.contentLength : -1, complete);
     this.openStream(stream, StreamEvent.SendHeaders);
@@ -133,6 +140,12 @@ export class Http2ClientConnection extends Http2Connection implements ClientConn
     if (this.capacity === 0) return 'http2.no_capacity';
     const extended = upgrade !== '' && upgrade !== 'connect';
     return extended && !this.extendedConnect ? 'http2.extended_connect_not_enabled' : '';
+  }
+
+  override onTransportDrain(): void {
+    const wasBehind = this.control.farBehind;
+    super.onTransportDrain();
+    if (wasBehind && this.reusable) this.#listener.onStreamEnd(this);
   }
 
   // --- by the engine --------------------------------------------------------------------------
@@ -149,7 +162,12 @@ export class Http2ClientConnection extends Http2Connection implements ClientConn
     return this.isIdle(streamId) ? FRAME_ON_IDLE_STREAM : NO_VIOLATION;
   }
 
-  protected judgeDataState(stream: Http2Stream): Violation {
+  /** A server may refuse what it likes. */
+  protected judgeReset(): Violation {
+    return NO_VIOLATION;
+  }
+
+  judgeDataState(stream: Http2Stream): Violation {
     return (stream as Http2ClientStream).headReceived ? NO_VIOLATION : DATA_BEFORE_HEAD;
   }
 
@@ -157,7 +175,8 @@ export class Http2ClientConnection extends Http2Connection implements ClientConn
     const stream = this.streams.get(streamId) as Http2ClientStream | undefined;
     if (stream === undefined) {
       const late = this.closedStreams.causeOf(streamId) === CloseCause.ResetByUs;
-      if (!late) this.failConnection(FRAME_ON_CLOSED_STREAM);
+      const closed = late ? this.guard.spend(FloodKind.ClosedStream) : FRAME_ON_CLOSED_STREAM;
+      if (closed !== NO_VIOLATION) this.failConnection(closed);
       return;
     }
     const violation = stream.headReceived
@@ -215,7 +234,7 @@ export class Http2ClientConnection extends Http2Connection implements ClientConn
     return NO_VIOLATION;
   }
 
-  protected override onRemoteEnd(stream: Http2Stream): void {
+  override onRemoteEnd(stream: Http2Stream): void {
     super.onRemoteEnd(stream);
     // The response is complete and the request is not: nobody reads the rest of it.
     if (stream.state !== StreamState.HalfClosedRemote) return;
@@ -227,7 +246,8 @@ export class Http2ClientConnection extends Http2Connection implements ClientConn
 
   protected onStreamViolation(): void {}
 
-  protected onStreamClosed(): void {
+  protected onStreamClosed(_stream: Http2Stream, cause: CloseCause): void {
+    if (cause === CloseCause.Ended) this.guard.earnByResponse();
     this.#closeWhenDone();
     this.#listener.onStreamEnd(this);
   }
@@ -245,7 +265,7 @@ export class Http2ClientConnection extends Http2Connection implements ClientConn
   /** RFC 9113 §6.8: streams beyond the last one have not been processed. */
   protected onPeerGoaway(lastStreamId: number): void {
     this.#note('http2.goaway');
-    for (const stream of [...this.streams.values()]) {
+    for (const stream of this.streams.list()) {
       if (stream.id <= lastStreamId) continue;
       this.closeStream(stream, CloseCause.ResetByUs);
       stream.fail('remoteRefused', 'http2.goaway');

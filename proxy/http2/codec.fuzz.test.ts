@@ -19,6 +19,7 @@ import { CONNECTION_PREFACE } from './frame-reader.ts';
 import { HpackDecoder } from './hpack/hpack-decoder.ts';
 import { HpackEncoder } from './hpack/hpack-encoder.ts';
 import { huffmanEncode } from './hpack/huffman-encoder.ts';
+import { ReceiveBudget } from './receive-budget.ts';
 import { Http2ServerConnection } from './server-connection.ts';
 import {
   block,
@@ -331,9 +332,12 @@ describe('fuzz: users that do what they like', () => {
       fc.property(
         fc.array(action, { maxLength: 80, size: 'max' }),
         fc.boolean(),
-        (actions, pausing) => {
+        fc.constantFrom(0, 30_000, 1_000_000),
+        (actions, pausing, budgetBytes) => {
           let paused = pausing;
+          const receiveBudget = new ReceiveBudget(budgetBytes);
           const options = {
+            receiveBudget,
             streamWindowBytes: 20_000,
             connectionWindowBytes: 65_535,
             windowBytesMax: 20_000,
@@ -398,6 +402,9 @@ describe('fuzz: users that do what they like', () => {
           const received =
             handler.log.lines.at(-1) === 'end' && handler.log.lines.at(-2)!.length - 5;
           expect([received, echoed, client.activeStreams]).toEqual([200_000, 200_000, 0]);
+          client.close('closed');
+          server.close('closed');
+          expect(receiveBudget.usedBytes).toBe(0);
         },
       ),
       { numRuns: Math.min(2 * RUNS.numRuns, 1_000) },

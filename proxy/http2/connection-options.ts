@@ -1,5 +1,6 @@
 import { DEFAULT_HTTP_LIMITS, type HttpLimits } from '../http/limits.ts';
 import type { FloodKind } from './flood-guard.ts';
+import { PROCESS_RECEIVE_BUDGET, type ReceiveBudget } from './receive-budget.ts';
 
 /**
  * What a connection tells its owner besides its streams: for counters, and for the timers that the
@@ -41,12 +42,14 @@ export interface Http2Options {
    */
   readonly streamWindowBytes: number;
   /**
-   * Bytes for all streams together, default 4 MiB: what one peer can make us hold at first, and how many
-   * streams may stand still (16) before the others do. `initial_connection_window_size`.
+   * Bytes that all streams together may have under way, default 4 MiB. A bound: a connection begins with
+   * the 65,535 of the protocol and gets there by use (`ConnectionWindow`). `initial_connection_window_size`.
    */
   readonly connectionWindowBytes: number;
   /** Bound of one stream's window, default 4 MiB; the connection's is four times as much. */
   readonly windowBytesMax: number;
+  /** What this connection and others may make us hold; default: that of the process. */
+  readonly receiveBudget: ReceiveBudget;
   /** Milliseconds that only grow; read only where a budget is spent or data waits. */
   readonly nowMs: () => number;
 }
@@ -59,6 +62,7 @@ export const DEFAULT_HTTP2_OPTIONS: Http2Options = Object.freeze({
   streamWindowBytes: 256 * KIB,
   connectionWindowBytes: 4 * MIB,
   windowBytesMax: 4 * MIB,
+  receiveBudget: PROCESS_RECEIVE_BUDGET,
   nowMs: () => performance.now(),
 });
 

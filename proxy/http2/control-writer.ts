@@ -11,8 +11,15 @@ import {
 import { encodeWindowUpdate, WINDOW_UPDATE_BYTES } from './frame/window-update.ts';
 import type { WriteBuffer } from './write-buffer.ts';
 
-/** Replies (acks, resets) that may wait for a peer that does not read. */
+/** What an own PING is for: its payload. */
+export const PingPurpose = { Bandwidth: 1, Drain: 2, Owner: 3 } as const;
+
+/** Replies that may wait for a peer that does not read, beyond what its transport takes; one above 4 KiB counts as several. */
 const UNREAD_REPLIES_MAX = 1_000;
+/** No more requests are sent on top of so many. */
+const UNREAD_REQUESTS_MAX = 500;
+/** log2 of 4 KiB. */
+const REPLY_UNIT_BITS = 12;
 
 /** Writes the frames that carry no message, and counts those that the peer has made us write. */
 export class ControlWriter {
@@ -31,6 +38,11 @@ export class ControlWriter {
     return this.#unreadReplies > UNREAD_REPLIES_MAX;
   }
 
+  /** The peer is far behind: nothing new should be added that can go elsewhere. */
+  get farBehind(): boolean {
+    return this.#unreadReplies >= UNREAD_REQUESTS_MAX;
+  }
+
   /** The transport has been emptied. */
   onDrain(): void {
     this.#unreadReplies = 0;
@@ -46,7 +58,7 @@ export class ControlWriter {
     const out = this.#out;
     out.reserve(SETTINGS_ACK_BYTES);
     out.at = encodeSettingsAck(out.bytes, out.at);
-    this.#countReply();
+    this.countReply(SETTINGS_ACK_BYTES);
   }
 
   ping(purpose: number): void {
@@ -60,20 +72,21 @@ export class ControlWriter {
     const out = this.#out;
     out.reserve(PING_BYTES);
     out.at = encodePingAck(out.bytes, out.at, bytes, start);
-    this.#countReply();
+    this.countReply(PING_BYTES);
   }
 
   reset(streamId: number, errorCode: ErrorCode): void {
     const out = this.#out;
     out.reserve(RST_STREAM_BYTES);
     out.at = encodeRstStream(out.bytes, out.at, streamId, errorCode);
-    this.#countReply();
+    this.countReply(RST_STREAM_BYTES);
   }
 
   windowUpdate(streamId: number, bytes: number): void {
     const out = this.#out;
     out.reserve(WINDOW_UPDATE_BYTES);
     out.at = encodeWindowUpdate(out.bytes, out.at, streamId, bytes);
+    this.countReply(WINDOW_UPDATE_BYTES);
   }
 
   goaway(lastStreamId: number, errorCode: ErrorCode, debug: string): void {
@@ -83,7 +96,8 @@ export class ControlWriter {
     out.at = encodeGoaway(out.bytes, out.at, lastStreamId, errorCode, debug);
   }
 
-  #countReply(): void {
-    if (this.#out.blocked) this.#unreadReplies++;
+  /** A frame has been written that no window of the peer holds back. */
+  countReply(bytes: number): void {
+    if (this.#out.blocked) this.#unreadReplies += 1 + (bytes >> REPLY_UNIT_BITS);
   }
 }

@@ -11,6 +11,7 @@ import {
   NO_EVENTS,
 } from './connection-options.ts';
 import { CONNECTION_PREFACE } from './frame-reader.ts';
+import { ReceiveBudget } from './receive-budget.ts';
 import { ReceiveWindow } from './receive-window.ts';
 import { Http2ServerConnection } from './server-connection.ts';
 import {
@@ -176,7 +177,8 @@ describe('receiving', () => {
     expect(peer.handler.log.lines.at(-1)).toBe('reset protocolError http2.window_exceeded');
     expect(peer.transport.frames()).toContain('RstStream 1 FLOW_CONTROL_ERROR');
 
-    const other = server({ streamWindowBytes: 70_000, connectionWindowBytes: 65_535 });
+    const receiveBudget = new ReceiveBudget(0);
+    const other = server({ streamWindowBytes: 70_000, receiveBudget });
     for (const id of [1, 3]) other.upload(id).pause();
     for (let frame = 0; frame < 4; frame++)
       other.connection.receive(data(1, 0, 'x'.repeat(16_000)));
@@ -185,19 +187,20 @@ describe('receiving', () => {
   });
 
   test('the credit of streams that are gone goes back to the connection', () => {
-    const peer = server({ streamWindowBytes: 65_535, connectionWindowBytes: 65_535 });
+    const peer = server({
+      streamWindowBytes: 65_535,
+      connectionWindowBytes: 65_535,
+      receiveBudget: new ReceiveBudget(0),
+    });
     const stream = peer.upload(1);
     stream.pause();
     for (let frame = 0; frame < 3; frame++) peer.connection.receive(data(1, 0, 'x'.repeat(16_000)));
     stream.reset('localReset');
-    expect(peer.transport.frames()).toEqual([
-      'RstStream 1 INTERNAL_ERROR',
-      'WindowUpdate 0 48000',
-      'Ping',
-    ]);
+    const settingsAside = () => peer.transport.frames().filter((line) => line !== 'Settings');
+    expect(settingsAside()).toEqual(['RstStream 1 INTERNAL_ERROR', 'WindowUpdate 0 48000', 'Ping']);
     // On its way when it was reset:
     for (let frame = 0; frame < 3; frame++) peer.connection.receive(data(1, 0, 'x'.repeat(16_000)));
-    expect(peer.transport.frames()).toEqual(['WindowUpdate 0 48000']);
+    expect(settingsAside()).toEqual(['WindowUpdate 0 48000']);
   });
 
   test('§6.9.2 until our SETTINGS are acknowledged the peer may count with 65,535', () => {
@@ -284,13 +287,13 @@ describe('windows adapt to the bandwidth-delay product', () => {
     const estimate = new BandwidthEstimate(100, 350);
     expect([estimate.begin(), estimate.begin()]).toEqual([true, false]);
     estimate.onData(33);
-    expect([estimate.end(), estimate.windowBytes]).toEqual([false, 100]);
+    expect([estimate.end(true), estimate.windowBytes]).toEqual([false, 100]);
     estimate.begin();
     estimate.onData(34);
-    expect([estimate.end(), estimate.windowBytes]).toEqual([true, 200]);
+    expect([estimate.end(true), estimate.windowBytes]).toEqual([true, 200]);
     estimate.begin();
     estimate.onData(1000);
-    expect([estimate.end(), estimate.windowBytes]).toEqual([true, 350]);
+    expect([estimate.end(true), estimate.windowBytes]).toEqual([true, 350]);
     expect(estimate.begin()).toBe(false);
   });
 

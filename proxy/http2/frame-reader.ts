@@ -50,6 +50,10 @@ export interface FrameSink {
   judgeFrame(head: FrameHead): Violation;
   /** The whole payload `bytes[start, start + head.length)` of any frame but DATA. */
   onFrame(head: FrameHead, bytes: Buffer, start: number): void;
+}
+
+/** Who takes DATA, which comes in pieces. */
+export interface DataSink {
   /** A DATA frame begins: its whole length counts against the windows. */
   onDataStart(head: FrameHead): void;
   /** Bytes of the DATA frame that are no data. */
@@ -70,6 +74,7 @@ export interface FrameSink {
  */
 export class FrameReader {
   readonly #sink: FrameSink;
+  readonly #dataSink: DataSink;
   #state: ReadState;
   readonly #head = new FrameHead();
   /** Bytes of the preface, of a head or of a payload that were there so far. */
@@ -80,8 +85,9 @@ export class FrameReader {
   #owedBytes = 0;
   #padBytes = 0;
 
-  constructor(sink: FrameSink, expectPreface: boolean) {
+  constructor(sink: FrameSink, dataSink: DataSink, expectPreface: boolean) {
     this.#sink = sink;
+    this.#dataSink = dataSink;
     this.#state = expectPreface ? ReadState.Preface : ReadState.Head;
   }
 
@@ -130,7 +136,7 @@ export class FrameReader {
           if (this.#padBytes > this.#owedBytes) return this.#fail(BAD_PADDING);
           this.#owedBytes -= this.#padBytes;
           this.#state = ReadState.Data;
-          this.#sink.onDataPadding(this.#head, this.#padBytes + 1);
+          this.#dataSink.onDataPadding(this.#head, this.#padBytes + 1);
           // A violation there may have stopped the reader.
           if (this.#owedBytes === 0 && this.#isIn(ReadState.Data)) this.#giveData(bytes, at, at);
           break;
@@ -174,7 +180,7 @@ export class FrameReader {
       this.#owedBytes = head.length;
       this.#padBytes = 0;
       this.#state = padded ? ReadState.PadLength : ReadState.Data;
-      this.#sink.onDataStart(head);
+      this.#dataSink.onDataStart(head);
       if (head.length === 0 && this.#isIn(ReadState.Data)) this.#giveData(bytes, at, at);
     } else if (head.type > FrameType.Continuation) {
       this.#owedBytes = head.length;
@@ -214,7 +220,7 @@ export class FrameReader {
       this.#owedBytes = this.#padBytes;
       this.#state = this.#padBytes === 0 ? ReadState.Head : ReadState.Skip;
     }
-    this.#sink.onData(this.#head, bytes, start, end, last);
+    this.#dataSink.onData(this.#head, bytes, start, end, last);
   }
 
   #fail(violation: Violation): Violation {

@@ -13,8 +13,6 @@ const FRAMES_MAX = 32;
  * peer can send CONTINUATION without end and nothing may come between (CVE-2024-27316).
  */
 export class HeaderBlockBuffer {
-  streamId = 0;
-  endStream = false;
   /** A block has begun and not ended. */
   open = false;
   #fragments: Buffer[] = [];
@@ -26,9 +24,7 @@ export class HeaderBlockBuffer {
     this.#bytesMax = bytesMax;
   }
 
-  begin(streamId: number, endStream: boolean): void {
-    this.streamId = streamId;
-    this.endStream = endStream;
+  begin(): void {
     this.open = true;
   }
 

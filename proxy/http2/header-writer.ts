@@ -26,6 +26,8 @@ export class HeaderWriter {
   readonly encoder = new HpackEncoder();
   /** What `content-length` of the head written last says; -1: nothing. */
   contentLength = -1;
+  /** Bytes of the section written last, as it is coded. */
+  blockBytes = 0;
 
   readonly #out: WriteBuffer;
   readonly #method: NameSlot = this.encoder.slot(':method');
@@ -185,6 +187,7 @@ export class HeaderWriter {
     const out = this.#out;
     const blockStart = start + FRAME_HEAD_BYTES;
     const length = end - blockStart;
+    this.blockBytes = length;
     if (length <= MAX_FRAME_BYTES) {
       encodeHeadersHead(out.bytes, start, streamId, length, endStream, true);
       out.at = end;

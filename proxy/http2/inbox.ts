@@ -1,7 +1,12 @@
 import type { HeaderBlock } from '../http/header-block.ts';
 
-/** A chunk below this is copied: as a view it would keep the whole read alive that it came in. */
+/** A chunk below this is put together with its neighbours. */
 const SMALL_BYTES = 1024;
+/**
+ * A larger chunk is copied where it is a smaller part than this of the read that it came in: as a view it would keep all
+ * of it alive, and a peer could make us hold many times what its windows say.
+ */
+const VIEW_PART_MIN = 1 / 4;
 const TAIL_BYTES = 4096;
 
 /**
@@ -28,7 +33,8 @@ export class Inbox {
     if (length === 0) return;
     this.bytes += length;
     if (length >= SMALL_BYTES) {
-      this.#chunks.push(chunk);
+      const whole = length >= VIEW_PART_MIN * chunk.buffer.byteLength;
+      this.#chunks.push(whole ? chunk : copied(chunk));
       this.#tail = NO_BYTES;
       this.#tailEnd = 0;
       return;
@@ -63,6 +69,13 @@ export class Inbox {
     this.trailers = null;
     return bytes;
   }
+}
+
+function copied(chunk: Buffer): Buffer {
+  // Not from the pool: a pool is kept alive by its last part as well.
+  const copy = Buffer.allocUnsafeSlow(chunk.length);
+  copy.set(chunk);
+  return copy;
 }
 
 const NO_BYTES = Buffer.alloc(0);

@@ -1,3 +1,4 @@
+import { DRIBBLE_BYTES_MAX } from './flood-guard.ts';
 import { encodeDataHead } from './frame/data.ts';
 import { FRAME_HEAD_BYTES, MAX_FRAME_BYTES } from './frame/frame-head.ts';
 import { INITIAL_WINDOW_BYTES, WINDOW_BYTES_MAX } from './receive-window.ts';
@@ -6,8 +7,10 @@ import type { WriteBuffer } from './write-buffer.ts';
 
 /** What the queue tells its connection. */
 export interface SendQueueOwner {
-  /** A DATA frame has been written. */
-  onDataSent(): void;
+  /** A DATA frame of so many bytes has been written. */
+  onDataSent(bytes: number): void;
+  /** The peer's window has cut it to a few. */
+  onDribble(): void;
   /** The last DATA frame of a stream has been written. */
   onDataEndSent(stream: Http2Stream): void;
   /** The outbox of a stream is empty; trailers may wait behind it, or its writer for `onDrain`. */
@@ -108,6 +111,8 @@ export class SendQueue {
       return;
     }
     const done = size === rest;
+    // A window of a few bytes now and then is as good as closed: the time that the stream has waited goes on.
+    if (done || size > DRIBBLE_BYTES_MAX) stream.stalledSinceMs = -1;
     if (done) {
       stream.outbox.shift();
       stream.outboxAt = 0;
@@ -118,6 +123,7 @@ export class SendQueue {
     this.#writeFrame(stream, chunk, from, from + size, empty && stream.outboxEnd);
     if (!empty) this.#enqueue(stream);
     else if (!stream.outboxEnd) this.#owner.onOutboxEmpty(stream);
+    if (!done && size <= DRIBBLE_BYTES_MAX) this.#owner.onDribble();
   }
 
   #enqueue(stream: Http2Stream): void {
@@ -145,8 +151,7 @@ export class SendQueue {
     if (size > 0) out.append(chunk, start, end);
     this.windowBytes -= size;
     stream.sendWindowBytes -= size;
-    stream.stalledSinceMs = -1;
-    this.#owner.onDataSent();
+    this.#owner.onDataSent(size);
     if (endStream) this.#owner.onDataEndSent(stream);
   }
 }

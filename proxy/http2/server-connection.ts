@@ -6,8 +6,9 @@ import { Http2Connection } from './connection.ts';
 import { type Http2Events, type Http2ServerOptions, NO_EVENTS } from './connection-options.ts';
 import { ErrorCode } from './error-code.ts';
 import { SectionKind } from './field-section.ts';
-import { FloodKind } from './flood-guard.ts';
+import { FloodKind, RAPID_RESET_AGE_MS } from './flood-guard.ts';
 import { SettingId } from './frame/settings.ts';
+import { HeldHeads } from './held-heads.ts';
 import { RequestHeadReader } from './request-head.ts';
 import { Http2ServerStream, type ServerStreamConnection } from './server-stream.ts';
 import { type Http2Stream, NO_BYTES } from './stream.ts';
@@ -22,6 +23,7 @@ import {
   INVALID_CONNECT,
   NO_VIOLATION,
   STREAM_ID_NOT_ASCENDING,
+  TRAILERS_TOO_LARGE,
   TRAILERS_WITHOUT_END,
   type Violation,
 } from './violation.ts';
@@ -54,6 +56,7 @@ export class Http2ServerConnection
   readonly #handler: ServerHandler;
   readonly #streamsMax: number;
   readonly #headReader: RequestHeadReader;
+  readonly #heads: HeldHeads;
   #lastPeerId = 0;
   #lastTakenId = 0;
   /** Streams that are closed and keep their slot. */
@@ -73,6 +76,7 @@ export class Http2ServerConnection
     super(transport, options, events, true);
     this.#handler = handler;
     this.#streamsMax = options.streamsMax;
+    this.#heads = new HeldHeads(options.receiveBudget);
     this.#headReader = new RequestHeadReader(options.extendedConnect);
     const parameters: number[] = [SettingId.MaxConcurrentStreams, options.streamsMax];
     if (options.extendedConnect) parameters.push(SettingId.EnableConnectProtocol, 1);
@@ -132,12 +136,14 @@ export class Http2ServerConnection
   ): boolean {
     if (this.closed) return true;
     if (!this.writer.writeResponse(stream.id, head, endStream, lengthMatters)) return false;
+    this.control.countReply(this.writer.blockBytes);
     if (endStream) this.onLocalEnd(stream);
     return true;
   }
 
-  onSlotReleased(): void {
+  onSlotReleased(stream: Http2ServerStream): void {
     this.#slotsKept--;
+    this.#heads.release(stream.headBytes);
   }
 
   // --- by the engine --------------------------------------------------------------------------
@@ -155,7 +161,13 @@ export class Http2ServerConnection
     return (streamId & 1) === 0 ? BAD_STREAM_ID : NO_VIOLATION;
   }
 
-  protected judgeDataState(): Violation {
+  protected judgeReset(stream: Http2Stream): Violation {
+    const { headWritten, openedMs } = stream as Http2ServerStream;
+    if (headWritten || this.nowMs - openedMs > RAPID_RESET_AGE_MS) return NO_VIOLATION;
+    return this.guard.spend(FloodKind.RapidReset);
+  }
+
+  judgeDataState(): Violation {
     return NO_VIOLATION;
   }
 
@@ -175,8 +187,8 @@ export class Http2ServerConnection
       this.#refuseStream(streamId);
       return;
     }
-    const { fields } = this;
-    let violation = fields.read(this.decoder, SectionKind.Request);
+    const { fields, decoder } = this;
+    let violation = fields.read(decoder, SectionKind.Request);
     if (violation === NO_VIOLATION) violation = this.#headReader.read(fields);
     if (violation === NO_VIOLATION && endStream && fields.contentLength > 0) {
       violation = CONTENT_LENGTH_MISMATCH;
@@ -186,15 +198,21 @@ export class Http2ServerConnection
       this.#refuseRequest(streamId, endStream, violation);
       return;
     }
+    if (!this.#heads.hold(decoder.listBytes)) {
+      this.#refuseStream(streamId);
+      return;
+    }
     this.guard.earnByRequest();
     const head = this.#headReader.take();
     const stream = new Http2ServerStream(
       this,
       streamId,
-      this.streamWindowBytes,
+      this.flow.streamWindowBytes,
       this.peer.initialWindowBytes,
       head,
     );
+    stream.openedMs = this.nowMs;
+    stream.headBytes = decoder.listBytes;
     const tunnel = head.upgrade !== '';
     const complete = endStream && !tunnel;
     stream.contentLeftBytes = tunnel ? -1 : head.contentLength;
@@ -217,6 +235,12 @@ export class Http2ServerConnection
       else if (stream.request.upgrade !== '') violation = INVALID_CONNECT;
       else if (stream.contentLeftBytes > 0) violation = CONTENT_LENGTH_MISMATCH;
     }
+    if (violation === NO_VIOLATION) {
+      // Held for a reader that stands still, as heads are.
+      const bytes = this.decoder.listBytes;
+      if (this.#heads.hold(bytes)) stream.headBytes += bytes;
+      else violation = TRAILERS_TOO_LARGE;
+    }
     if (violation !== NO_VIOLATION) {
       this.failStream(stream, violation);
       return;
@@ -228,8 +252,11 @@ export class Http2ServerConnection
   /** A field block on a stream that is closed, or that was passed over (RFC 9113 §5.1, §5.1.1). */
   #onLateBlock(streamId: number): void {
     switch (this.closedStreams.causeOf(streamId)) {
-      case CloseCause.ResetByUs:
+      case CloseCause.ResetByUs: {
+        const flood = this.guard.spend(FloodKind.ClosedStream);
+        if (flood !== NO_VIOLATION) this.failConnection(flood);
         return;
+      }
       case CloseCause.Unknown:
         this.failConnection(STREAM_ID_NOT_ASCENDING);
         return;
@@ -261,6 +288,7 @@ export class Http2ServerConnection
   #writeRefusal(streamId: number, status: number): void {
     const head = new ResponseHead(status, ['content-length', '0'], 'HTTP/2');
     this.writer.writeResponse(streamId, head, true, true);
+    this.control.countReply(this.writer.blockBytes);
   }
 
   protected override onLocalEnd(stream: Http2Stream): void {
@@ -283,6 +311,8 @@ export class Http2ServerConnection
     if (server.slotHeld) {
       server.slotKept = true;
       this.#slotsKept++;
+    } else {
+      this.#heads.release(server.headBytes);
     }
     this.#closeWhenDone();
   }

@@ -16,7 +16,7 @@ export interface ServerStreamConnection extends StreamConnection {
   /** What `content-length` of the head written last says, -1: nothing. */
   readonly announcedBytes: number;
   /** The stream is closed and holds its slot no more. */
-  onSlotReleased(): void;
+  onSlotReleased(stream: Http2ServerStream): void;
 }
 
 /** One request and its response on an HTTP/2 server connection. */
@@ -25,6 +25,10 @@ export class Http2ServerStream extends Http2Stream implements ServerStream {
   headWritten = false;
   /** The response switched protocols: data passes both ways, `endStream` is a half-close. */
   tunnel = false;
+  /** When its head came, by the connection's clock. */
+  openedMs = 0;
+  /** Size of its head, while that is held. */
+  headBytes = 0;
   /** Of the connection: closed while `holdSlot` was in force. */
   slotKept = false;
   #holds = 0;
@@ -91,7 +95,7 @@ export class Http2ServerStream extends Http2Stream implements ServerStream {
   releaseSlot(): void {
     if (this.#holds === 0 || --this.#holds > 0 || !this.slotKept) return;
     this.slotKept = false;
-    this.#server.onSlotReleased();
+    this.#server.onSlotReleased(this);
   }
 
   get slotHeld(): boolean {

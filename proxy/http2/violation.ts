@@ -124,3 +124,6 @@ export const FLOOD_WINDOW_UPDATE = calm('flood_window_update');
 export const FLOOD_PRIORITY = calm('flood_priority');
 export const FLOOD_UNKNOWN_FRAME = calm('flood_unknown_frame');
 export const FLOOD_UNREAD_REPLIES = calm('flood_unread_replies');
+export const FLOOD_GOAWAY = calm('flood_goaway');
+export const FLOOD_CLOSED_STREAM = calm('flood_closed_stream');
+export const FLOOD_WINDOW_DRIBBLE = calm('flood_window_dribble');

@@ -12,8 +12,11 @@ import { NEVER_INDEXED } from './hpack-encoder.ts';
 import { decodedBytesMax, huffmanDecode } from './huffman-decoder.ts';
 import { IntegerReader } from './integer.ts';
 import { latin1 } from './latin1.ts';
+import { LiteralStrings } from './literal-strings.ts';
 import { STATIC_COUNT, STATIC_NAMES, STATIC_VALUES } from './static-table.ts';
 
+/** Table size updates in front of a block: the least since the last one, and the size now (RFC 7541 §4.2). */
+const SIZE_UPDATES_MAX = 2;
 /** Pseudo-header fields that may stand in a block besides `countMax` ordinary ones. */
 const PSEUDO_COUNT_MAX = 8;
 
@@ -64,6 +67,11 @@ export class HpackDecoder {
     this.kinds = new Uint8Array(countMax + PSEUDO_COUNT_MAX);
   }
 
+  /** Size of the latest field list (RFC 9113 §6.5.2), whether it was kept or not. */
+  get listBytes(): number {
+    return this.#listBytes;
+  }
+
   /** Bytes that the dynamic table counts now (RFC 7541 §4.1). */
   get tableSizeBytes(): number {
     return this.#table.sizeBytes;
@@ -84,7 +92,7 @@ export class HpackDecoder {
     this.#listBytes = 0;
     this.#regularCount = 0;
     const integer = this.#integer;
-    let updateAllowed = true;
+    let updatesAllowed = SIZE_UPDATES_MAX;
     let at = start;
     while (at < end) {
       const first = bytes[at]!;
@@ -93,23 +101,24 @@ export class HpackDecoder {
         const index = integer.read(bytes, at, end, 7);
         if (index <= 0 || !this.#takeIndexed(index)) return false;
         at = integer.at;
-        updateAllowed = false;
+        updatesAllowed = 0;
       } else if (first >= 0x40) {
         // 01xxxxxx: literal with incremental indexing (§6.2.1)
         at = this.#takeLiteral(bytes, at, end, 6, true);
         if (at < 0) return false;
-        updateAllowed = false;
+        updatesAllowed = 0;
       } else if (first >= 0x20) {
         // 001xxxxx: table size update (§6.3), only in front (§4.2)
         const maxBytes = integer.read(bytes, at, end, 5);
-        if (!updateAllowed || maxBytes < 0 || maxBytes > this.#tableBytesLimit) return false;
+        if (updatesAllowed-- === 0 || maxBytes < 0 || maxBytes > this.#tableBytesLimit)
+          return false;
         this.#table.resize(maxBytes);
         at = integer.at;
       } else {
         // 0000xxxx, 0001xxxx: literal without indexing, never indexed (§6.2.2, §6.2.3)
         at = this.#takeLiteral(bytes, at, end, 4, false);
         if (at < 0) return false;
-        updateAllowed = false;
+        updatesAllowed = 0;
       }
     }
     return true;
@@ -171,7 +180,10 @@ export class HpackDecoder {
     const text = this.#text;
     const valueStart = this.#textStart;
     const valueEnd = this.#textEnd;
-    if (!isFieldValueBytes(text, valueStart, valueEnd)) kind = FieldKind.Invalid;
+    // Credentials are marked as never indexed (§7.1.3): they are not kept here either.
+    const neverIndexed = bytes[start]! >> 4 === 1;
+    const known = neverIndexed ? null : literals.find(text, valueStart, valueEnd);
+    if (known === null && !isFieldValueBytes(text, valueStart, valueEnd)) kind = FieldKind.Invalid;
 
     const entryBytes = name.length + valueEnd - valueStart + ENTRY_OVERHEAD_BYTES;
     const kept = this.#listBytes + entryBytes <= this.#listBytesMax;
@@ -184,8 +196,8 @@ export class HpackDecoder {
       this.#listBytes += entryBytes;
       return at;
     }
-    const value = latin1(text, valueStart, valueEnd);
-    if (bytes[start]! >> 4 === 1 && !NEVER_INDEXED.has(name)) {
+    const value = known ?? latin1(text, valueStart, valueEnd);
+    if (neverIndexed && !NEVER_INDEXED.has(name)) {
       this.neverIndexed ??= new Set();
       this.neverIndexed.add(name);
     }
@@ -248,6 +260,8 @@ export class HpackDecoder {
 }
 
 const EMPTY = new Uint8Array(0);
+
+const literals = new LiteralStrings();
 
 /** Where strings are decoded to; used within one call only, so all connections share it. */
 let scratch: Buffer = Buffer.allocUnsafeSlow(4096);

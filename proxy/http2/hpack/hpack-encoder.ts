@@ -10,6 +10,8 @@ const TABLE_BYTES_MAX = 4096;
 const ENTRIES_MAX = TABLE_BYTES_MAX / ENTRY_OVERHEAD_BYTES;
 /** Names remembered; a proxied peer invents names without end. */
 const SLOTS_MAX = 256;
+/** A longer name is not remembered. */
+const NAME_BYTES_MAX = 256;
 /** A longer value is not worth remembering: it would push everything else out of the table. */
 const REMEMBERED_BYTES_MAX = 1024;
 
@@ -148,8 +150,9 @@ export class HpackEncoder {
   }
 
   #makeSlot(name: string): NameSlot {
-    if (this.#slots.size >= SLOTS_MAX) this.#slots.clear();
     const slot = new NameSlot(name);
+    if (name.length > NAME_BYTES_MAX) return slot;
+    if (this.#slots.size >= SLOTS_MAX) this.#slots.clear();
     this.#slots.set(name, slot);
     return slot;
   }
