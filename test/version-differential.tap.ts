@@ -89,6 +89,11 @@ function answer(exchange: Exchange, seen: () => object): void {
       exchange.write('body');
       exchange.end({ 'x-t': '1' });
       return;
+    case 'big':
+      // More than the 60 KiB that a proxy takes of an upstream.
+      exchange.head(200, { 'x-a': 'v'.repeat(32_000), 'x-b': 'v'.repeat(32_000) });
+      exchange.end();
+      return;
     case 'hints':
       exchange.informational();
       exchange.head(200, { 'content-length': '2' });
@@ -455,6 +460,7 @@ const ROWS2: readonly (readonly [string, Row2])[] = [
   ['set-cookie', { path: '/cookies' }],
   ['response trailers', { path: '/trailers', fields: ['te', 'trailers'] }],
   ['103', { path: '/hints' }],
+  ['a response head beyond 60 KiB', { path: '/big' }],
   ['a response that is cut (I4)', { path: '/cut' }],
 ];
 
@@ -499,6 +505,7 @@ const ROWS1: readonly (readonly [string, (prefix: string) => string])[] = [
   ['set-cookie', (p) => `GET ${p}/cookies HTTP/1.1\r\n${H}\r\n`],
   ['response trailers', (p) => `GET ${p}/trailers HTTP/1.1\r\n${H}te: trailers\r\n\r\n`],
   ['103', (p) => `GET ${p}/hints HTTP/1.1\r\n${H}\r\n`],
+  ['a response head beyond 60 KiB', (p) => `GET ${p}/big HTTP/1.1\r\n${H}\r\n`],
   ['a response that is cut (I4)', (p) => `GET ${p}/cut HTTP/1.1\r\n${H}\r\n`],
 ];
 
@@ -547,6 +554,10 @@ const DIFFERS = new Map<string, readonly ['status' | 'rest', string]>([
   ],
   ['64 KiB of fields (PR-14)', ['status', 'RFC 6585 §5: 431 as in HTTP/1.1; Envoy resets']],
   ['101 fields', ['status', 'RFC 6585 §5: 431 as in HTTP/1.1; Envoy resets']],
+  [
+    'a response head beyond 60 KiB',
+    ['status', '502 whatever the versions; Envoy passes it, resets or answers 503'],
+  ],
   ['103', ['rest', 'RFC 9110 §15.2: a proxy forwards 1xx; Envoy drops all but 100']],
   [
     '2 → 1: extended CONNECT (RFC 8441)',
