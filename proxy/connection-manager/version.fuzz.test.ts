@@ -208,9 +208,10 @@ function judge(mesh: ReturnType<typeof versionPath>): number {
   expect(requests.length).toBeLessThanOrEqual(1);
   expect(refusals).toEqual([]);
   for (const request of requests) {
-    expect(request.reset === '' || /termination|remoteReset|localReset/.test(request.reset)).toBe(
-      true,
-    );
+    expect(
+      request.reset === '' ||
+        /^(connectionTermination|remoteReset|localReset) /.test(request.reset),
+    ).toBe(true);
     // What came as announced is no more than was sent.
     expect(request.bodyBytes).toBeLessThanOrEqual(200);
   }
