@@ -1,4 +1,5 @@
 import {
+  type ChannelOptions,
   Client,
   type ClientDuplexStream,
   type ClientReadableStream,
@@ -12,10 +13,11 @@ import {
 export class GrpcEchoClient {
   readonly client: Client;
 
-  constructor(port: number) {
+  constructor(port: number, options: ChannelOptions = {}) {
     this.client = new Client(`127.0.0.1:${port}`, credentials.createInsecure(), {
       'grpc.max_receive_message_length': 16 << 20,
       'grpc.enable_retries': 0,
+      ...options,
     });
   }
 
