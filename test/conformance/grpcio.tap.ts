@@ -7,7 +7,7 @@ import { everyKindOfCall } from '../harness/grpc-calls.ts';
 import { grpcEchoApp } from '../harness/grpc-echo-app.ts';
 import { GrpcEchoClient } from '../harness/grpc-echo-client.ts';
 import { grpcioClient, grpcioServer, noGrpcio } from '../harness/grpcio.ts';
-import { http2Proxy } from '../harness/http2-proxy.ts';
+import { http2Proxy, upstreamOptions } from '../harness/http2-proxy.ts';
 import { sidecarPair } from '../harness/sidecar-pair.ts';
 import { everything, httpListener, staticCluster, staticProxy } from '../harness/static-proxy.ts';
 import { tlsFiles } from '../harness/tls-files.ts';
@@ -70,18 +70,10 @@ t.test('[PR-07] wait_for_ready waits for the proxy to come', { skip: noGrpcio() 
   const client = grpcioClient(port!, '', ['wait_for_ready']);
   t.teardown(() => client.stop(1000));
   await client.seen(/^waiting$/m);
-  const options = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
   const proxy = await staticProxy({
     listeners: [httpListener(port!, [everything('app')])],
     clusters: [
-      staticCluster('app', [app.port], {
-        typed_extension_protocol_options: {
-          [options]: {
-            '@type': `type.googleapis.com/${options}`,
-            explicit_http_config: { http2_protocol_options: {} },
-          },
-        },
-      }),
+      staticCluster('app', [app.port], upstreamOptions({ port: app.port, version: 'http2' })),
     ],
   });
   t.teardown(async () => {
