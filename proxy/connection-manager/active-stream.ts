@@ -458,6 +458,8 @@ export class ActiveStream implements BodySink, RouterHost, FilterContext, TimerO
     if (record.responseStartMs === 0) record.responseStartMs = this.timers.clock.nowMs();
     this.#responseStarted = true;
     this.stream.writeHead(head, endStream);
+    // The codec has the last word: 2xx without a tunnel is a 502 to extended CONNECT (RFC 8441 §4).
+    if (!this.#finished) record.status = head.status;
     if (endStream) this.#onResponseEnd();
   }
 

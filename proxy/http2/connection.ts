@@ -248,6 +248,7 @@ export abstract class Http2Connection
   #onSettings(head: FrameHead, bytes: Buffer, start: number): void {
     if ((head.flags & Flag.Ack) !== 0) {
       this.settings.onAck();
+      if (!this.settings.pending) this.flow.onSettingsKnown();
       return;
     }
     const { peer } = this;
@@ -288,7 +289,7 @@ export abstract class Http2Connection
     }
     switch (decodePingAck(bytes, start)) {
       case PingPurpose.Bandwidth:
-        this.flow.onBandwidthPong(this.streams);
+        this.flow.onBandwidthPong();
         return;
       case PingPurpose.Drain:
         this.onDrainPong();

@@ -69,6 +69,16 @@ export class UpstreamEndpoint implements Endpoint, SelectableHost {
     return made;
   }
 
+  /** A connection ahead of the first request, to speak what others of the cluster have been asked in. */
+  warm(protocol: PoolProtocol): void {
+    this.pool(protocol).warm();
+  }
+
+  /** What it has been asked in within the last minute. */
+  get loadedProtocols(): PoolProtocol[] {
+    return this.#madePools.filter((pool) => pool.hasLoad).map(({ protocol }) => protocol);
+  }
+
   get #madePools(): readonly HttpPool[] {
     return POOL_PROTOCOLS.map((protocol) => this.#pools[protocol]).filter((pool) => pool !== null);
   }

@@ -8,6 +8,7 @@ import {
   isPseudo,
   knownName,
 } from './field-kind.ts';
+import { NEVER_INDEXED } from './hpack-encoder.ts';
 import { decodedBytesMax, huffmanDecode } from './huffman-decoder.ts';
 import { IntegerReader } from './integer.ts';
 import { latin1 } from './latin1.ts';
@@ -38,6 +39,11 @@ export class HpackDecoder {
   tooLarge = false;
   /** It has more than `countMax` fields, cookie crumbs counted one by one. */
   tooMany = false;
+  /**
+   * Names that came as a literal that nobody may index (§6.2.3), beside those that our encoder never indexes
+   * anyway; null = none. The set is new for each block and may be kept.
+   */
+  neverIndexed: Set<string> | null = null;
 
   readonly #listBytesMax: number;
   readonly #countMax: number;
@@ -82,6 +88,7 @@ export class HpackDecoder {
     this.clear();
     this.tooLarge = false;
     this.tooMany = false;
+    this.neverIndexed = null;
     this.#listBytes = 0;
     this.#regularCount = 0;
     const integer = this.#integer;
@@ -190,6 +197,10 @@ export class HpackDecoder {
       return at;
     }
     const value = known ?? latin1(text, valueStart, valueEnd);
+    if (neverIndexed && !NEVER_INDEXED.has(name)) {
+      this.neverIndexed ??= new Set();
+      this.neverIndexed.add(name);
+    }
     if (indexed) this.#table.insert(name, value, kind);
     this.#push(name, value, kind);
     return at;
