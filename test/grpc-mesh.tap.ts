@@ -22,7 +22,9 @@ t.test('[PR-07] gRPC in a mesh', async (t) => {
     Workload.ready(controlPlane, { service: 'web', protocol: 'grpc-web', appPort: app.port }),
     Workload.ready(controlPlane),
   ]);
-  const client = new GrpcEchoClient(`127.0.0.1:${caller.outboundPort}`, 'echo.default:9080');
+  const client = new GrpcEchoClient(`127.0.0.1:${caller.outboundPort}`, {
+    'grpc.default_authority': 'echo.default:9080',
+  });
   t.teardown(async () => {
     client.close();
     await Promise.all([server.stop(), web.stop(), caller.stop()]);

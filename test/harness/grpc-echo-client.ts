@@ -1,4 +1,5 @@
 import {
+  type ChannelOptions,
   Client,
   type ClientDuplexStream,
   type ClientReadableStream,
@@ -12,12 +13,12 @@ import {
 export class GrpcEchoClient {
   readonly client: Client;
 
-  /** `authority`: what is asked for, where that is not who listens. */
-  constructor(target: string, authority = '') {
+  /** `target`: `host:port` of who listens. */
+  constructor(target: string, options: ChannelOptions = {}) {
     this.client = new Client(target, credentials.createInsecure(), {
       'grpc.max_receive_message_length': 16 << 20,
       'grpc.enable_retries': 0,
-      ...(authority !== '' && { 'grpc.default_authority': authority }),
+      ...options,
     });
   }
 
