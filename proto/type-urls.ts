@@ -37,6 +37,8 @@ export const TYPE_SNI_CLUSTER =
 // HTTP filters.
 export const TYPE_ROUTER = 'type.googleapis.com/envoy.extensions.filters.http.router.v3.Router';
 export const TYPE_FAULT = 'type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault';
+export const TYPE_GRPC_WEB =
+  'type.googleapis.com/envoy.extensions.filters.http.grpc_web.v3.GrpcWeb';
 export const TYPE_CORS = 'type.googleapis.com/envoy.extensions.filters.http.cors.v3.Cors';
 export const TYPE_CORS_POLICY =
   'type.googleapis.com/envoy.extensions.filters.http.cors.v3.CorsPolicy';
@@ -120,6 +122,7 @@ export const TYPE_OF_EXTENSION_NAME: ReadonlyMap<string, string> = new Map([
   ['envoy.filters.network.sni_cluster', TYPE_SNI_CLUSTER],
   ['envoy.filters.http.router', TYPE_ROUTER],
   ['envoy.filters.http.fault', TYPE_FAULT],
+  ['envoy.filters.http.grpc_web', TYPE_GRPC_WEB],
   ['envoy.filters.http.cors', TYPE_CORS],
   ['envoy.filters.http.rbac', TYPE_HTTP_RBAC],
   ['envoy.filters.listener.tls_inspector', TYPE_TLS_INSPECTOR],

@@ -25,7 +25,6 @@ import { openServerPorts, type ServerPortsOptions } from './sidecar/server-ports
 import { StartError } from './sidecar/start-error.ts';
 import { after, withinMs } from './sidecar/timer.ts';
 import type { AppEndpoints } from './status/status-environment.ts';
-import { parseAddress } from './tcp/socket-address.ts';
 import { TimerLists } from './tcp/timer-list.ts';
 import { InMemorySecretStore } from './tls/secret-store.ts';
 import { TlsContexts } from './tls/tls-context.ts';
@@ -139,10 +138,7 @@ export class Sidecar {
       date: new DateHeader(wallClockMs),
       metrics: this.#metrics,
       peerMetadata: inMesh ? encodePeerMetadata(nodeMetadata(node)) : null,
-      isOwnListener: (address: string) => {
-        const at = parseAddress(address);
-        return at !== null && isOwnAddress(at.host, at.port);
-      },
+      isOwnListener: (address: string) => this.listeners.isOwnListener(address),
       onBug: (error: unknown) => {
         this.countBug();
         const text = error instanceof Error ? (error.stack ?? error.message) : String(error);

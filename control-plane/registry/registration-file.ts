@@ -100,7 +100,7 @@ const RECORD = z.object({
       z.object({
         number: PORT,
         name: TEXT,
-        protocol: z.enum(['http', 'http2', 'tcp', 'tls', 'udp', 'detect']),
+        protocol: z.enum(['http', 'http2', 'grpc-web', 'tcp', 'tls', 'udp', 'detect']),
         dial: PORT,
       }),
     )

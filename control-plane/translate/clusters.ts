@@ -169,6 +169,7 @@ const HTTP2: Map<string, Any> = new Map([
 export function inboundHttpOptions(protocol: Protocol): Map<string, Any> {
   switch (protocol) {
     case 'http2':
+    case 'grpc-web':
       return HTTP2;
     case 'detect':
       return USE_DOWNSTREAM;
@@ -275,6 +276,7 @@ function meshAlpn(protocol: Protocol, kind: ProxyView['kind']): readonly string[
     case 'detect':
       return kind === 'weft' ? SHARED_OR_EITHER : MESH_HTTP1_ALPN;
     case 'http2':
+    case 'grpc-web':
       return MESH_HTTP2_ALPN;
     default:
       return MESH_TCP_ALPN;

@@ -6,6 +6,7 @@ import type {
 } from '../../proto/gen/envoy/config/listener/v3/listener_components.ts';
 import type { RouteConfiguration } from '../../proto/gen/envoy/config/route/v3/route.ts';
 import { HTTPFault } from '../../proto/gen/envoy/extensions/filters/http/fault/v3/fault.ts';
+import { GrpcWeb } from '../../proto/gen/envoy/extensions/filters/http/grpc_web/v3/grpc_web.ts';
 import { Router } from '../../proto/gen/envoy/extensions/filters/http/router/v3/router.ts';
 import {
   HttpConnectionManager,
@@ -17,6 +18,7 @@ import {
 import { TcpProxy } from '../../proto/gen/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.ts';
 import {
   TYPE_FAULT,
+  TYPE_GRPC_WEB,
   TYPE_HTTP_CONNECTION_MANAGER,
   TYPE_ROUTER,
   TYPE_TCP_PROXY,
@@ -40,17 +42,24 @@ export const FAULT: DeepPartial<HttpFilter> = {
   configType: { $case: 'typedConfig', value: packAny(TYPE_FAULT, HTTPFault.create()) },
 };
 
-/** The client's side: routes come by name over the stream. */
+/** As in Istio it stands first, on ports of services that say `grpc-web` (PR-01, PR-08), and lets all else pass. */
+const GRPC_WEB: DeepPartial<HttpFilter> = {
+  name: 'envoy.filters.http.grpc_web',
+  configType: { $case: 'typedConfig', value: packAny(TYPE_GRPC_WEB, GrpcWeb.create()) },
+};
+
+/** The client's side: routes come by name over the stream. `grpcWeb`: a service behind it may be asked in gRPC-Web. */
 export function outboundConnectionManager(
   statPrefix: string,
   routeConfigName: string,
+  grpcWeb: boolean,
   options: MeshOptions,
 ): DeepPartial<Filter> {
   return connectionManager({
     ...COMMON,
     statPrefix,
     routeSpecifier: { $case: 'rds', value: { configSource: FROM_ADS, routeConfigName } },
-    httpFilters: [FAULT, ROUTER],
+    httpFilters: grpcWeb ? [GRPC_WEB, FAULT, ROUTER] : [FAULT, ROUTER],
     accessLog: accessLogs(options),
     // What the app claims about certificates is not passed on as if the mesh had said it (A2.1).
     forwardClientCertDetails: HttpConnectionManager_ForwardClientCertDetails.SANITIZE,
@@ -61,13 +70,14 @@ export function outboundConnectionManager(
 export function inboundConnectionManager(
   statPrefix: string,
   routeConfig: DeepPartial<RouteConfiguration>,
+  grpcWeb: boolean,
   options: MeshOptions,
 ): DeepPartial<Filter> {
   return connectionManager({
     ...COMMON,
     statPrefix,
     routeSpecifier: { $case: 'routeConfig', value: routeConfig },
-    httpFilters: [ROUTER],
+    httpFilters: grpcWeb ? [GRPC_WEB, ROUTER] : [ROUTER],
     accessLog: accessLogs(options),
     serverHeaderTransformation: HttpConnectionManager_ServerHeaderTransformation.PASS_THROUGH,
     // SC-17.

@@ -3,6 +3,7 @@ import { unpackAny, unpackAs } from '../../proto/any.ts';
 import type { FilterChain } from '../../proto/gen/envoy/config/listener/v3/listener_components.ts';
 import { BOOKINFO, testMesh } from '../mesh/mesh.testing.ts';
 import type { Protocol } from '../registry/protocol.ts';
+import { inboundHttpOptions } from './clusters.ts';
 import { testProxy, translated } from './proxy.testing.ts';
 
 function mode(name: string): string {
@@ -51,6 +52,7 @@ test.each<[string, Protocol, string[]]>([
     [`tls[${MESH}] mutual http`, 'raw_buffer[] plain http', 'tls[] plain tcp'],
   ],
   ['STRICT', 'http', ['tls[] mutual http']],
+  ['STRICT', 'grpc-web', ['tls[] mutual http']],
   ['DISABLE', 'http', ['any[] plain http']],
   ['PERMISSIVE', 'tcp', [`tls[${MESH}] mutual tcp`, 'raw_buffer[] plain tcp', 'tls[] plain tcp']],
   ['STRICT', 'tcp', ['tls[] mutual tcp']],
@@ -70,6 +72,16 @@ test.each<[string, Protocol, string[]]>([
   ['DISABLE', 'detect', [`any[${PLAIN}] plain http`, 'any[] plain tcp']],
 ])('[SC-02] %s on a port of protocol %s', (name, protocol, expected) => {
   expect(chains(mode(name), protocol)).toEqual(expected);
+});
+
+test('[PR-01] [PR-08] inbound: a port of gRPC-Web translates it, and its app is asked in HTTP/2', () => {
+  const filters = (protocol: Protocol) =>
+    managerOf(
+      translated(testMesh(), withPort(protocol)).listener('inbound_31000')?.filterChains[0],
+    )?.httpFilters.map(({ name }) => name);
+  expect(filters('grpc-web')).toEqual(['envoy.filters.http.grpc_web', 'envoy.filters.http.router']);
+  expect(filters('http2')).toEqual(['envoy.filters.http.router']);
+  expect(inboundHttpOptions('grpc-web')).toBe(inboundHttpOptions('http2'));
 });
 
 test('[SC-02] without a policy a port is PERMISSIVE', () => {
@@ -181,4 +193,24 @@ test('[OB-07] the access log is off, or one line of Istio’s fields, or JSON', 
 test('a client without ports has the outbound listener alone', () => {
   const proxy = testProxy({ ports: [], host: '' });
   expect(translated(testMesh(), proxy).listeners).toEqual(['virtualOutbound']);
+});
+
+test('[PR-05] what TLS may agree on: of an Envoy only names that tell its connection manager the version', () => {
+  const alpnOf = (kind: 'weft' | 'envoy') => {
+    const proxy = testProxy({ ...withPort('http2'), kind, secrets: 'static' });
+    const listener = translated(testMesh(mode('STRICT')), proxy).listener('inbound_31000');
+    const socket = listener!.filterChains[0]!.transportSocket?.configType;
+    if (socket?.$case !== 'typedConfig') throw new Error('no TLS');
+    const context = unpackAs(
+      'envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext',
+      socket.value,
+    );
+    if (!context.ok) throw new Error('no TLS');
+    return context.message.commonTlsContext?.alpnProtocols;
+  };
+  expect(alpnOf('envoy')).toEqual(['h2', 'http/1.1']);
+  expect(alpnOf('weft')).toEqual([
+    ...['weft-h2', 'istio-h2', 'istio-http/1.1', 'istio-http/1.0', 'istio-peer-exchange', 'istio'],
+    ...['h2', 'http/1.1'],
+  ]);
 });

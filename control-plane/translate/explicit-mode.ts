@@ -33,7 +33,10 @@ export function explicitListeners(snapshot: MeshSnapshot, proxy: ProxyView): Lis
         filterChains: [
           {
             name: 'http-proxy',
-            filters: [outboundConnectionManager('http_proxy', HTTP_PROXY_ROUTE, snapshot.options)],
+            // Whom the app asks is not known here: gRPC-Web is translated where it arrives.
+            filters: [
+              outboundConnectionManager('http_proxy', HTTP_PROXY_ROUTE, false, snapshot.options),
+            ],
           },
         ],
       }),

@@ -68,7 +68,7 @@ export function defaultRoute(cluster: string, host: string, port: number): DeepP
       $case: 'route',
       value: {
         clusterSpecifier: { $case: 'cluster', value: cluster },
-        timeout: NO_TIMEOUT,
+        ...timeouts(0),
         retryPolicy: DEFAULT_RETRY,
       },
     },
@@ -78,8 +78,18 @@ export function defaultRoute(cluster: string, host: string, port: number): DeepP
 
 const DEFAULT_RETRY = retryPolicy(undefined)!;
 
-/** TM-17: said aloud, because Envoy's default is 15 s. */
-export const NO_TIMEOUT = duration(0);
+/**
+ * As Istio: without a limit (TM-17; said aloud, because Envoy's default is 15 s) a gRPC call has the one that its client
+ * wrote into `grpc-timeout`, from its head on and also while it streams (PR-07); beside a limit it has the shorter of both.
+ */
+export function timeouts(
+  timeoutMs: number,
+): Pick<DeepPartial<RouteAction>, 'timeout' | 'maxStreamDuration' | 'maxGrpcTimeout'> {
+  const timeout = duration(timeoutMs);
+  return timeoutMs === 0
+    ? { timeout, maxStreamDuration: { maxStreamDuration: timeout, grpcTimeoutHeaderMax: timeout } }
+    : { timeout, maxGrpcTimeout: timeout };
+}
 
 function holdsForCaller(match: HTTPMatchRequest, { proxy, port }: RouteTarget): boolean {
   return (
@@ -138,7 +148,7 @@ function routeAction(rule: HTTPRoute, target: RouteTarget): DeepPartial<RouteAct
   const retries = rule.fault === undefined ? retryPolicy(rule.retries) : null;
   return {
     ...clusters(rule.route, target, authority),
-    timeout: duration(timeoutMs),
+    ...timeouts(timeoutMs),
     ...(retries !== null && { retryPolicy: retries }),
     ...(rewrite?.uri !== undefined && { prefixRewrite: rewrite.uri }),
     ...(rewrite?.uriRegexRewrite !== undefined && {

@@ -5,7 +5,7 @@ import type {
 } from '../../proto/gen/envoy/config/listener/v3/listener_components.ts';
 import type { MeshOptions } from '../mesh/mesh-options.ts';
 import type { EffectiveMutualTLSMode } from '../mesh/peer-authentication-index.ts';
-import { isHttp, type Protocol } from '../registry/protocol.ts';
+import { isHttp, isHttp2, type Protocol } from '../registry/protocol.ts';
 import { inboundConnectionManager, tcpProxy } from './connection-manager.ts';
 import { defaultRoute } from './http-route.ts';
 import { downstreamMeshTls } from './mesh-tls.ts';
@@ -44,7 +44,7 @@ export interface InboundPort {
 export function inboundChains(port: InboundPort): DeepPartial<FilterChain>[] {
   const takesTls = port.mode !== 'DISABLE' && port.proxy.secrets !== 'none';
   const http = isHttp(port.protocol) ? httpFilter(port) : null;
-  const opaque = port.protocol === 'http' || port.protocol === 'http2' ? null : opaqueFilter(port);
+  const opaque = port.protocol === 'http' || isHttp2(port.protocol) ? null : opaqueFilter(port);
   if (!takesTls) {
     if (http === null) return [chain('plain-tcp', {}, opaque!)];
     if (opaque === null) return [chain('plain-http', {}, http)];
@@ -108,8 +108,13 @@ function meshChain(
   filter: DeepPartial<Filter>,
   { proxy, options }: InboundPort,
 ): DeepPartial<FilterChain> {
-  // What may be negotiated, in our order of preference.
-  const alpn = [...meshHttpAlpns(proxy.kind), ...MESH_TCP_ALPNS, 'h2', 'http/1.1'];
+  // What may be negotiated, in our order of preference. Envoy's connection manager knows only the registered names
+  // and takes HTTP/1.1 for what is agreed by any other: where none is, it looks at the preface.
+  const registered = ['h2', 'http/1.1'];
+  const alpn =
+    proxy.kind === 'weft'
+      ? [...meshHttpAlpns(proxy.kind), ...MESH_TCP_ALPNS, ...registered]
+      : registered;
   return {
     ...chain(
       name,
@@ -133,7 +138,7 @@ function httpFilter({ number, protocol, host, options }: InboundPort): DeepParti
     // gRPC servers say themselves what may be tried again.
     route.action = {
       $case: 'route',
-      value: protocol === 'http2' ? action : { ...action, retryPolicy: INBOUND_RETRY },
+      value: isHttp2(protocol) ? action : { ...action, retryPolicy: INBOUND_RETRY },
     };
   }
   return inboundConnectionManager(
@@ -143,6 +148,7 @@ function httpFilter({ number, protocol, host, options }: InboundPort): DeepParti
       validateClusters: false,
       virtualHosts: [{ name: `inbound|http|${number}`, domains: ['*'], routes: [route] }],
     },
+    protocol === 'grpc-web',
     options,
   );
 }

@@ -110,7 +110,7 @@ function grpcRoute(route: DeepPartial<Route>): DeepPartial<Route> {
       },
     };
   }
-  const { timeout, retryPolicy, ...rest } = action.value;
+  const { timeout, retryPolicy, maxStreamDuration: _, maxGrpcTimeout: __, ...rest } = action.value;
   const retry = grpcRetryPolicy(retryPolicy);
   return {
     ...route,

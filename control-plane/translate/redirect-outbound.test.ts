@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import { unpackAny } from '../../proto/any.ts';
 import type { Listener } from '../../proto/gen/envoy/config/listener/v3/listener.ts';
 import type { FilterChain } from '../../proto/gen/envoy/config/listener/v3/listener_components.ts';
+import type { HttpConnectionManager } from '../../proto/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.ts';
 import { policies, testMesh } from '../mesh/mesh.testing.ts';
 import { MESH_DEFAULTS } from '../mesh/mesh-options.ts';
 import { buildSnapshot } from '../mesh/snapshot.ts';
@@ -114,6 +115,31 @@ test('a service whose addresses nobody can know has the rest of its port, the fi
   const chain = listener('0.0.0.0_6379')?.filterChains[0];
   expect(clusterOf(chain)).toBe('outbound|6379||a.internal');
 });
+
+test('[PR-01] [PR-08] gRPC-Web is translated on ports of services that say so, and on no other', () => {
+  const { listener } = outbound(
+    { name: 'web', protocol: 'grpc-web', port: 8080 },
+    { name: 'other', protocol: 'HTTP', port: 8080 },
+    { name: 'grpc', protocol: 'GRPC', port: 9090 },
+  );
+  expect(httpFilters(listener('0.0.0.0_8080')!)).toEqual([
+    'envoy.filters.http.grpc_web',
+    'envoy.filters.http.fault',
+    'envoy.filters.http.router',
+  ]);
+  expect(httpFilters(listener('0.0.0.0_9090')!)).toEqual([
+    'envoy.filters.http.fault',
+    'envoy.filters.http.router',
+  ]);
+});
+
+function httpFilters({ filterChains }: Listener): string[] {
+  const config = filterChains.find(({ name }) => name === 'http')!.filters[0]!.configType!;
+  if (config.$case !== 'typedConfig') throw new Error('no typed configuration');
+  const unpacked = unpackAny(config.value);
+  if (!unpacked.ok) throw new Error(unpacked.problem);
+  return (unpacked.message as HttpConnectionManager).httpFilters.map(({ name }) => name);
+}
 
 test('TLS services that share an address stay told apart by server name', () => {
   for (const where of [{ addresses: ['10.1.1.1'] }, {}]) {

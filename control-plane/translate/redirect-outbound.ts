@@ -188,7 +188,7 @@ function addressListener(
     ...(protocol === 'detect'
       ? {
           ...inspect({ tls: true, http: true }, options),
-          filterChains: [httpChain(number, snapshot)],
+          filterChains: [httpChain(number, false, snapshot)],
           defaultFilterChain: opaque,
         }
       : { filterChains: [opaque] }),
@@ -230,7 +230,8 @@ function portListener(
     service.ports.find(({ number }) => number === port)!.protocol;
   const chains: DeepPartial<FilterChain>[] = [];
   const ofHttp = services.filter((service) => isHttp(protocolOfPort(service)));
-  if (ofHttp.length > 0) chains.push(httpChain(port, snapshot));
+  const grpcWeb = services.some((service) => protocolOfPort(service) === 'grpc-web');
+  if (ofHttp.length > 0) chains.push(httpChain(port, grpcWeb, snapshot));
   const ranges: string[] = [];
   let opaque = unknown;
   for (const service of services) {
@@ -262,7 +263,7 @@ function portListener(
     ranges,
   );
   if (covered.length > 0) {
-    for (const chain of [httpChain(port, snapshot), fallback]) {
+    for (const chain of [httpChain(port, grpcWeb, snapshot), fallback]) {
       chains.push({
         ...chain,
         name: `${chain.name}-addresses`,
@@ -288,14 +289,20 @@ function portListener(
 }
 
 /** HTTP is told from other bytes by its first ones; the routes come by the number of the port. */
-function httpChain(port: number, { options }: MeshSnapshot): DeepPartial<FilterChain> {
+function httpChain(
+  port: number,
+  grpcWeb: boolean,
+  { options }: MeshSnapshot,
+): DeepPartial<FilterChain> {
   return {
     name: 'http',
     filterChainMatch: {
       transportProtocol: 'raw_buffer',
       applicationProtocols: [...PLAIN_HTTP_ALPNS],
     },
-    filters: [outboundConnectionManager(`outbound_${ANY_ADDRESS}_${port}`, String(port), options)],
+    filters: [
+      outboundConnectionManager(`outbound_${ANY_ADDRESS}_${port}`, String(port), grpcWeb, options),
+    ],
   };
 }
 

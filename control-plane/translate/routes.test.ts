@@ -95,6 +95,11 @@ test('[RS-01][TM-17] without rules: two retries, other hosts first, no timeout',
   expect(clusterOf(route!)).toBe(`outbound|9080||${HOST}`);
   const action = actionOf(route);
   expect(action.timeout).toEqual({ seconds: 0, nanos: 0 });
+  // PR-07: the deadline of a gRPC client, whatever it is.
+  expect(action.maxStreamDuration).toMatchObject({
+    maxStreamDuration: { seconds: 0, nanos: 0 },
+    grpcTimeoutHeaderMax: { seconds: 0, nanos: 0 },
+  });
   expect(action.retryPolicy).toMatchObject({
     retryOn: 'connect-failure,refused-stream,unavailable,cancelled',
     numRetries: 2,
@@ -343,7 +348,7 @@ test('[TM-13] a host that is added is a rewrite too: there is only one', () => {
   });
 });
 
-test('[TM-17] a timeout is sent in whole', () => {
+test('[TM-17] [PR-07] a timeout is sent in whole, and caps the deadline of a gRPC call', () => {
   const [route] = routesOf(
     reviews(`
   - timeout: 1m30.5s
@@ -351,6 +356,8 @@ test('[TM-17] a timeout is sent in whole', () => {
 `),
   );
   expect(actionOf(route).timeout).toEqual({ seconds: 90, nanos: 500_000_000 });
+  expect(actionOf(route).maxGrpcTimeout).toEqual({ seconds: 90, nanos: 500_000_000 });
+  expect(actionOf(route).maxStreamDuration).toBeUndefined();
 });
 
 test('[RS-02][RS-03] retries: attempts, per-try timeout, back-off, status codes; attempts 0 turns them off', () => {

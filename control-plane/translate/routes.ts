@@ -10,7 +10,7 @@ import { compare } from '../registry/age.ts';
 import { expandHost } from '../registry/host-name.ts';
 import { isHttp } from '../registry/protocol.ts';
 import type { Service, ServicePort } from '../registry/registry.ts';
-import { defaultRoute, NO_TIMEOUT, type RouteTarget, virtualServiceRoutes } from './http-route.ts';
+import { defaultRoute, type RouteTarget, timeouts, virtualServiceRoutes } from './http-route.ts';
 import {
   BLACK_HOLE_CLUSTER,
   HTTP_PROXY_ROUTE,
@@ -259,7 +259,7 @@ function unknownHost(snapshot: MeshSnapshot, tunnels: boolean): VirtualHost {
         $case: 'route',
         value: {
           clusterSpecifier: { $case: 'cluster', value: PASSTHROUGH_CLUSTER },
-          timeout: NO_TIMEOUT,
+          ...timeouts(0),
         },
       },
     },
@@ -282,7 +282,7 @@ function tunnel(cluster: string): DeepPartial<Route> {
       $case: 'route',
       value: {
         clusterSpecifier: { $case: 'cluster', value: cluster },
-        timeout: NO_TIMEOUT,
+        ...timeouts(0),
         upgradeConfigs: [{ upgradeType: 'CONNECT', connectConfig: {} }],
       },
     },

@@ -45,68 +45,69 @@ import * as m40 from './envoy/extensions/access_loggers/stream/v3/stream.ts';
 import * as m41 from './envoy/extensions/filters/common/fault/v3/fault.ts';
 import * as m42 from './envoy/extensions/filters/http/cors/v3/cors.ts';
 import * as m43 from './envoy/extensions/filters/http/fault/v3/fault.ts';
-import * as m44 from './envoy/extensions/filters/http/rbac/v3/rbac.ts';
-import * as m45 from './envoy/extensions/filters/http/router/v3/router.ts';
-import * as m46 from './envoy/extensions/filters/listener/http_inspector/v3/http_inspector.ts';
-import * as m47 from './envoy/extensions/filters/listener/original_dst/v3/original_dst.ts';
-import * as m48 from './envoy/extensions/filters/listener/proxy_protocol/v3/proxy_protocol.ts';
-import * as m49 from './envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector.ts';
-import * as m50 from './envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.ts';
-import * as m51 from './envoy/extensions/filters/network/rbac/v3/rbac.ts';
-import * as m52 from './envoy/extensions/filters/network/sni_cluster/v3/sni_cluster.ts';
-import * as m53 from './envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.ts';
-import * as m54 from './envoy/extensions/http/header_formatters/preserve_case/v3/preserve_case.ts';
-import * as m55 from './envoy/extensions/load_balancing_policies/cluster_provided/v3/cluster_provided.ts';
-import * as m56 from './envoy/extensions/load_balancing_policies/common/v3/common.ts';
-import * as m57 from './envoy/extensions/load_balancing_policies/least_request/v3/least_request.ts';
-import * as m58 from './envoy/extensions/load_balancing_policies/maglev/v3/maglev.ts';
-import * as m59 from './envoy/extensions/load_balancing_policies/pick_first/v3/pick_first.ts';
-import * as m60 from './envoy/extensions/load_balancing_policies/random/v3/random.ts';
-import * as m61 from './envoy/extensions/load_balancing_policies/ring_hash/v3/ring_hash.ts';
-import * as m62 from './envoy/extensions/load_balancing_policies/round_robin/v3/round_robin.ts';
-import * as m63 from './envoy/extensions/load_balancing_policies/wrr_locality/v3/wrr_locality.ts';
-import * as m64 from './envoy/extensions/request_id/uuid/v3/uuid.ts';
-import * as m65 from './envoy/extensions/retry/host/omit_canary_hosts/v3/omit_canary_hosts.ts';
-import * as m66 from './envoy/extensions/retry/host/previous_hosts/v3/previous_hosts.ts';
-import * as m67 from './envoy/extensions/retry/priority/previous_priorities/v3/previous_priorities_config.ts';
-import * as m68 from './envoy/extensions/transport_sockets/proxy_protocol/v3/upstream_proxy_protocol.ts';
-import * as m69 from './envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer.ts';
-import * as m70 from './envoy/extensions/transport_sockets/tls/v3/common.ts';
-import * as m71 from './envoy/extensions/transport_sockets/tls/v3/secret.ts';
-import * as m72 from './envoy/extensions/transport_sockets/tls/v3/tls.ts';
-import * as m73 from './envoy/extensions/upstreams/http/v3/http_protocol_options.ts';
-import * as m74 from './envoy/service/discovery/v3/ads.ts';
-import * as m75 from './envoy/service/discovery/v3/discovery.ts';
-import * as m76 from './envoy/service/status/v3/csds.ts';
-import * as m77 from './envoy/type/http/v3/path_transformation.ts';
-import * as m78 from './envoy/type/matcher/v3/filter_state.ts';
-import * as m79 from './envoy/type/matcher/v3/metadata.ts';
-import * as m80 from './envoy/type/matcher/v3/node.ts';
-import * as m81 from './envoy/type/matcher/v3/number.ts';
-import * as m82 from './envoy/type/matcher/v3/path.ts';
-import * as m83 from './envoy/type/matcher/v3/regex.ts';
-import * as m84 from './envoy/type/matcher/v3/string.ts';
-import * as m85 from './envoy/type/matcher/v3/struct.ts';
-import * as m86 from './envoy/type/matcher/v3/value.ts';
-import * as m87 from './envoy/type/metadata/v3/metadata.ts';
-import * as m88 from './envoy/type/tracing/v3/custom_tag.ts';
-import * as m89 from './envoy/type/v3/hash_policy.ts';
-import * as m90 from './envoy/type/v3/http_status.ts';
-import * as m91 from './envoy/type/v3/percent.ts';
-import * as m92 from './envoy/type/v3/range.ts';
-import * as m93 from './envoy/type/v3/semantic_version.ts';
-import * as m94 from './envoy/type/v3/token_bucket.ts';
-import * as m95 from './google/protobuf/any.ts';
-import * as m96 from './google/protobuf/duration.ts';
-import * as m97 from './google/protobuf/empty.ts';
-import * as m98 from './google/protobuf/struct.ts';
-import * as m99 from './google/protobuf/timestamp.ts';
-import * as m100 from './google/protobuf/wrappers.ts';
-import * as m101 from './google/rpc/status.ts';
-import * as m102 from './istio/networking/nds/v1/nds.ts';
-import * as m103 from './istio/v1/auth/ca.ts';
-import * as m104 from './udpa/type/v1/typed_struct.ts';
-import * as m105 from './xds/type/v3/typed_struct.ts';
+import * as m44 from './envoy/extensions/filters/http/grpc_web/v3/grpc_web.ts';
+import * as m45 from './envoy/extensions/filters/http/rbac/v3/rbac.ts';
+import * as m46 from './envoy/extensions/filters/http/router/v3/router.ts';
+import * as m47 from './envoy/extensions/filters/listener/http_inspector/v3/http_inspector.ts';
+import * as m48 from './envoy/extensions/filters/listener/original_dst/v3/original_dst.ts';
+import * as m49 from './envoy/extensions/filters/listener/proxy_protocol/v3/proxy_protocol.ts';
+import * as m50 from './envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector.ts';
+import * as m51 from './envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.ts';
+import * as m52 from './envoy/extensions/filters/network/rbac/v3/rbac.ts';
+import * as m53 from './envoy/extensions/filters/network/sni_cluster/v3/sni_cluster.ts';
+import * as m54 from './envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.ts';
+import * as m55 from './envoy/extensions/http/header_formatters/preserve_case/v3/preserve_case.ts';
+import * as m56 from './envoy/extensions/load_balancing_policies/cluster_provided/v3/cluster_provided.ts';
+import * as m57 from './envoy/extensions/load_balancing_policies/common/v3/common.ts';
+import * as m58 from './envoy/extensions/load_balancing_policies/least_request/v3/least_request.ts';
+import * as m59 from './envoy/extensions/load_balancing_policies/maglev/v3/maglev.ts';
+import * as m60 from './envoy/extensions/load_balancing_policies/pick_first/v3/pick_first.ts';
+import * as m61 from './envoy/extensions/load_balancing_policies/random/v3/random.ts';
+import * as m62 from './envoy/extensions/load_balancing_policies/ring_hash/v3/ring_hash.ts';
+import * as m63 from './envoy/extensions/load_balancing_policies/round_robin/v3/round_robin.ts';
+import * as m64 from './envoy/extensions/load_balancing_policies/wrr_locality/v3/wrr_locality.ts';
+import * as m65 from './envoy/extensions/request_id/uuid/v3/uuid.ts';
+import * as m66 from './envoy/extensions/retry/host/omit_canary_hosts/v3/omit_canary_hosts.ts';
+import * as m67 from './envoy/extensions/retry/host/previous_hosts/v3/previous_hosts.ts';
+import * as m68 from './envoy/extensions/retry/priority/previous_priorities/v3/previous_priorities_config.ts';
+import * as m69 from './envoy/extensions/transport_sockets/proxy_protocol/v3/upstream_proxy_protocol.ts';
+import * as m70 from './envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer.ts';
+import * as m71 from './envoy/extensions/transport_sockets/tls/v3/common.ts';
+import * as m72 from './envoy/extensions/transport_sockets/tls/v3/secret.ts';
+import * as m73 from './envoy/extensions/transport_sockets/tls/v3/tls.ts';
+import * as m74 from './envoy/extensions/upstreams/http/v3/http_protocol_options.ts';
+import * as m75 from './envoy/service/discovery/v3/ads.ts';
+import * as m76 from './envoy/service/discovery/v3/discovery.ts';
+import * as m77 from './envoy/service/status/v3/csds.ts';
+import * as m78 from './envoy/type/http/v3/path_transformation.ts';
+import * as m79 from './envoy/type/matcher/v3/filter_state.ts';
+import * as m80 from './envoy/type/matcher/v3/metadata.ts';
+import * as m81 from './envoy/type/matcher/v3/node.ts';
+import * as m82 from './envoy/type/matcher/v3/number.ts';
+import * as m83 from './envoy/type/matcher/v3/path.ts';
+import * as m84 from './envoy/type/matcher/v3/regex.ts';
+import * as m85 from './envoy/type/matcher/v3/string.ts';
+import * as m86 from './envoy/type/matcher/v3/struct.ts';
+import * as m87 from './envoy/type/matcher/v3/value.ts';
+import * as m88 from './envoy/type/metadata/v3/metadata.ts';
+import * as m89 from './envoy/type/tracing/v3/custom_tag.ts';
+import * as m90 from './envoy/type/v3/hash_policy.ts';
+import * as m91 from './envoy/type/v3/http_status.ts';
+import * as m92 from './envoy/type/v3/percent.ts';
+import * as m93 from './envoy/type/v3/range.ts';
+import * as m94 from './envoy/type/v3/semantic_version.ts';
+import * as m95 from './envoy/type/v3/token_bucket.ts';
+import * as m96 from './google/protobuf/any.ts';
+import * as m97 from './google/protobuf/duration.ts';
+import * as m98 from './google/protobuf/empty.ts';
+import * as m99 from './google/protobuf/struct.ts';
+import * as m100 from './google/protobuf/timestamp.ts';
+import * as m101 from './google/protobuf/wrappers.ts';
+import * as m102 from './google/rpc/status.ts';
+import * as m103 from './istio/networking/nds/v1/nds.ts';
+import * as m104 from './istio/v1/auth/ca.ts';
+import * as m105 from './udpa/type/v1/typed_struct.ts';
+import * as m106 from './xds/type/v3/typed_struct.ts';
 
 /** What ts-proto makes of a message, with the type forgotten. `decode` throws on malformed bytes. */
 export interface GeneratedCodec {
@@ -414,170 +415,171 @@ export const GENERATED_CODECS: ReadonlyMap<string, GeneratedCodec> = new Map<str
   ['envoy.extensions.filters.http.fault.v3.FaultAbort', m43.FaultAbort],
   ['envoy.extensions.filters.http.fault.v3.FaultAbort.HeaderAbort', m43.FaultAbort_HeaderAbort],
   ['envoy.extensions.filters.http.fault.v3.HTTPFault', m43.HTTPFault],
-  ['envoy.extensions.filters.http.rbac.v3.RBAC', m44.RBAC],
-  ['envoy.extensions.filters.http.rbac.v3.RBACPerRoute', m44.RBACPerRoute],
-  ['envoy.extensions.filters.http.router.v3.Router', m45.Router],
-  ['envoy.extensions.filters.http.router.v3.Router.UpstreamAccessLogOptions', m45.Router_UpstreamAccessLogOptions],
-  ['envoy.extensions.filters.listener.http_inspector.v3.HttpInspector', m46.HttpInspector],
-  ['envoy.extensions.filters.listener.original_dst.v3.OriginalDst', m47.OriginalDst],
-  ['envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol', m48.ProxyProtocol],
-  ['envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol.KeyValuePair', m48.ProxyProtocol_KeyValuePair],
-  ['envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol.Rule', m48.ProxyProtocol_Rule],
-  ['envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector', m49.TlsInspector],
-  ['envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager', m50.HttpConnectionManager],
-  ['envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.Tracing', m50.HttpConnectionManager_Tracing],
-  ['envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.InternalAddressConfig', m50.HttpConnectionManager_InternalAddressConfig],
-  ['envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.SetCurrentClientCertDetails', m50.HttpConnectionManager_SetCurrentClientCertDetails],
-  ['envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.UpgradeConfig', m50.HttpConnectionManager_UpgradeConfig],
-  ['envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.PathNormalizationOptions', m50.HttpConnectionManager_PathNormalizationOptions],
-  ['envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.ProxyStatusConfig', m50.HttpConnectionManager_ProxyStatusConfig],
-  ['envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.HcmAccessLogOptions', m50.HttpConnectionManager_HcmAccessLogOptions],
-  ['envoy.extensions.filters.network.http_connection_manager.v3.LocalReplyConfig', m50.LocalReplyConfig],
-  ['envoy.extensions.filters.network.http_connection_manager.v3.ResponseMapper', m50.ResponseMapper],
-  ['envoy.extensions.filters.network.http_connection_manager.v3.Rds', m50.Rds],
-  ['envoy.extensions.filters.network.http_connection_manager.v3.ScopedRouteConfigurationsList', m50.ScopedRouteConfigurationsList],
-  ['envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes', m50.ScopedRoutes],
-  ['envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder', m50.ScopedRoutes_ScopeKeyBuilder],
-  ['envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder.FragmentBuilder', m50.ScopedRoutes_ScopeKeyBuilder_FragmentBuilder],
-  ['envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder.FragmentBuilder.HeaderValueExtractor', m50.ScopedRoutes_ScopeKeyBuilder_FragmentBuilder_HeaderValueExtractor],
-  ['envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder.FragmentBuilder.HeaderValueExtractor.KvElement', m50.ScopedRoutes_ScopeKeyBuilder_FragmentBuilder_HeaderValueExtractor_KvElement],
-  ['envoy.extensions.filters.network.http_connection_manager.v3.ScopedRds', m50.ScopedRds],
-  ['envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter', m50.HttpFilter],
-  ['envoy.extensions.filters.network.http_connection_manager.v3.RequestIDExtension', m50.RequestIDExtension],
-  ['envoy.extensions.filters.network.http_connection_manager.v3.EnvoyMobileHttpConnectionManager', m50.EnvoyMobileHttpConnectionManager],
-  ['envoy.extensions.filters.network.rbac.v3.RBAC', m51.RBAC],
-  ['envoy.extensions.filters.network.sni_cluster.v3.SniCluster', m52.SniCluster],
-  ['envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy', m53.TcpProxy],
-  ['envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster', m53.TcpProxy_WeightedCluster],
-  ['envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster.ClusterWeight', m53.TcpProxy_WeightedCluster_ClusterWeight],
-  ['envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.TunnelingConfig', m53.TcpProxy_TunnelingConfig],
-  ['envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.OnDemand', m53.TcpProxy_OnDemand],
-  ['envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.TcpAccessLogOptions', m53.TcpProxy_TcpAccessLogOptions],
-  ['envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig', m54.PreserveCaseFormatterConfig],
-  ['envoy.extensions.load_balancing_policies.cluster_provided.v3.ClusterProvided', m55.ClusterProvided],
-  ['envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig', m56.LocalityLbConfig],
-  ['envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.ZoneAwareLbConfig', m56.LocalityLbConfig_ZoneAwareLbConfig],
-  ['envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.LocalityWeightedLbConfig', m56.LocalityLbConfig_LocalityWeightedLbConfig],
-  ['envoy.extensions.load_balancing_policies.common.v3.SlowStartConfig', m56.SlowStartConfig],
-  ['envoy.extensions.load_balancing_policies.common.v3.ConsistentHashingLbConfig', m56.ConsistentHashingLbConfig],
-  ['envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest', m57.LeastRequest],
-  ['envoy.extensions.load_balancing_policies.maglev.v3.Maglev', m58.Maglev],
-  ['envoy.extensions.load_balancing_policies.pick_first.v3.PickFirst', m59.PickFirst],
-  ['envoy.extensions.load_balancing_policies.random.v3.Random', m60.Random],
-  ['envoy.extensions.load_balancing_policies.ring_hash.v3.RingHash', m61.RingHash],
-  ['envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin', m62.RoundRobin],
-  ['envoy.extensions.load_balancing_policies.wrr_locality.v3.WrrLocality', m63.WrrLocality],
-  ['envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig', m64.UuidRequestIdConfig],
-  ['envoy.extensions.retry.host.omit_canary_hosts.v3.OmitCanaryHostsPredicate', m65.OmitCanaryHostsPredicate],
-  ['envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate', m66.PreviousHostsPredicate],
-  ['envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig', m67.PreviousPrioritiesConfig],
-  ['envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport', m68.ProxyProtocolUpstreamTransport],
-  ['envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer', m69.RawBuffer],
-  ['envoy.extensions.transport_sockets.tls.v3.TlsParameters', m70.TlsParameters],
-  ['envoy.extensions.transport_sockets.tls.v3.PrivateKeyProvider', m70.PrivateKeyProvider],
-  ['envoy.extensions.transport_sockets.tls.v3.TlsCertificate', m70.TlsCertificate],
-  ['envoy.extensions.transport_sockets.tls.v3.TlsSessionTicketKeys', m70.TlsSessionTicketKeys],
-  ['envoy.extensions.transport_sockets.tls.v3.CertificateProviderPluginInstance', m70.CertificateProviderPluginInstance],
-  ['envoy.extensions.transport_sockets.tls.v3.SubjectAltNameMatcher', m70.SubjectAltNameMatcher],
-  ['envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext', m70.CertificateValidationContext],
-  ['envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext.SystemRootCerts', m70.CertificateValidationContext_SystemRootCerts],
-  ['envoy.extensions.transport_sockets.tls.v3.GenericSecret', m71.GenericSecret],
-  ['envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig', m71.SdsSecretConfig],
-  ['envoy.extensions.transport_sockets.tls.v3.Secret', m71.Secret],
-  ['envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext', m72.UpstreamTlsContext],
-  ['envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext', m72.DownstreamTlsContext],
-  ['envoy.extensions.transport_sockets.tls.v3.TlsKeyLog', m72.TlsKeyLog],
-  ['envoy.extensions.transport_sockets.tls.v3.CommonTlsContext', m72.CommonTlsContext],
-  ['envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.CertificateProvider', m72.CommonTlsContext_CertificateProvider],
-  ['envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.CertificateProviderInstance', m72.CommonTlsContext_CertificateProviderInstance],
-  ['envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.CombinedCertificateValidationContext', m72.CommonTlsContext_CombinedCertificateValidationContext],
-  ['envoy.extensions.upstreams.http.v3.HttpProtocolOptions', m73.HttpProtocolOptions],
-  ['envoy.extensions.upstreams.http.v3.HttpProtocolOptions.ExplicitHttpConfig', m73.HttpProtocolOptions_ExplicitHttpConfig],
-  ['envoy.extensions.upstreams.http.v3.HttpProtocolOptions.UseDownstreamHttpConfig', m73.HttpProtocolOptions_UseDownstreamHttpConfig],
-  ['envoy.extensions.upstreams.http.v3.HttpProtocolOptions.AutoHttpConfig', m73.HttpProtocolOptions_AutoHttpConfig],
-  ['envoy.service.discovery.v3.AdsDummy', m74.AdsDummy],
-  ['envoy.service.discovery.v3.ResourceLocator', m75.ResourceLocator],
-  ['envoy.service.discovery.v3.ResourceName', m75.ResourceName],
-  ['envoy.service.discovery.v3.DiscoveryRequest', m75.DiscoveryRequest],
-  ['envoy.service.discovery.v3.DiscoveryResponse', m75.DiscoveryResponse],
-  ['envoy.service.discovery.v3.DeltaDiscoveryRequest', m75.DeltaDiscoveryRequest],
-  ['envoy.service.discovery.v3.DeltaDiscoveryResponse', m75.DeltaDiscoveryResponse],
-  ['envoy.service.discovery.v3.DynamicParameterConstraints', m75.DynamicParameterConstraints],
-  ['envoy.service.discovery.v3.DynamicParameterConstraints.SingleConstraint', m75.DynamicParameterConstraints_SingleConstraint],
-  ['envoy.service.discovery.v3.DynamicParameterConstraints.SingleConstraint.Exists', m75.DynamicParameterConstraints_SingleConstraint_Exists],
-  ['envoy.service.discovery.v3.DynamicParameterConstraints.ConstraintList', m75.DynamicParameterConstraints_ConstraintList],
-  ['envoy.service.discovery.v3.Resource', m75.Resource],
-  ['envoy.service.discovery.v3.Resource.CacheControl', m75.Resource_CacheControl],
-  ['envoy.service.status.v3.ClientStatusRequest', m76.ClientStatusRequest],
-  ['envoy.service.status.v3.ClientConfig', m76.ClientConfig],
-  ['envoy.service.status.v3.ClientConfig.GenericXdsConfig', m76.ClientConfig_GenericXdsConfig],
-  ['envoy.service.status.v3.ClientStatusResponse', m76.ClientStatusResponse],
-  ['envoy.type.http.v3.PathTransformation', m77.PathTransformation],
-  ['envoy.type.http.v3.PathTransformation.Operation', m77.PathTransformation_Operation],
-  ['envoy.type.http.v3.PathTransformation.Operation.NormalizePathRFC3986', m77.PathTransformation_Operation_NormalizePathRFC3986],
-  ['envoy.type.http.v3.PathTransformation.Operation.MergeSlashes', m77.PathTransformation_Operation_MergeSlashes],
-  ['envoy.type.matcher.v3.FilterStateMatcher', m78.FilterStateMatcher],
-  ['envoy.type.matcher.v3.MetadataMatcher', m79.MetadataMatcher],
-  ['envoy.type.matcher.v3.MetadataMatcher.PathSegment', m79.MetadataMatcher_PathSegment],
-  ['envoy.type.matcher.v3.NodeMatcher', m80.NodeMatcher],
-  ['envoy.type.matcher.v3.DoubleMatcher', m81.DoubleMatcher],
-  ['envoy.type.matcher.v3.PathMatcher', m82.PathMatcher],
-  ['envoy.type.matcher.v3.RegexMatcher', m83.RegexMatcher],
-  ['envoy.type.matcher.v3.RegexMatcher.GoogleRE2', m83.RegexMatcher_GoogleRE2],
-  ['envoy.type.matcher.v3.RegexMatchAndSubstitute', m83.RegexMatchAndSubstitute],
-  ['envoy.type.matcher.v3.StringMatcher', m84.StringMatcher],
-  ['envoy.type.matcher.v3.ListStringMatcher', m84.ListStringMatcher],
-  ['envoy.type.matcher.v3.StructMatcher', m85.StructMatcher],
-  ['envoy.type.matcher.v3.StructMatcher.PathSegment', m85.StructMatcher_PathSegment],
-  ['envoy.type.matcher.v3.ValueMatcher', m86.ValueMatcher],
-  ['envoy.type.matcher.v3.ValueMatcher.NullMatch', m86.ValueMatcher_NullMatch],
-  ['envoy.type.matcher.v3.ListMatcher', m86.ListMatcher],
-  ['envoy.type.matcher.v3.OrMatcher', m86.OrMatcher],
-  ['envoy.type.metadata.v3.MetadataKey', m87.MetadataKey],
-  ['envoy.type.metadata.v3.MetadataKey.PathSegment', m87.MetadataKey_PathSegment],
-  ['envoy.type.metadata.v3.MetadataKind', m87.MetadataKind],
-  ['envoy.type.metadata.v3.MetadataKind.Request', m87.MetadataKind_Request],
-  ['envoy.type.metadata.v3.MetadataKind.Route', m87.MetadataKind_Route],
-  ['envoy.type.metadata.v3.MetadataKind.Cluster', m87.MetadataKind_Cluster],
-  ['envoy.type.metadata.v3.MetadataKind.Host', m87.MetadataKind_Host],
-  ['envoy.type.tracing.v3.CustomTag', m88.CustomTag],
-  ['envoy.type.tracing.v3.CustomTag.Literal', m88.CustomTag_Literal],
-  ['envoy.type.tracing.v3.CustomTag.Environment', m88.CustomTag_Environment],
-  ['envoy.type.tracing.v3.CustomTag.Header', m88.CustomTag_Header],
-  ['envoy.type.tracing.v3.CustomTag.Metadata', m88.CustomTag_Metadata],
-  ['envoy.type.v3.HashPolicy', m89.HashPolicy],
-  ['envoy.type.v3.HashPolicy.SourceIp', m89.HashPolicy_SourceIp],
-  ['envoy.type.v3.HashPolicy.FilterState', m89.HashPolicy_FilterState],
-  ['envoy.type.v3.HttpStatus', m90.HttpStatus],
-  ['envoy.type.v3.Percent', m91.Percent],
-  ['envoy.type.v3.FractionalPercent', m91.FractionalPercent],
-  ['envoy.type.v3.Int64Range', m92.Int64Range],
-  ['envoy.type.v3.Int32Range', m92.Int32Range],
-  ['envoy.type.v3.DoubleRange', m92.DoubleRange],
-  ['envoy.type.v3.SemanticVersion', m93.SemanticVersion],
-  ['envoy.type.v3.TokenBucket', m94.TokenBucket],
-  ['google.protobuf.Any', m95.Any],
-  ['google.protobuf.Duration', m96.Duration],
-  ['google.protobuf.Empty', m97.Empty],
-  ['google.protobuf.Struct', m98.Struct],
-  ['google.protobuf.Value', m98.Value],
-  ['google.protobuf.ListValue', m98.ListValue],
-  ['google.protobuf.Timestamp', m99.Timestamp],
-  ['google.protobuf.DoubleValue', m100.DoubleValue],
-  ['google.protobuf.FloatValue', m100.FloatValue],
-  ['google.protobuf.Int64Value', m100.Int64Value],
-  ['google.protobuf.UInt64Value', m100.UInt64Value],
-  ['google.protobuf.Int32Value', m100.Int32Value],
-  ['google.protobuf.UInt32Value', m100.UInt32Value],
-  ['google.protobuf.BoolValue', m100.BoolValue],
-  ['google.protobuf.StringValue', m100.StringValue],
-  ['google.protobuf.BytesValue', m100.BytesValue],
-  ['google.rpc.Status', m101.Status],
-  ['istio.networking.nds.v1.NameTable', m102.NameTable],
-  ['istio.networking.nds.v1.NameTable.NameInfo', m102.NameTable_NameInfo],
-  ['istio.networking.nds.v1.NameTable.Port', m102.NameTable_Port],
-  ['istio.v1.auth.IstioCertificateRequest', m103.IstioCertificateRequest],
-  ['istio.v1.auth.IstioCertificateResponse', m103.IstioCertificateResponse],
-  ['udpa.type.v1.TypedStruct', m104.TypedStruct],
-  ['xds.type.v3.TypedStruct', m105.TypedStruct],
+  ['envoy.extensions.filters.http.grpc_web.v3.GrpcWeb', m44.GrpcWeb],
+  ['envoy.extensions.filters.http.rbac.v3.RBAC', m45.RBAC],
+  ['envoy.extensions.filters.http.rbac.v3.RBACPerRoute', m45.RBACPerRoute],
+  ['envoy.extensions.filters.http.router.v3.Router', m46.Router],
+  ['envoy.extensions.filters.http.router.v3.Router.UpstreamAccessLogOptions', m46.Router_UpstreamAccessLogOptions],
+  ['envoy.extensions.filters.listener.http_inspector.v3.HttpInspector', m47.HttpInspector],
+  ['envoy.extensions.filters.listener.original_dst.v3.OriginalDst', m48.OriginalDst],
+  ['envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol', m49.ProxyProtocol],
+  ['envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol.KeyValuePair', m49.ProxyProtocol_KeyValuePair],
+  ['envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol.Rule', m49.ProxyProtocol_Rule],
+  ['envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector', m50.TlsInspector],
+  ['envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager', m51.HttpConnectionManager],
+  ['envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.Tracing', m51.HttpConnectionManager_Tracing],
+  ['envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.InternalAddressConfig', m51.HttpConnectionManager_InternalAddressConfig],
+  ['envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.SetCurrentClientCertDetails', m51.HttpConnectionManager_SetCurrentClientCertDetails],
+  ['envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.UpgradeConfig', m51.HttpConnectionManager_UpgradeConfig],
+  ['envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.PathNormalizationOptions', m51.HttpConnectionManager_PathNormalizationOptions],
+  ['envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.ProxyStatusConfig', m51.HttpConnectionManager_ProxyStatusConfig],
+  ['envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.HcmAccessLogOptions', m51.HttpConnectionManager_HcmAccessLogOptions],
+  ['envoy.extensions.filters.network.http_connection_manager.v3.LocalReplyConfig', m51.LocalReplyConfig],
+  ['envoy.extensions.filters.network.http_connection_manager.v3.ResponseMapper', m51.ResponseMapper],
+  ['envoy.extensions.filters.network.http_connection_manager.v3.Rds', m51.Rds],
+  ['envoy.extensions.filters.network.http_connection_manager.v3.ScopedRouteConfigurationsList', m51.ScopedRouteConfigurationsList],
+  ['envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes', m51.ScopedRoutes],
+  ['envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder', m51.ScopedRoutes_ScopeKeyBuilder],
+  ['envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder.FragmentBuilder', m51.ScopedRoutes_ScopeKeyBuilder_FragmentBuilder],
+  ['envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder.FragmentBuilder.HeaderValueExtractor', m51.ScopedRoutes_ScopeKeyBuilder_FragmentBuilder_HeaderValueExtractor],
+  ['envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder.FragmentBuilder.HeaderValueExtractor.KvElement', m51.ScopedRoutes_ScopeKeyBuilder_FragmentBuilder_HeaderValueExtractor_KvElement],
+  ['envoy.extensions.filters.network.http_connection_manager.v3.ScopedRds', m51.ScopedRds],
+  ['envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter', m51.HttpFilter],
+  ['envoy.extensions.filters.network.http_connection_manager.v3.RequestIDExtension', m51.RequestIDExtension],
+  ['envoy.extensions.filters.network.http_connection_manager.v3.EnvoyMobileHttpConnectionManager', m51.EnvoyMobileHttpConnectionManager],
+  ['envoy.extensions.filters.network.rbac.v3.RBAC', m52.RBAC],
+  ['envoy.extensions.filters.network.sni_cluster.v3.SniCluster', m53.SniCluster],
+  ['envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy', m54.TcpProxy],
+  ['envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster', m54.TcpProxy_WeightedCluster],
+  ['envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster.ClusterWeight', m54.TcpProxy_WeightedCluster_ClusterWeight],
+  ['envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.TunnelingConfig', m54.TcpProxy_TunnelingConfig],
+  ['envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.OnDemand', m54.TcpProxy_OnDemand],
+  ['envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.TcpAccessLogOptions', m54.TcpProxy_TcpAccessLogOptions],
+  ['envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig', m55.PreserveCaseFormatterConfig],
+  ['envoy.extensions.load_balancing_policies.cluster_provided.v3.ClusterProvided', m56.ClusterProvided],
+  ['envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig', m57.LocalityLbConfig],
+  ['envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.ZoneAwareLbConfig', m57.LocalityLbConfig_ZoneAwareLbConfig],
+  ['envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.LocalityWeightedLbConfig', m57.LocalityLbConfig_LocalityWeightedLbConfig],
+  ['envoy.extensions.load_balancing_policies.common.v3.SlowStartConfig', m57.SlowStartConfig],
+  ['envoy.extensions.load_balancing_policies.common.v3.ConsistentHashingLbConfig', m57.ConsistentHashingLbConfig],
+  ['envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest', m58.LeastRequest],
+  ['envoy.extensions.load_balancing_policies.maglev.v3.Maglev', m59.Maglev],
+  ['envoy.extensions.load_balancing_policies.pick_first.v3.PickFirst', m60.PickFirst],
+  ['envoy.extensions.load_balancing_policies.random.v3.Random', m61.Random],
+  ['envoy.extensions.load_balancing_policies.ring_hash.v3.RingHash', m62.RingHash],
+  ['envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin', m63.RoundRobin],
+  ['envoy.extensions.load_balancing_policies.wrr_locality.v3.WrrLocality', m64.WrrLocality],
+  ['envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig', m65.UuidRequestIdConfig],
+  ['envoy.extensions.retry.host.omit_canary_hosts.v3.OmitCanaryHostsPredicate', m66.OmitCanaryHostsPredicate],
+  ['envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate', m67.PreviousHostsPredicate],
+  ['envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig', m68.PreviousPrioritiesConfig],
+  ['envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport', m69.ProxyProtocolUpstreamTransport],
+  ['envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer', m70.RawBuffer],
+  ['envoy.extensions.transport_sockets.tls.v3.TlsParameters', m71.TlsParameters],
+  ['envoy.extensions.transport_sockets.tls.v3.PrivateKeyProvider', m71.PrivateKeyProvider],
+  ['envoy.extensions.transport_sockets.tls.v3.TlsCertificate', m71.TlsCertificate],
+  ['envoy.extensions.transport_sockets.tls.v3.TlsSessionTicketKeys', m71.TlsSessionTicketKeys],
+  ['envoy.extensions.transport_sockets.tls.v3.CertificateProviderPluginInstance', m71.CertificateProviderPluginInstance],
+  ['envoy.extensions.transport_sockets.tls.v3.SubjectAltNameMatcher', m71.SubjectAltNameMatcher],
+  ['envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext', m71.CertificateValidationContext],
+  ['envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext.SystemRootCerts', m71.CertificateValidationContext_SystemRootCerts],
+  ['envoy.extensions.transport_sockets.tls.v3.GenericSecret', m72.GenericSecret],
+  ['envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig', m72.SdsSecretConfig],
+  ['envoy.extensions.transport_sockets.tls.v3.Secret', m72.Secret],
+  ['envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext', m73.UpstreamTlsContext],
+  ['envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext', m73.DownstreamTlsContext],
+  ['envoy.extensions.transport_sockets.tls.v3.TlsKeyLog', m73.TlsKeyLog],
+  ['envoy.extensions.transport_sockets.tls.v3.CommonTlsContext', m73.CommonTlsContext],
+  ['envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.CertificateProvider', m73.CommonTlsContext_CertificateProvider],
+  ['envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.CertificateProviderInstance', m73.CommonTlsContext_CertificateProviderInstance],
+  ['envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.CombinedCertificateValidationContext', m73.CommonTlsContext_CombinedCertificateValidationContext],
+  ['envoy.extensions.upstreams.http.v3.HttpProtocolOptions', m74.HttpProtocolOptions],
+  ['envoy.extensions.upstreams.http.v3.HttpProtocolOptions.ExplicitHttpConfig', m74.HttpProtocolOptions_ExplicitHttpConfig],
+  ['envoy.extensions.upstreams.http.v3.HttpProtocolOptions.UseDownstreamHttpConfig', m74.HttpProtocolOptions_UseDownstreamHttpConfig],
+  ['envoy.extensions.upstreams.http.v3.HttpProtocolOptions.AutoHttpConfig', m74.HttpProtocolOptions_AutoHttpConfig],
+  ['envoy.service.discovery.v3.AdsDummy', m75.AdsDummy],
+  ['envoy.service.discovery.v3.ResourceLocator', m76.ResourceLocator],
+  ['envoy.service.discovery.v3.ResourceName', m76.ResourceName],
+  ['envoy.service.discovery.v3.DiscoveryRequest', m76.DiscoveryRequest],
+  ['envoy.service.discovery.v3.DiscoveryResponse', m76.DiscoveryResponse],
+  ['envoy.service.discovery.v3.DeltaDiscoveryRequest', m76.DeltaDiscoveryRequest],
+  ['envoy.service.discovery.v3.DeltaDiscoveryResponse', m76.DeltaDiscoveryResponse],
+  ['envoy.service.discovery.v3.DynamicParameterConstraints', m76.DynamicParameterConstraints],
+  ['envoy.service.discovery.v3.DynamicParameterConstraints.SingleConstraint', m76.DynamicParameterConstraints_SingleConstraint],
+  ['envoy.service.discovery.v3.DynamicParameterConstraints.SingleConstraint.Exists', m76.DynamicParameterConstraints_SingleConstraint_Exists],
+  ['envoy.service.discovery.v3.DynamicParameterConstraints.ConstraintList', m76.DynamicParameterConstraints_ConstraintList],
+  ['envoy.service.discovery.v3.Resource', m76.Resource],
+  ['envoy.service.discovery.v3.Resource.CacheControl', m76.Resource_CacheControl],
+  ['envoy.service.status.v3.ClientStatusRequest', m77.ClientStatusRequest],
+  ['envoy.service.status.v3.ClientConfig', m77.ClientConfig],
+  ['envoy.service.status.v3.ClientConfig.GenericXdsConfig', m77.ClientConfig_GenericXdsConfig],
+  ['envoy.service.status.v3.ClientStatusResponse', m77.ClientStatusResponse],
+  ['envoy.type.http.v3.PathTransformation', m78.PathTransformation],
+  ['envoy.type.http.v3.PathTransformation.Operation', m78.PathTransformation_Operation],
+  ['envoy.type.http.v3.PathTransformation.Operation.NormalizePathRFC3986', m78.PathTransformation_Operation_NormalizePathRFC3986],
+  ['envoy.type.http.v3.PathTransformation.Operation.MergeSlashes', m78.PathTransformation_Operation_MergeSlashes],
+  ['envoy.type.matcher.v3.FilterStateMatcher', m79.FilterStateMatcher],
+  ['envoy.type.matcher.v3.MetadataMatcher', m80.MetadataMatcher],
+  ['envoy.type.matcher.v3.MetadataMatcher.PathSegment', m80.MetadataMatcher_PathSegment],
+  ['envoy.type.matcher.v3.NodeMatcher', m81.NodeMatcher],
+  ['envoy.type.matcher.v3.DoubleMatcher', m82.DoubleMatcher],
+  ['envoy.type.matcher.v3.PathMatcher', m83.PathMatcher],
+  ['envoy.type.matcher.v3.RegexMatcher', m84.RegexMatcher],
+  ['envoy.type.matcher.v3.RegexMatcher.GoogleRE2', m84.RegexMatcher_GoogleRE2],
+  ['envoy.type.matcher.v3.RegexMatchAndSubstitute', m84.RegexMatchAndSubstitute],
+  ['envoy.type.matcher.v3.StringMatcher', m85.StringMatcher],
+  ['envoy.type.matcher.v3.ListStringMatcher', m85.ListStringMatcher],
+  ['envoy.type.matcher.v3.StructMatcher', m86.StructMatcher],
+  ['envoy.type.matcher.v3.StructMatcher.PathSegment', m86.StructMatcher_PathSegment],
+  ['envoy.type.matcher.v3.ValueMatcher', m87.ValueMatcher],
+  ['envoy.type.matcher.v3.ValueMatcher.NullMatch', m87.ValueMatcher_NullMatch],
+  ['envoy.type.matcher.v3.ListMatcher', m87.ListMatcher],
+  ['envoy.type.matcher.v3.OrMatcher', m87.OrMatcher],
+  ['envoy.type.metadata.v3.MetadataKey', m88.MetadataKey],
+  ['envoy.type.metadata.v3.MetadataKey.PathSegment', m88.MetadataKey_PathSegment],
+  ['envoy.type.metadata.v3.MetadataKind', m88.MetadataKind],
+  ['envoy.type.metadata.v3.MetadataKind.Request', m88.MetadataKind_Request],
+  ['envoy.type.metadata.v3.MetadataKind.Route', m88.MetadataKind_Route],
+  ['envoy.type.metadata.v3.MetadataKind.Cluster', m88.MetadataKind_Cluster],
+  ['envoy.type.metadata.v3.MetadataKind.Host', m88.MetadataKind_Host],
+  ['envoy.type.tracing.v3.CustomTag', m89.CustomTag],
+  ['envoy.type.tracing.v3.CustomTag.Literal', m89.CustomTag_Literal],
+  ['envoy.type.tracing.v3.CustomTag.Environment', m89.CustomTag_Environment],
+  ['envoy.type.tracing.v3.CustomTag.Header', m89.CustomTag_Header],
+  ['envoy.type.tracing.v3.CustomTag.Metadata', m89.CustomTag_Metadata],
+  ['envoy.type.v3.HashPolicy', m90.HashPolicy],
+  ['envoy.type.v3.HashPolicy.SourceIp', m90.HashPolicy_SourceIp],
+  ['envoy.type.v3.HashPolicy.FilterState', m90.HashPolicy_FilterState],
+  ['envoy.type.v3.HttpStatus', m91.HttpStatus],
+  ['envoy.type.v3.Percent', m92.Percent],
+  ['envoy.type.v3.FractionalPercent', m92.FractionalPercent],
+  ['envoy.type.v3.Int64Range', m93.Int64Range],
+  ['envoy.type.v3.Int32Range', m93.Int32Range],
+  ['envoy.type.v3.DoubleRange', m93.DoubleRange],
+  ['envoy.type.v3.SemanticVersion', m94.SemanticVersion],
+  ['envoy.type.v3.TokenBucket', m95.TokenBucket],
+  ['google.protobuf.Any', m96.Any],
+  ['google.protobuf.Duration', m97.Duration],
+  ['google.protobuf.Empty', m98.Empty],
+  ['google.protobuf.Struct', m99.Struct],
+  ['google.protobuf.Value', m99.Value],
+  ['google.protobuf.ListValue', m99.ListValue],
+  ['google.protobuf.Timestamp', m100.Timestamp],
+  ['google.protobuf.DoubleValue', m101.DoubleValue],
+  ['google.protobuf.FloatValue', m101.FloatValue],
+  ['google.protobuf.Int64Value', m101.Int64Value],
+  ['google.protobuf.UInt64Value', m101.UInt64Value],
+  ['google.protobuf.Int32Value', m101.Int32Value],
+  ['google.protobuf.UInt32Value', m101.UInt32Value],
+  ['google.protobuf.BoolValue', m101.BoolValue],
+  ['google.protobuf.StringValue', m101.StringValue],
+  ['google.protobuf.BytesValue', m101.BytesValue],
+  ['google.rpc.Status', m102.Status],
+  ['istio.networking.nds.v1.NameTable', m103.NameTable],
+  ['istio.networking.nds.v1.NameTable.NameInfo', m103.NameTable_NameInfo],
+  ['istio.networking.nds.v1.NameTable.Port', m103.NameTable_Port],
+  ['istio.v1.auth.IstioCertificateRequest', m104.IstioCertificateRequest],
+  ['istio.v1.auth.IstioCertificateResponse', m104.IstioCertificateResponse],
+  ['udpa.type.v1.TypedStruct', m105.TypedStruct],
+  ['xds.type.v3.TypedStruct', m106.TypedStruct],
 ]);

@@ -1,4 +1,11 @@
-import { type FilterContext, FilterResult, type HttpFilter } from '../filter/http-filter.ts';
+import {
+  type BodyFilter,
+  type FilterContext,
+  FilterResult,
+  type HttpFilter,
+} from '../filter/http-filter.ts';
+import { isGrpcContent } from '../http/grpc-content-type.ts';
+import { encodeGrpcMessage, grpcStatusOfHttp, parseGrpcStatus } from '../http/grpc-status.ts';
 import { type HeaderBlock, hasHeader, headerValue, setHeader } from '../http/header-block.ts';
 import { type RequestHead, ResponseHead } from '../http/message.ts';
 import type { BodySink, ResetReason, ServerStream } from '../http/stream.ts';
@@ -6,13 +13,13 @@ import { RequestRecord, ResponseFlag } from '../observe/request-record.ts';
 import { applyMutations } from '../router/header-mutation.ts';
 import type { LocalOutcome } from '../router/outcome.ts';
 import { ReplayBuffer } from '../router/replay-buffer.ts';
-import { isGrpcRequest, type Route, type RouteTable } from '../router/route-table.ts';
+import type { Route, RouteTable } from '../router/route-table.ts';
 import { Router } from '../router/router.ts';
 import type { RouterHost } from '../router/router-host.ts';
 import { Timer, type TimerLists, type TimerOwner } from '../tcp/timer-list.ts';
 import { type Flushable, flushAtEndOfTurn } from '../tcp/write-turn.ts';
 import type { DownstreamConnection } from './downstream-connection.ts';
-import { encodeGrpcMessage, parseGrpcStatus } from './grpc-status.ts';
+import { GrpcMessages } from './grpc-messages.ts';
 import { type LocalReply, lateResetDetails, localReply } from './local-reply.ts';
 import { applyServerHeader } from './server-header.ts';
 
@@ -26,7 +33,7 @@ export interface Tunnel {
   onClose(detail: string): void;
 }
 
-const TimerId = { StreamIdle: 0, Request: 1 } as const;
+const TimerId = { StreamIdle: 0, Request: 1, Duration: 2 } as const;
 
 /**
  * One request on its way down the stages and its response on its way back. One object a request,
@@ -55,13 +62,16 @@ export class ActiveStream implements BodySink, RouterHost, FilterContext, TimerO
   #waiting = false;
   #pausedForStage = false;
   #filters: HttpFilter[] = NO_FILTERS;
+  #bodyFilters: BodyFilter[] = NO_BODY_FILTERS;
   #router: Router | null = null;
   #tunnel: Tunnel | null = null;
+  #messages: GrpcMessages | null = null;
   /** Body chunks that were in hand when the stream was paused for a waiting stage. */
   #held: ReplayBuffer | null = null;
   #idleTimer: Timer | null = null;
   #idleMs = 0;
   #requestTimer: Timer | null = null;
+  #durationTimer: Timer | null = null;
   #pauses = 0;
   #responseStarted = false;
   #responseEnded = false;
@@ -92,7 +102,7 @@ export class ActiveStream implements BodySink, RouterHost, FilterContext, TimerO
     record.scheme = head.scheme;
     record.protocol = head.version;
     record.requestHeaders = head.headers;
-    record.grpc = isGrpcRequest(head);
+    record.grpc = isGrpcContent(head.headers);
     this.record = record;
   }
 
@@ -150,6 +160,9 @@ export class ActiveStream implements BodySink, RouterHost, FilterContext, TimerO
   addFilter(filter: HttpFilter): void {
     if (this.#filters === NO_FILTERS) this.#filters = [];
     this.#filters.push(filter);
+    if (filter.body === null) return;
+    if (this.#bodyFilters === NO_BODY_FILTERS) this.#bodyFilters = [];
+    this.#bodyFilters.push(filter.body);
   }
 
   startRouter(route: Route): void {
@@ -163,12 +176,19 @@ export class ActiveStream implements BodySink, RouterHost, FilterContext, TimerO
         : this.#explicitDestination(),
     );
     this.#router = router;
+    if (this.record.grpc) this.#countMessages();
     this.stream.holdSlot();
     const held = this.#held;
     this.#held = null;
     router.start(this.requestEnded && held === null);
     // The body that arrived while a stage waited.
-    if (held !== null) held.writeTo(router);
+    if (held !== null) held.writeTo(this);
+  }
+
+  #countMessages(): void {
+    const { config, deps } = this.connection;
+    if (deps.metrics === null || config.direction === 'UNSPECIFIED') return;
+    this.#messages = new GrpcMessages(this.record, config.direction, deps.metrics, this.timers);
   }
 
   /** In explicit-proxy mode the name that the app asked for is where it wants to go. */
@@ -199,6 +219,12 @@ export class ActiveStream implements BodySink, RouterHost, FilterContext, TimerO
     }
   }
 
+  /** Milliseconds from now on after which the stream ends, whatever it carries. */
+  limitDuration(durationMs: number): void {
+    this.#durationTimer = new Timer(this, TimerId.Duration);
+    this.timers.arm(this.#durationTimer, durationMs);
+  }
+
   #touch(): void {
     if (this.#idleTimer !== null) this.timers.arm(this.#idleTimer, this.#idleMs);
   }
@@ -210,7 +236,7 @@ export class ActiveStream implements BodySink, RouterHost, FilterContext, TimerO
     this.record.bytesReceived += chunk.length;
     this.#touch();
     if (endStream) this.#onRequestEnd();
-    if (this.#router !== null) this.#router.writeData(chunk, endStream);
+    if (this.#router !== null) this.writeData(chunk, endStream);
     else if (this.#tunnel !== null) this.#tunnel.onData(chunk, endStream);
     else if (!this.#staged) {
       this.#held ??= new ReplayBuffer();
@@ -223,11 +249,27 @@ export class ActiveStream implements BodySink, RouterHost, FilterContext, TimerO
     if (this.#finished) return;
     this.#touch();
     this.#onRequestEnd();
-    if (this.#router !== null) this.#router.writeTrailers(trailers);
+    if (this.#router !== null) this.writeTrailers(trailers);
     else if (!this.#staged) {
       this.#held ??= new ReplayBuffer();
       this.#held.addTrailers(trailers);
     }
+  }
+
+  /** BodyTarget: the request body, on its way to the router through the filters that change it. */
+  writeData(chunk: Buffer, endStream: boolean): boolean {
+    let bytes = chunk;
+    for (let at = 0; at < this.#bodyFilters.length; at++) {
+      bytes = this.#bodyFilters[at]!.onRequestData(bytes, endStream);
+      if (this.#finished) return true;
+    }
+    this.#messages?.onRequestData(bytes);
+    if (bytes.length === 0 && !endStream) return true;
+    return this.#router!.writeData(bytes, endStream);
+  }
+
+  writeTrailers(trailers: HeaderBlock): void {
+    if (!this.#finished) this.#router!.writeTrailers(trailers);
   }
 
   #onRequestEnd(): void {
@@ -305,8 +347,18 @@ export class ActiveStream implements BodySink, RouterHost, FilterContext, TimerO
   onUpstreamData(chunk: Buffer, endStream: boolean): void {
     if (this.#finished) return;
     this.#touch();
-    this.record.bytesSent += chunk.length;
-    const writable = this.stream.writeData(chunk, endStream);
+    this.#messages?.onResponseData(chunk);
+    let bytes = chunk;
+    for (let at = this.#bodyFilters.length - 1; at >= 0; at--) {
+      bytes = this.#bodyFilters[at]!.onResponseData(bytes, endStream);
+    }
+    if (bytes.length === 0 && !endStream) return;
+    this.#sendData(bytes, endStream);
+  }
+
+  #sendData(bytes: Buffer, endStream: boolean): void {
+    this.record.bytesSent += bytes.length;
+    const writable = this.stream.writeData(bytes, endStream);
     if (endStream) this.#onResponseEnd();
     else if (!writable) this.#router?.pauseResponse();
   }
@@ -318,8 +370,23 @@ export class ActiveStream implements BodySink, RouterHost, FilterContext, TimerO
     if (record.grpc && record.grpcStatus < 0) {
       record.grpcStatus = parseGrpcStatus(headerValue(trailers, 'grpc-status'));
     }
+    for (let at = this.#bodyFilters.length - 1; at >= 0; at--) {
+      const last = this.#bodyFilters[at]!.onResponseTrailers(trailers);
+      if (last === null) continue;
+      this.#sendData(this.#filteredEnd(last, at), true);
+      return;
+    }
     this.stream.writeTrailers(trailers);
     this.#onResponseEnd();
+  }
+
+  /** The last bytes that filter number `from` made are a body's end for those before it. */
+  #filteredEnd(last: Buffer, from: number): Buffer {
+    let bytes = last;
+    for (let at = from - 1; at >= 0; at--) {
+      bytes = this.#bodyFilters[at]!.onResponseData(bytes, true);
+    }
+    return bytes;
   }
 
   onLocalOutcome(outcome: LocalOutcome): void {
@@ -391,6 +458,8 @@ export class ActiveStream implements BodySink, RouterHost, FilterContext, TimerO
     if (record.responseStartMs === 0) record.responseStartMs = this.timers.clock.nowMs();
     this.#responseStarted = true;
     this.stream.writeHead(head, endStream);
+    // The codec has the last word: 2xx without a tunnel is a 502 to extended CONNECT (RFC 8441 §4).
+    if (!this.#finished) record.status = head.status;
     if (endStream) this.#onResponseEnd();
   }
 
@@ -421,8 +490,10 @@ export class ActiveStream implements BodySink, RouterHost, FilterContext, TimerO
   }
 
   onTimer(id: number): void {
+    const requestComplete = this.requestEnded;
     if (id === TimerId.Request) this.answer({ kind: 'requestTimeout' });
-    else this.answer({ kind: 'streamIdleTimeout', requestComplete: this.requestEnded });
+    else if (id === TimerId.Duration) this.answer({ kind: 'durationTimeout', requestComplete });
+    else this.answer({ kind: 'streamIdleTimeout', requestComplete });
   }
 
   #finish(): void {
@@ -430,6 +501,7 @@ export class ActiveStream implements BodySink, RouterHost, FilterContext, TimerO
     this.#finished = true;
     if (this.#idleTimer !== null) this.timers.cancel(this.#idleTimer);
     if (this.#requestTimer !== null) this.timers.cancel(this.#requestTimer);
+    if (this.#durationTimer !== null) this.timers.cancel(this.#durationTimer);
     if (this.#router !== null) {
       this.#router.cancel();
       // A client that resets and asks again within one turn of the event loop could have any number of requests
@@ -440,11 +512,17 @@ export class ActiveStream implements BodySink, RouterHost, FilterContext, TimerO
     this.#tunnel?.onClose('the outer stream has ended');
     for (let at = 0; at < this.#filters.length; at++) this.#filters[at]!.destroy();
     this.#held = null;
-    this.record.endMs = this.timers.clock.nowMs();
-    this.connection.manager.stats.record(this.record, this.#isTunnel);
+    const { record } = this;
+    record.endMs = this.timers.clock.nowMs();
+    // As Envoy's log and Istio's metrics: a call that was told no status has the one that its HTTP status stands for.
+    if (record.grpc && record.grpcStatus < 0 && record.status > 0) {
+      record.grpcStatus = grpcStatusOfHttp(record.status);
+    }
+    this.#messages?.close();
+    this.connection.manager.stats.record(record, this.#isTunnel);
     if (!this.unlogged) {
       const { manager } = this.connection;
-      manager.recordEnd(this.record, this.#isConnectTunnel(), this.#tunnelOpen);
+      manager.recordEnd(record, this.#isConnectTunnel(), this.#tunnelOpen);
     }
     this.connection.onStreamEnd();
   }
@@ -466,3 +544,4 @@ function hasNoBody(status: number): boolean {
 }
 
 const NO_FILTERS: HttpFilter[] = [];
+const NO_BODY_FILTERS: BodyFilter[] = [];

@@ -165,6 +165,7 @@ test.each([
     const seen: string[] = [];
     const metrics = {
       recordRequest: () => seen.push('request'),
+      grpcMessages: () => seen.push('messages'),
       tcpOpened: () => seen.push('opened'),
       tcpClosed: () => seen.push('closed'),
       tcpBytes: (_record: unknown, _direction: unknown, received: number, sent: number) =>

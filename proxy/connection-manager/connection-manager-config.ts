@@ -1,3 +1,4 @@
+import type { FilterConfig } from '../filter/filter-chain.ts';
 import type { Http2Settings } from '../http2/http2-settings.ts';
 import type { AccessLogSink } from '../observe/access-log.ts';
 import type { RouteConfig } from '../router/route-config.ts';
@@ -25,6 +26,8 @@ export interface ConnectionManagerConfig {
   readonly requestTimeoutMs: number;
   readonly requestHeadersTimeoutMs: number;
   readonly idleTimeoutMs: number;
+  /** `common_http_protocol_options.max_stream_duration`, of streams whose route sets none; 0 = none. */
+  readonly streamDurationMaxMs: number;
   /** `max_connection_duration`, 0 = none. */
   readonly connectionDurationMaxMs: number;
   readonly drainTimeoutMs: number;
@@ -62,10 +65,4 @@ export interface ConnectionManagerConfig {
   readonly tracingSamplingPerMillion: number;
 }
 
-export type HttpFilterConfig =
-  | { readonly kind: 'router' }
-  | {
-      readonly kind: 'fault';
-      readonly name: string;
-      readonly fault: import('../router/route-config.ts').FaultConfig | null;
-    };
+export type HttpFilterConfig = { readonly kind: 'router' } | FilterConfig;

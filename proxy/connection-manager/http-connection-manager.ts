@@ -35,7 +35,7 @@ export interface ConnectionManagerDeps {
   /** null = no Istio metrics. */
   readonly metrics: Pick<
     IstioMetrics,
-    'recordRequest' | 'tcpOpened' | 'tcpClosed' | 'tcpBytes'
+    'recordRequest' | 'grpcMessages' | 'tcpOpened' | 'tcpClosed' | 'tcpBytes'
   > | null;
   /** Who this proxy is, for the other sidecar; null outside a mesh. */
   readonly peerMetadata: PeerMetadataFields | null;

@@ -1,6 +1,6 @@
+import { grpcStatusOfHttp, httpStatusOfGrpc } from '../http/grpc-status.ts';
 import { ResponseFlag } from '../observe/request-record.ts';
 import type { LocalOutcome, UpstreamResetReason } from '../router/outcome.ts';
-import { grpcStatusOfHttp, httpStatusOfGrpc } from './grpc-status.ts';
 
 /** What the client reads and what the log keeps of a request that was answered here. */
 export interface LocalReply {
@@ -46,7 +46,7 @@ export function localReply(outcome: LocalOutcome): LocalReply {
       return reply(504, 'upstream request timeout', ResponseFlag.UT, 'upstream_per_try_timeout');
     case 'upstreamDurationMax':
       return reply(
-        408,
+        outcome.requestComplete ? 504 : 408,
         'upstream max stream duration reached',
         ResponseFlag.UMSDR,
         'upstream_max_stream_duration_reached',
@@ -61,6 +61,8 @@ export function localReply(outcome: LocalOutcome): LocalReply {
       return reply(403, '', 0, 'upgrade_failed');
     case 'badRequest':
       return reply(400, '', 0, outcome.details);
+    case 'badRequestBody':
+      return reply(400, outcome.text, 0, outcome.details);
     case 'pathRedirect':
       return reply(307, '', 0, 'path_normalization_failed', ['location', outcome.location]);
     case 'streamIdleTimeout':
@@ -73,17 +75,21 @@ export function localReply(outcome: LocalOutcome): LocalReply {
     case 'requestTimeout':
       return reply(408, 'request timeout', 0, 'request_overall_timeout');
     case 'durationTimeout':
-      return reply(
-        outcome.requestComplete ? 504 : 408,
-        'downstream duration timeout',
-        ResponseFlag.DT,
-        'max_duration_timeout',
-      );
+      return {
+        status: outcome.requestComplete ? 504 : 408,
+        grpcStatus: DEADLINE_EXCEEDED,
+        body: 'downstream duration timeout',
+        headers: NO_HEADERS,
+        flags: ResponseFlag.DT,
+        details: 'max_duration_timeout',
+      };
     default:
       return assertNever(outcome);
   }
 }
 
+/** A deadline of the call, not a failure of the server: the one timeout that has a gRPC status of its own. */
+const DEADLINE_EXCEEDED = 4;
 const NO_HEADERS: readonly string[] = Object.freeze([]);
 const OVERLOADED: readonly string[] = Object.freeze(['x-envoy-overloaded', 'true']);
 

@@ -25,6 +25,7 @@ export class OpaqueTunnel implements UpstreamTunnelSink, PickContext {
   #held: Buffer[] = [];
   #heldBytes = 0;
   #requestEnded = false;
+  #responseEnded = false;
   #pending: PendingStream | null = null;
   #transport: Transport | null = null;
   #requestPaused = false;
@@ -101,12 +102,14 @@ export class OpaqueTunnel implements UpstreamTunnelSink, PickContext {
     this.#transport?.resumeReading();
   }
 
-  /** The outer stream is over. */
+  /** The outer stream is over: both halves have ended, or it is cut and so is the connection (I4). */
   close(): void {
     if (this.#done) return;
     this.#done = true;
     this.#pending?.cancel();
-    this.#transport?.destroy();
+    // What was written last, and the FIN behind it, may still be on their way.
+    if (this.#requestEnded && this.#responseEnded) this.#transport?.closeAfterFlush();
+    else this.#transport?.abort();
     this.#held = [];
   }
 
@@ -142,7 +145,9 @@ export class OpaqueTunnel implements UpstreamTunnelSink, PickContext {
   }
 
   onEnd(): void {
-    if (!this.#done) this.#outer.writeTunnel(NO_BYTES, true);
+    if (this.#done) return;
+    this.#responseEnded = true;
+    this.#outer.writeTunnel(NO_BYTES, true);
   }
 
   onClose(detail: string): void {

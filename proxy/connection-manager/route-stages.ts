@@ -5,6 +5,7 @@ import { withoutPort } from '../router/host-match.ts';
 import type { Route } from '../router/route-table.ts';
 import type { ConnectionManagerConfig } from './connection-manager-config.ts';
 import { type RequestStage, StageResult } from './request-stage.ts';
+import { streamDurationMs } from './stream-duration.ts';
 
 /** Authority: present, without its port where configured; inside a tunnel the tunnel's port is the default. */
 export function checkTarget(config: ConnectionManagerConfig): RequestStage {
@@ -41,12 +42,15 @@ export function matchRoute(config: ConnectionManagerConfig): RequestStage {
       if (virtualHost !== null) record.virtualHost = virtualHost.config.name;
       if (route === null) return StageResult.Continue;
       record.routeName = route.entry.name;
-      const { action } = route.entry;
-      if (action.kind === 'route' && action.idleTimeoutMs >= 0) {
-        stream.setIdleTimeout(action.idleTimeoutMs);
-      } else {
-        stream.setIdleTimeout(config.streamIdleTimeoutMs);
+      const action = route.entry.action.kind === 'route' ? route.entry.action : null;
+      const ofRoute = action !== null && action.idleTimeoutMs >= 0;
+      stream.setIdleTimeout(ofRoute ? action.idleTimeoutMs : config.streamIdleTimeoutMs);
+      const durationMs = streamDurationMs(action, config, stream.head, record.grpc);
+      if (durationMs === 0) {
+        stream.answer({ kind: 'durationTimeout', requestComplete: stream.requestEnded });
+        return StageResult.Answered;
       }
+      if (durationMs > 0) stream.limitDuration(durationMs);
       return StageResult.Continue;
     },
   };

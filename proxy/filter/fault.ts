@@ -49,6 +49,7 @@ function draw(perMillion: number, random: () => number): boolean {
 
 /** Holds one timer while it delays; the body stays unread in the connection. */
 class Fault implements HttpFilter, TimerOwner {
+  readonly body = null;
   readonly #context: FilterContext;
   readonly #fault: FaultConfig;
   readonly #delays: boolean;

@@ -1,3 +1,4 @@
+import type { HeaderBlock } from '../http/header-block.ts';
 import type { RequestHead, ResponseHead } from '../http/message.ts';
 import type { RequestRecord } from '../observe/request-record.ts';
 import type { LocalOutcome } from '../router/outcome.ts';
@@ -42,9 +43,24 @@ export interface HttpFilterFactory {
 
 /** One request in one filter. Requests pass the filters in order, responses in reverse order. */
 export interface HttpFilter {
+  /** What it does with bodies; null leaves them alone, and costs them nothing. */
+  readonly body: BodyFilter | null;
   onRequest(endStream: boolean): FilterResult;
   /** The response head, also of a local reply, before it is sent. */
   onResponse(head: ResponseHead): void;
   /** The request is over, however it ended. Called exactly once. */
   destroy(): void;
+}
+
+/**
+ * Changes bodies as they pass, chunk by chunk; holds at most a few bytes of them. An empty chunk that is not the last
+ * goes no further.
+ */
+export interface BodyFilter {
+  /** What goes on in the chunk's place. It may call `context.answer()`, and the rest of the request is dropped. */
+  onRequestData(chunk: Buffer, endStream: boolean): Buffer;
+  /** Not asked about the body of a local reply. */
+  onResponseData(chunk: Buffer, endStream: boolean): Buffer;
+  /** The last bytes of the body where they take the trailers' place; null: the trailers go on. */
+  onResponseTrailers(trailers: HeaderBlock): Buffer | null;
 }

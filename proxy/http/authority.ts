@@ -39,6 +39,16 @@ export function portOfAuthority(authority: string, fallback: number): number {
   return port < 0 ? fallback : port;
 }
 
+/**
+ * Whether two authorities are valid and name the same host and port: whatever the case of the host, and with
+ * `defaultPort` (the scheme's; 0 = it has none) where a port is not said (RFC 3986 §6.2.2.1, §6.2.3).
+ */
+export function isSameAuthority(one: string, other: string, defaultPort: number): boolean {
+  if (!isAuthority(one) || !isAuthority(other)) return false;
+  if (hostOfAuthority(one) !== hostOfAuthority(other)) return false;
+  return portOfAuthority(one, defaultPort) === portOfAuthority(other, defaultPort);
+}
+
 /** Offset just after the host, or -1 where there is no valid one. */
 function endOfHost(text: string): number {
   if (text.charCodeAt(0) === 0x5b /* [ */) {

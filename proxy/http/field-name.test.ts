@@ -53,5 +53,9 @@ describe('field names', () => {
   test('a value that would end the line is made harmless', () => {
     expect(fieldValueOf('plain')).toBe('plain');
     expect(fieldValueOf('a\r\nx: 1\u010a\0')).toBe('a??x: 1??');
+    // RFC 9113 §8.2.1: blanks at the ends would make an HTTP/2 message malformed.
+    expect(fieldValueOf(' \ta b\t')).toBe('a b');
+    expect(fieldValueOf(' ')).toBe('');
+    expect(fieldValueOf('\n a')).toBe('? a');
   });
 });

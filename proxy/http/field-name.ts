@@ -279,12 +279,28 @@ export function isFieldName(name: string): boolean {
   return name.length > 0;
 }
 
-/** `value` with every code unit that could not stand in a field line turned into `?`. */
+/**
+ * `value` with every code unit that could not stand in a field line turned into `?`, and without blanks at its
+ * ends: HTTP/1.1 takes them off (RFC 9110 §5.5), an HTTP/2 message that has them is malformed (RFC 9113 §8.2.1).
+ */
 export function fieldValueOf(value: string): string {
-  if (isFieldValue(value)) return value;
+  const inner = withoutOuterBlanks(value);
+  if (isFieldValue(inner)) return inner;
   let out = '';
-  for (const char of value) out += isFieldValue(char) ? char : '?';
+  for (const char of inner) out += isFieldValue(char) ? char : '?';
   return out;
+}
+
+function withoutOuterBlanks(value: string): string {
+  let start = 0;
+  let end = value.length;
+  while (start < end && isBlank(value.charCodeAt(start))) start++;
+  while (end > start && isBlank(value.charCodeAt(end - 1))) end--;
+  return end - start === value.length ? value : value.substring(start, end);
+}
+
+function isBlank(code: number): boolean {
+  return code === 0x20 || code === 0x09;
 }
 
 /**

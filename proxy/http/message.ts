@@ -33,6 +33,8 @@ export class RequestHead {
   absoluteForm: boolean;
   /** Bytes of the body as announced by `content-length`, -1 where it is not announced. */
   contentLength: number;
+  /** Names of fields that no HTTP/2 hop may index, as the sender asked (RFC 7541 §6.2.3); null = none. */
+  neverIndexed: ReadonlySet<string> | null;
 
   constructor(
     method: string,
@@ -52,6 +54,7 @@ export class RequestHead {
     this.upgrade = '';
     this.absoluteForm = false;
     this.contentLength = -1;
+    this.neverIndexed = null;
   }
 }
 
@@ -68,6 +71,8 @@ export class ResponseHead {
   upgrade: boolean;
   /** Bytes of the body as announced by `content-length`, -1 where it is not announced. */
   contentLength: number;
+  /** Names of fields that no HTTP/2 hop may index, as the sender asked (RFC 7541 §6.2.3); null = none. */
+  neverIndexed: ReadonlySet<string> | null;
 
   constructor(status: number, headers: HeaderBlock, version: HttpVersion = 'HTTP/1.1') {
     this.status = status;
@@ -75,5 +80,6 @@ export class ResponseHead {
     this.version = version;
     this.upgrade = false;
     this.contentLength = -1;
+    this.neverIndexed = null;
   }
 }

@@ -212,10 +212,13 @@ export class Http1ClientConnection implements ClientConnection {
 
   abandon(stream: Http1ClientStream, detail: string): void {
     if (this.#stream !== stream) return;
+    const tunnel = this.#phase === Phase.Tunnel;
     stream.active = false;
     this.#stream = null;
     this.#burn(detail);
-    this.#transport.destroy();
+    // The end of a tunnel is the end of its connection: one that was cut must not look like it (I4).
+    if (tunnel) this.#transport.abort();
+    else this.#transport.destroy();
     this.#listener.onStreamEnd(this);
   }
 

@@ -2,6 +2,7 @@ import type { HeaderBlock } from '../http/header-block.ts';
 import type { RequestHead, ResponseHead } from '../http/message.ts';
 import type { BodySink, ResetReason, ServerStream } from '../http/stream.ts';
 import type { Transport } from '../http/transport.ts';
+import { BodyFraming } from './body.ts';
 import { type BodyWriter, WriteResult } from './body-writer.ts';
 import type { ChunkedSink } from './chunked.ts';
 import type { HeadEncoder } from './encoder.ts';
@@ -119,7 +120,7 @@ export class Http1ServerStream implements ServerStream, ChunkedSink {
   reset(_reason: ResetReason): void {
     if (!this.active) return;
     this.active = false;
-    this.#transport.destroy();
+    this.#cut();
     this.#exchange.onStreamAbandoned();
   }
 
@@ -164,10 +165,19 @@ export class Http1ServerStream implements ServerStream, ChunkedSink {
     this.#exchange.onResponseEnd();
   }
 
+  /** Where the end of the connection would be the end of the message, it must not look like one (I4): RST. */
+  #cut(): void {
+    const { framing } = this.#writer;
+    const endsWithConnection =
+      this.headWritten && (framing === BodyFraming.UntilClose || framing === BodyFraming.Tunnel);
+    if (endsWithConnection) this.#transport.abort();
+    else this.#transport.destroy();
+  }
+
   /** What was written cannot be sent without breaking the framing: drop the connection instead. */
   #abandon(detail: string): void {
     this.active = false;
-    this.#transport.destroy();
+    this.#cut();
     this.#exchange.onStreamAbandoned();
     this.sink.onReset('localReset', detail);
   }

@@ -68,9 +68,18 @@ export class Http2ClientConnection extends Http2Connection implements ClientConn
 
   get capacity(): number {
     if (!this.reusable || this.control.farBehind) return 0;
+    return Math.max(0, this.streamsAllowed - this.streams.size);
+  }
+
+  /** Requests at once that we and the peer allow; an assumption about the peer until `settingsKnown`. */
+  get streamsAllowed(): number {
     const { peer } = this;
-    const allowed = peer.known ? peer.maxConcurrentStreams : STREAMS_ASSUMED;
-    return Math.max(0, Math.min(allowed, this.#streamsMax) - this.streams.size);
+    return Math.min(peer.known ? peer.maxConcurrentStreams : STREAMS_ASSUMED, this.#streamsMax);
+  }
+
+  /** The peer's SETTINGS have come. */
+  get settingsKnown(): boolean {
+    return this.peer.known;
   }
 
   get reusable(): boolean {

@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import { ResponseHead } from '../http/message.ts';
-import { RecordingHandler } from '../http1/recorder.testing.ts';
-import { http2ServerOptions } from './connection-options.ts';
+import { RequestHead, ResponseHead } from '../http/message.ts';
+import { RecordingHandler, RecordingListener, RecordingSink } from '../http1/recorder.testing.ts';
+import { Http2ClientConnection } from './client-connection.ts';
+import { http2ClientOptions, http2ServerOptions } from './connection-options.ts';
 import { ConnectionWindow } from './connection-window.ts';
 import { CONNECTION_PREFACE } from './frame-reader.ts';
 import { Inbox } from './inbox.ts';
@@ -198,6 +199,100 @@ describe('[D14] connections', () => {
     expect(budget.usedBytes).toBeLessThan(300_000);
     connection.close('closed');
     expect(budget.usedBytes).toBe(0);
+  });
+});
+
+describe('[D14] one upstream connection for many clients, some of which read nothing', () => {
+  /** A connection to an upstream that answers with whatever its windows let it. */
+  function fetch(budget: ReceiveBudget) {
+    const [up, down] = [new RecordingTransport(), new RecordingTransport()];
+    const client = new Http2ClientConnection(
+      up,
+      new RecordingListener(),
+      http2ClientOptions({ receiveBudget: budget, nowMs: () => 0 }),
+    );
+    const handler = new RecordingHandler((stream) => {
+      stream.writeHead(new ResponseHead(200, []), false);
+      stream.writeData(Buffer.alloc(400_000, 'x'), true);
+    });
+    const origin = new Http2ServerConnection(
+      down,
+      handler,
+      http2ServerOptions({ streamsMax: 1000, nowMs: () => 0 }),
+    );
+    const turn = () => {
+      origin.receive(up.take());
+      client.receive(down.take());
+    };
+    const get = (paused: boolean) => {
+      const sink = new RecordingSink();
+      const received = { bytes: 0, ended: false };
+      sink.onData = (chunk, end) => {
+        received.bytes += chunk.length;
+        received.ended = end;
+      };
+      const head = new RequestHead('GET', 'http', 'a', '/', [], 'HTTP/1.1');
+      const stream = client.request(head, true, sink);
+      if (paused) stream.pause();
+      return { stream, received };
+    };
+    return { client, up, turn, get };
+  }
+
+  test('hundreds of responses that stand still do not stop one that is read', () => {
+    const budget = new ReceiveBudget(32 * MIB);
+    const { client, turn, get } = fetch(budget);
+    turn();
+    const still = [];
+    for (let count = 0; count < 200; count++) {
+      still.push(get(true));
+      if (count % 4 === 3) for (let index = 0; index < 4; index++) turn();
+    }
+    const { received } = get(false);
+    for (let count = 0; count < 300; count++) turn();
+    expect(received).toEqual({ bytes: 400_000, ended: true });
+    expect(budget.usedBytes).toBeLessThan(32 * MIB * 0.2);
+
+    // And when they go on, all of them come, and windows are large again.
+    for (const { stream } of still) stream.resume();
+    for (let count = 0; count < 2000; count++) turn();
+    expect(still.every(({ received }) => received.ended)).toBe(true);
+    expect(client.activeStreams).toBe(0);
+    client.close('closed');
+    expect(budget.usedBytes).toBe(0);
+  });
+
+  test('§6.9.2 a window that was made small counts when the peer has acknowledged it', () => {
+    const serve = (acknowledged: boolean) => {
+      const transport = new RecordingTransport();
+      const handler = new RecordingHandler(() => {});
+      const budget = new ReceiveBudget(4 * MIB);
+      const connection = new Http2ServerConnection(
+        transport,
+        handler,
+        http2ServerOptions({ receiveBudget: budget, nowMs: () => 0 }),
+      );
+      connection.receive(
+        Buffer.concat([Buffer.from(CONNECTION_PREFACE, 'latin1'), settings(), SETTINGS_ACK]),
+      );
+      for (const id of [1, 3, 5, 7]) {
+        connection.receive(headers(id, 0, ...REQUEST));
+        handler.streams.at(-1)!.pause();
+      }
+      transport.frames();
+      // Half a megabyte is too much for such a budget.
+      for (const id of [1, 3, 5]) {
+        for (let count = 0; count < 15; count++)
+          connection.receive(data(id, 0, 'x'.repeat(16_384)));
+      }
+      expect(transport.frames()).toContain('Settings');
+      if (acknowledged) connection.receive(SETTINGS_ACK);
+      connection.receive(data(7, 0, 'x'.repeat(16_384)));
+      connection.receive(data(7, 0, 'x'));
+      return transport.frames().filter((line) => line.startsWith('RstStream'));
+    };
+    expect(serve(false)).toEqual([]);
+    expect(serve(true)).toEqual(['RstStream 7 FLOW_CONTROL_ERROR']);
   });
 });
 

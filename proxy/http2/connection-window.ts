@@ -3,6 +3,8 @@ import { INITIAL_WINDOW_BYTES } from './receive-window.ts';
 
 /** Spare budget below this is kept for the next data rather than given back. */
 const SPARE_BYTES_MAX = 64 * 1024;
+/** Held bytes below this are always within what everybody may have. */
+const CROWDED_BYTES_MIN = 32 * 1024;
 
 /**
  * The flow-control window of a connection (RFC 9113 §5.2): what its peer may still send, and what it has sent that no
@@ -33,6 +35,18 @@ export class ConnectionWindow {
   /** Received, and not taken by a reader. */
   get heldBytes(): number {
     return this.#heldBytes;
+  }
+
+  /** What readers leave unread takes so much of the budget that it will soon hold up the streams that are read. */
+  get crowded(): boolean {
+    const held = this.#heldBytes;
+    return held > CROWDED_BYTES_MIN && 2 * held > this.#budget.shareBytes;
+  }
+
+  /** It takes little again. */
+  get roomy(): boolean {
+    const held = this.#heldBytes;
+    return held <= CROWDED_BYTES_MIN || 8 * held < this.#budget.shareBytes;
   }
 
   /** A DATA frame of this length has come. False: more than was allowed. */

@@ -11,7 +11,7 @@ import { GoawayPayload } from './frame/goaway.ts';
 import { decodePingAck } from './frame/ping.ts';
 import { decodePriority } from './frame/priority.ts';
 import { decodeRstStream } from './frame/rst-stream.ts';
-import { decodeSettings, type SettingSink } from './frame/settings.ts';
+import { decodeSettings, SettingId, type SettingSink } from './frame/settings.ts';
 import { decodeWindowUpdate } from './frame/window-update.ts';
 import { FrameReader, type FrameSink } from './frame-reader.ts';
 import { Http2Lifecycle } from './lifecycle.ts';
@@ -78,7 +78,7 @@ export abstract class Http2Connection
 
   /** What the reader is at: for the owner's timers. */
   protected get waitsForHead(): boolean {
-    return this.#block.open || !this.peer.known;
+    return this.#block.open || !this.peer.known || this.#reader.isCut;
   }
 
   /** What the priority of the latest field block says (RFC 7540 §5.3.1). */
@@ -248,6 +248,7 @@ export abstract class Http2Connection
   #onSettings(head: FrameHead, bytes: Buffer, start: number): void {
     if ((head.flags & Flag.Ack) !== 0) {
       this.settings.onAck();
+      if (!this.settings.pending) this.flow.onSettingsKnown();
       return;
     }
     const { peer } = this;
@@ -258,7 +259,6 @@ export abstract class Http2Connection
       return;
     }
     peer.known = true;
-    this.writer.encoder.setPeerTableBytes(peer.headerTableBytes);
     const change = peer.initialWindowBytes - windowBefore;
     if (change !== 0) {
       for (const stream of this.streams.list()) {
@@ -277,6 +277,8 @@ export abstract class Http2Connection
   }
 
   onSetting(id: number, value: number): Violation {
+    // Each of several values in one frame: the least of them must be told to the peer's decoder (RFC 7541 §4.2).
+    if (id === SettingId.HeaderTableSize) this.writer.encoder.setPeerTableBytes(value);
     return this.peer.apply(id, value, !this.#server);
   }
 
@@ -287,7 +289,7 @@ export abstract class Http2Connection
     }
     switch (decodePingAck(bytes, start)) {
       case PingPurpose.Bandwidth:
-        this.flow.onBandwidthPong(this.streams);
+        this.flow.onBandwidthPong();
         return;
       case PingPurpose.Drain:
         this.onDrainPong();

@@ -42,7 +42,7 @@ export type SectionKind = (typeof SectionKind)[keyof typeof SectionKind];
  */
 export class FieldSection {
   headers: HeaderBlock = [];
-  /** The pseudo-header fields that are there, as bits `1 << FieldKind`. */
+  /** The pseudo-header fields that are there, and `host`, as bits `1 << FieldKind`. */
   seen = 0;
   method = '';
   scheme = '';
@@ -54,6 +54,8 @@ export class FieldSection {
   host = '';
   /** -1 where there is none. */
   contentLength = -1;
+  /** Of the decoder: names that may not be indexed further on. */
+  neverIndexed: ReadonlySet<string> | null = null;
 
   has(kind: FieldKind): boolean {
     return (this.seen & (1 << kind)) !== 0;
@@ -77,6 +79,7 @@ export class FieldSection {
     this.status = '';
     this.host = '';
     this.contentLength = -1;
+    this.neverIndexed = decoder.neverIndexed;
     const headers: HeaderBlock = [];
     this.headers = headers;
     const { fields, kinds, count } = decoder;
@@ -107,6 +110,7 @@ export class FieldSection {
           break;
         case FieldKind.Host:
           if (hosts++ > 0 && value !== this.host) return HOST_DIFFERS;
+          this.seen |= 1 << FieldKind.Host;
           this.host = value;
           ordinary = true;
           break;

@@ -196,14 +196,11 @@ describe('receiving', () => {
     stream.pause();
     for (let frame = 0; frame < 3; frame++) peer.connection.receive(data(1, 0, 'x'.repeat(16_000)));
     stream.reset('localReset');
-    expect(peer.transport.frames()).toEqual([
-      'RstStream 1 INTERNAL_ERROR',
-      'WindowUpdate 0 48000',
-      'Ping',
-    ]);
+    const settingsAside = () => peer.transport.frames().filter((line) => line !== 'Settings');
+    expect(settingsAside()).toEqual(['RstStream 1 INTERNAL_ERROR', 'WindowUpdate 0 48000', 'Ping']);
     // On its way when it was reset:
     for (let frame = 0; frame < 3; frame++) peer.connection.receive(data(1, 0, 'x'.repeat(16_000)));
-    expect(peer.transport.frames()).toEqual(['WindowUpdate 0 48000']);
+    expect(settingsAside()).toEqual(['WindowUpdate 0 48000']);
   });
 
   test('§6.9.2 until our SETTINGS are acknowledged the peer may count with 65,535', () => {

@@ -67,7 +67,14 @@ export class HeaderWriter {
     if (authority !== '') at = encoder.field(bytes, at, this.#authority, authority);
     if (!connect) at = encoder.field(bytes, at, this.#path, head.path);
     if (!connect && upgrade !== '') at = encoder.field(bytes, at, this.#protocol, upgrade);
-    at = this.#fields(bytes, at, head.headers, upgrade === '', upgrade === '' ? '' : KEY);
+    at = this.#fields(
+      bytes,
+      at,
+      head.headers,
+      head.neverIndexed,
+      upgrade === '',
+      upgrade === '' ? '' : KEY,
+    );
     this.#finish(streamId, start, at, endStream);
     return true;
   }
@@ -86,7 +93,14 @@ export class HeaderWriter {
     const { bytes } = this.#out;
     let at = this.encoder.begin(bytes, start + FRAME_HEAD_BYTES);
     at = this.encoder.field(bytes, at, this.#status, status);
-    at = this.#fields(bytes, at, head.headers, keepsLength(head), head.upgrade ? ACCEPT : '');
+    at = this.#fields(
+      bytes,
+      at,
+      head.headers,
+      head.neverIndexed,
+      keepsLength(head),
+      head.upgrade ? ACCEPT : '',
+    );
     this.#finish(streamId, start, at, endStream);
     return true;
   }
@@ -135,6 +149,7 @@ export class HeaderWriter {
     bytes: Buffer,
     start: number,
     headers: HeaderBlock,
+    neverIndexed: ReadonlySet<string> | null,
     withLength: boolean,
     left: string,
   ): number {
@@ -160,7 +175,9 @@ export class HeaderWriter {
         default:
           continue;
       }
-      at = encoder.field(bytes, at, slot, value);
+      at = neverIndexed?.has(slot.name)
+        ? encoder.fieldNeverIndexed(bytes, at, slot, value)
+        : encoder.field(bytes, at, slot, value);
     }
     return at;
   }

@@ -67,7 +67,7 @@ export abstract class Http2Lifecycle implements SendQueueOwner, StreamConnection
     this.decoder = new HpackDecoder(HEADER_TABLE_BYTES, limits.headBytesMax, limits.headerCountMax);
     this.sendQueue = new SendQueue(this.out, this);
     this.settings = new OwnSettings(this.control, events);
-    this.flow = new ReceiveFlow(options, this.control, this.settings);
+    this.flow = new ReceiveFlow(options, this.control, this.settings, this.streams);
   }
 
   // --- by the owner ---------------------------------------------------------------------------

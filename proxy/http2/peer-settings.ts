@@ -16,19 +16,18 @@ const FRAME_SIZE_LIMIT = 0xff_ffff;
 export class PeerSettings {
   /** The first SETTINGS frame has come. */
   known = false;
-  headerTableBytes = 4096;
   /** Infinity until it is said. */
   maxConcurrentStreams = Number.POSITIVE_INFINITY;
   initialWindowBytes = INITIAL_WINDOW_BYTES;
   /** RFC 8441 §3. */
   enableConnectProtocol = false;
 
-  /** `fromServer`: the peer is a server. Unknown parameters are ignored, and so is MAX_HEADER_LIST_SIZE, which is advice. */
+  /**
+   * `fromServer`: the peer is a server. Unknown parameters are ignored, and so is MAX_HEADER_LIST_SIZE, which is advice.
+   * HEADER_TABLE_SIZE is the encoder's.
+   */
   apply(id: number, value: number, fromServer: boolean): Violation {
     switch (id) {
-      case SettingId.HeaderTableSize:
-        this.headerTableBytes = value;
-        return NO_VIOLATION;
       case SettingId.EnablePush:
         // A server may not say 1 (§6.5.2).
         return value > 1 || (fromServer && value === 1) ? BAD_ENABLE_PUSH : NO_VIOLATION;

@@ -12,6 +12,8 @@ export class ReceiveWindow {
   sizeBytes: number;
   /** What the peer may still send. Negative after the window was made smaller. */
   availableBytes: number;
+  /** And so much more, as long as it may count with a larger window that it was told before. */
+  slackBytes = 0;
   /** Taken by the reader and not given back yet. */
   #takenBytes = 0;
 
@@ -23,7 +25,7 @@ export class ReceiveWindow {
   /** A DATA frame of this length has come. False: more than was allowed. */
   receive(bytes: number): boolean {
     this.availableBytes -= bytes;
-    return this.availableBytes >= 0;
+    return this.availableBytes + this.slackBytes >= 0;
   }
 
   /** The reader has taken bytes; answers the increment to announce now, or 0. */
@@ -40,6 +42,14 @@ export class ReceiveWindow {
     this.sizeBytes = sizeBytes;
     this.availableBytes += more;
     return more;
+  }
+
+  /** Makes a stream's window smaller, by SETTINGS, which the peer has to see first. */
+  shrink(sizeBytes: number): void {
+    const less = this.sizeBytes - sizeBytes;
+    if (less <= 0) return;
+    this.sizeBytes = sizeBytes;
+    this.availableBytes -= less;
   }
 
   #announce(): number {

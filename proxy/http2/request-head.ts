@@ -1,4 +1,4 @@
-import { isAuthority, isAuthorityWithPort } from '../http/authority.ts';
+import { isAuthority, isAuthorityWithPort, isSameAuthority } from '../http/authority.ts';
 import { RequestHead } from '../http/message.ts';
 import type { FieldSection } from './field-section.ts';
 import { isPath, isToken } from './grammar.ts';
@@ -52,6 +52,7 @@ export class RequestHeadReader {
     const { scheme, path } = fields;
     const head = new RequestHead(method, scheme, fields.authority, path, fields.headers, 'HTTP/2');
     head.contentLength = fields.contentLength;
+    head.neverIndexed = fields.neverIndexed;
     this.#head = head;
     if (method === 'CONNECT' && !fields.has(FieldKind.Protocol)) return readConnect(head, fields);
     if (!fields.has(FieldKind.Scheme) || !fields.has(FieldKind.Path)) return MISSING_PSEUDO_HEADER;
@@ -64,7 +65,7 @@ export class RequestHeadReader {
   #readAuthority(fields: FieldSection): Violation {
     // §8.3.1: both may be there if they agree; `host` alone comes from an HTTP/1.1 hop.
     if (!fields.has(FieldKind.Authority)) fields.authority = fields.host;
-    else if (fields.host !== '' && fields.host !== fields.authority) return HOST_DIFFERS;
+    else if (fields.has(FieldKind.Host) && !hostAgrees(fields)) return HOST_DIFFERS;
     const { authority } = fields;
     if (authority === this.#validAuthority && authority !== '') return NO_VIOLATION;
     if (authority === '') return MISSING_AUTHORITY;
@@ -84,6 +85,14 @@ export class RequestHeadReader {
     addWebSocketKey(head);
     return NO_VIOLATION;
   }
+}
+
+/** Whether `host` names the entity that `:authority` names, by scheme-based normalisation (§8.3.1). */
+function hostAgrees(fields: FieldSection): boolean {
+  const { host, authority, scheme } = fields;
+  if (host === authority) return true;
+  const defaultPort = scheme === 'http' ? 80 : scheme === 'https' ? 443 : 0;
+  return isSameAuthority(host, authority, defaultPort);
 }
 
 /** §8.5: no scheme, no path, and a port to connect to. */

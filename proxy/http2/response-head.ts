@@ -32,6 +32,7 @@ export class ResponseHeadReader {
     if (status === 101) return UNEXPECTED_SWITCH;
     const head = new ResponseHead(status, fields.headers, 'HTTP/2');
     head.contentLength = fields.contentLength;
+    head.neverIndexed = fields.neverIndexed;
     this.#head = head;
     const tunnel = upgrade !== '' && status >= 200 && status < 300;
     if (status < 200 || status === 204 || tunnel) {

@@ -249,6 +249,20 @@ describe('the life of a connection', () => {
     expect(transport.frames()).toEqual(['Goaway 1 ENHANCE_YOUR_CALM http2.request_header_timeout']);
   });
 
+  test('RFC 7541 §4.2 a table size that is said twice in one frame is taken twice', () => {
+    const { transport, handler, connection } = server();
+    connection.receive(Buffer.concat([settings(1, 0, 1, 4096), request(1, 'GET')]));
+    handler.streams[0]!.writeHead(OK(), true);
+    const [acknowledgement, head] = [9, 9];
+    // 001 00000: the least size, 0. 001 11111 e1 1f: the size from now on, 4096. 88: status 200.
+    expect(
+      transport
+        .take()
+        .subarray(acknowledgement + head)
+        .toString('hex'),
+    ).toBe('203fe11f88');
+  });
+
   test('§6.5.3 SETTINGS that are not acknowledged in time', () => {
     const acked = server();
     acked.connection.receive(SETTINGS_ACK);

@@ -126,6 +126,8 @@ export class Http2ServerStream extends Http2Stream implements ServerStream {
       case 'remoteRefused':
         return ErrorCode.REFUSED_STREAM;
       default:
+        // RFC 9113 §8.5: whatever became of the connection behind a CONNECT.
+        if (this.tunnel && this.request.upgrade === 'connect') return ErrorCode.CONNECT_ERROR;
         return ErrorCode.INTERNAL_ERROR;
     }
   }

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import { networkInterfaces } from 'node:os';
-import { canonicalIp, unmapped } from '../tcp/socket-address.ts';
+import { canonicalIp, parseAddress, unmapped } from '../tcp/socket-address.ts';
 import { CompiledListener, type ListenerDeps } from './compiled-listener.ts';
 import { type ListenerConfig, listenerAddresses } from './listener-config.ts';
 import { type ListenResult, LiveListener, type Redirection } from './live-listener.ts';
@@ -18,6 +18,7 @@ export class ListenerManager implements Redirection {
   #lookup: OriginalDestinationLookup | undefined;
   /** Listeners by `address port`; null: to be made anew, since listeners have changed. */
   #owners: ReadonlyMap<string, LiveListener> | null = null;
+  readonly #ownByAddress = new Map<string, boolean>();
   #draining = false;
 
   constructor(deps: ListenerDeps) {
@@ -47,7 +48,7 @@ export class ListenerManager implements Redirection {
     const compiled = new CompiledListener(config, this.#deps);
     if (current !== undefined && sameSocket(current.config, config)) {
       current.swap(compiled);
-      this.#owners = null;
+      this.#forgetIndexes();
       return listening(current);
     }
     const listener = new LiveListener(compiled, this.#deps, this);
@@ -57,7 +58,7 @@ export class ListenerManager implements Redirection {
       return result;
     }
     this.#listeners.set(config.name, listener);
-    this.#owners = null;
+    this.#forgetIndexes();
     if (this.#draining) listener.drain();
     if (current !== undefined) this.#retire(current);
     return result;
@@ -67,7 +68,7 @@ export class ListenerManager implements Redirection {
     const listener = this.#listeners.get(name);
     if (listener === undefined) return;
     this.#listeners.delete(name);
-    this.#owners = null;
+    this.#forgetIndexes();
     this.#retire(listener);
   }
 
@@ -103,6 +104,23 @@ export class ListenerManager implements Redirection {
       }
     }
     return false;
+  }
+
+  /** As `isOwnAddress` for `ip:port`, which the router asks with every try: answers are kept until a listener changes. */
+  isOwnListener(address: string): boolean {
+    let own = this.#ownByAddress.get(address);
+    if (own === undefined) {
+      const at = parseAddress(address);
+      own = at !== null && this.isOwnAddress(at.host, at.port);
+      if (this.#ownByAddress.size >= ADDRESSES_KEPT_MAX) this.#ownByAddress.clear();
+      this.#ownByAddress.set(address, own);
+    }
+    return own;
+  }
+
+  #forgetIndexes(): void {
+    this.#owners = null;
+    this.#ownByAddress.clear();
   }
 
   /** '' or why redirected connections cannot be served here: a listener would send each to the wrong place. */
@@ -176,3 +194,6 @@ function isThisHost(bound: string, host: string): boolean {
   }
   return false;
 }
+
+/** Answers of `isOwnListener` that are kept: one for each endpoint in use. */
+const ADDRESSES_KEPT_MAX = 16_384;

@@ -32,6 +32,12 @@ interface RequestSeries {
   readonly responseBytes: Histogram;
 }
 
+/** The series of messages under one label set of gRPC. */
+interface MessageSeries {
+  readonly requests: Counter;
+  readonly responses: Counter;
+}
+
 /** The series of one TCP label set. */
 interface TcpSeries {
   readonly opened: Counter;
@@ -43,6 +49,7 @@ interface TcpSeries {
 /** Last link of the chain: (peer, service, principal, mutual TLS) fixed, outcomes by number. */
 interface PrincipalNode {
   readonly requests: Map<number, RequestSeries>;
+  readonly messages: Map<number, MessageSeries>;
   readonly tcp: Map<number, TcpSeries>;
 }
 
@@ -88,12 +95,7 @@ export class IstioMetrics {
   recordRequest(record: RequestRecord, direction: TrafficDirection): void {
     if (direction === 'UNSPECIFIED') return;
     const node = this.#node(record, direction);
-    // status 10 bits, gRPC status 6 bits (0 = none), gRPC 1 bit, flags 12 bits: a small integer.
-    const outcome =
-      (record.status & 1023) |
-      ((Math.min(record.grpcStatus, GRPC_STATUS_MAX + 1) + 1) << 10) |
-      (record.grpc ? 1 << 16 : 0) |
-      (this.#flagId(record.flags) << 17);
+    const outcome = this.#outcome(record);
     let series = node.requests.get(outcome);
     if (series === undefined) {
       series = this.#requestSeries(this.#labels.request(record, direction));
@@ -103,6 +105,38 @@ export class IstioMetrics {
     series.durationMs.observe(record.endMs > record.startMs ? record.endMs - record.startMs : 0);
     series.requestBytes.observe(record.bytesReceived);
     series.responseBytes.observe(record.bytesSent);
+  }
+
+  /**
+   * Messages of a gRPC call since the last report, under the labels that its record gives now: while the call lasts,
+   * without gRPC status, and before its response without status (0).
+   */
+  grpcMessages(
+    record: RequestRecord,
+    direction: TrafficDirection,
+    requests: number,
+    responses: number,
+  ): void {
+    if (direction === 'UNSPECIFIED' || requests + responses === 0) return;
+    const node = this.#node(record, direction);
+    const outcome = this.#outcome(record);
+    let series = node.messages.get(outcome);
+    if (series === undefined) {
+      series = this.#messageSeries(this.#labels.request(record, direction));
+      this.#keep(node.messages, outcome, series);
+    }
+    series.requests.value += requests;
+    series.responses.value += responses;
+  }
+
+  /** status 10 bits, gRPC status 6 bits (0 = none), gRPC 1 bit, flags 12 bits: a small integer. */
+  #outcome(record: RequestRecord): number {
+    return (
+      (record.status & 1023) |
+      ((Math.min(record.grpcStatus, GRPC_STATUS_MAX + 1) + 1) << 10) |
+      (record.grpc ? 1 << 16 : 0) |
+      (this.#flagId(record.flags) << 17)
+    );
   }
 
   /** A TCP connection was accepted and its upstream is known, or it has failed. */
@@ -153,7 +187,7 @@ export class IstioMetrics {
     const principals = mutualTls ? service.mutualTls : service.plain;
     let node = principals.get(principal);
     if (node === undefined) {
-      node = { requests: new Map(), tcp: new Map() };
+      node = { requests: new Map(), messages: new Map(), tcp: new Map() };
       this.#keep(principals, principal, node);
     }
     return node;
@@ -197,6 +231,22 @@ export class IstioMetrics {
         'istio_response_bytes',
         'Size of response bodies',
         ISTIO_BUCKETS,
+        labels,
+      ),
+    };
+  }
+
+  #messageSeries(labels: Labels): MessageSeries {
+    const registry = this.#registry;
+    return {
+      requests: registry.counter(
+        'istio_request_messages_total',
+        'gRPC messages of clients',
+        labels,
+      ),
+      responses: registry.counter(
+        'istio_response_messages_total',
+        'gRPC messages of servers',
         labels,
       ),
     };

@@ -27,8 +27,8 @@ export type LocalOutcome =
   | { readonly kind: 'upstreamRequestTimeout' }
   /** The last try's own timeout is over (UT). */
   | { readonly kind: 'upstreamPerTryTimeout' }
-  /** `max_stream_duration` of the route (UMSDR). */
-  | { readonly kind: 'upstreamDurationMax' }
+  /** `max_stream_duration` of the cluster (UMSDR). */
+  | { readonly kind: 'upstreamDurationMax'; readonly requestComplete: boolean }
   /** TM-11. */
   | { readonly kind: 'directResponse'; readonly status: number; readonly body: Buffer }
   /** TM-10. */
@@ -39,13 +39,15 @@ export type LocalOutcome =
   | { readonly kind: 'upgradeRefused' }
   /** Absolute-form or CONNECT on a listener that is no explicit proxy, or the like: the request makes no sense here (DPE). */
   | { readonly kind: 'badRequest'; readonly details: string }
+  /** A filter could not read the request's body; `text` says so to the client. */
+  | { readonly kind: 'badRequestBody'; readonly details: string; readonly text: string }
   /** `path_with_escaped_slashes_action: UNESCAPE_AND_REDIRECT`. */
   | { readonly kind: 'pathRedirect'; readonly location: string }
   /** No activity within the stream idle timeout (SI); 504 once the request has been received whole. */
   | { readonly kind: 'streamIdleTimeout'; readonly requestComplete: boolean }
   /** `request_timeout`: the request did not arrive whole in time. */
   | { readonly kind: 'requestTimeout' }
-  /** `max_connection_duration` and the like ended the stream (DT). */
+  /** `max_stream_duration`, of the route or the connection manager, or the gRPC deadline in its place (DT). */
   | { readonly kind: 'durationTimeout'; readonly requestComplete: boolean };
 
 /** Envoy's StreamResetReason, as far as a client-role stream can meet it. */

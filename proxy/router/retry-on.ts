@@ -24,6 +24,13 @@ export const RetryOn = {
   ENVOY_RATELIMITED: 1 << 14,
 } as const;
 
+export const ANY_GRPC =
+  RetryOn.GRPC_CANCELLED |
+  RetryOn.GRPC_DEADLINE_EXCEEDED |
+  RetryOn.GRPC_INTERNAL |
+  RetryOn.GRPC_RESOURCE_EXHAUSTED |
+  RetryOn.GRPC_UNAVAILABLE;
+
 export interface ParsedRetryOn {
   /** OR of `RetryOn`. */
   readonly bits: number;

@@ -1,8 +1,9 @@
-import { hasHeader, headerValue } from '../http/header-block.ts';
+import { parseGrpcStatus } from '../http/grpc-status.ts';
+import { type HeaderBlock, hasHeader, headerValue } from '../http/header-block.ts';
 import type { ResponseHead } from '../http/message.ts';
 import { matchesAnyHeader } from './header-match.ts';
 import type { UpstreamResetReason } from './outcome.ts';
-import { RetryOn, retryOnGrpcStatus } from './retry-on.ts';
+import { ANY_GRPC, RetryOn, retryOnGrpcStatus } from './retry-on.ts';
 import type { RetryPolicyConfig } from './route-config.ts';
 
 /**
@@ -37,9 +38,28 @@ function matchesResponse(policy: RetryPolicyConfig, head: ResponseHead): boolean
   if ((on & RetryOn.RETRIABLE_HEADERS) !== 0) {
     if (matchesAnyHeader(policy.retriableHeaders, head)) return true;
   }
+  return matchesGrpcStatus(on, head.headers);
+}
+
+/**
+ * Whether trailers that came before any data are ones that the policy repeats (RS-07). `head` came before them: it
+ * may say, as for every response, to leave the server alone.
+ */
+export function retriesTrailers(
+  policy: RetryPolicyConfig,
+  { headers }: ResponseHead,
+  trailers: HeaderBlock,
+): boolean {
+  return (
+    matchesGrpcStatus(policy.retryOn, trailers) &&
+    !hasHeader(headers, 'x-envoy-overloaded') &&
+    !hasHeader(headers, 'x-envoy-ratelimited')
+  );
+}
+
+function matchesGrpcStatus(on: number, block: HeaderBlock): boolean {
   if ((on & ANY_GRPC) === 0) return false;
-  const grpcStatus = headerValue(head.headers, 'grpc-status');
-  return grpcStatus !== '' && (on & retryOnGrpcStatus(Number(grpcStatus))) !== 0;
+  return (on & retryOnGrpcStatus(parseGrpcStatus(headerValue(block, 'grpc-status')))) !== 0;
 }
 
 /**
@@ -93,13 +113,6 @@ export function backoffMs(policy: RetryPolicyConfig, retry: number, draw: number
 export function isSafeMethod(method: string): boolean {
   return method === 'GET' || method === 'HEAD' || method === 'OPTIONS' || method === 'TRACE';
 }
-
-const ANY_GRPC =
-  RetryOn.GRPC_CANCELLED |
-  RetryOn.GRPC_DEADLINE_EXCEEDED |
-  RetryOn.GRPC_INTERNAL |
-  RetryOn.GRPC_RESOURCE_EXHAUSTED |
-  RetryOn.GRPC_UNAVAILABLE;
 
 /** Conditions that a response below 400 can meet. */
 const ANY_STATUS =

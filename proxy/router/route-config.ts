@@ -105,12 +105,19 @@ export interface RouteActionConfig {
   readonly weightTotal: number;
   /** Name of the request header that carries the cluster's name, or ''. */
   readonly clusterHeader: string;
-  /** Whole exchange, retries included; 0 = none (TM-17). Envoy's default 15 000. */
+  /** Whole exchange, retries included; 0 = none (TM-17). Envoy's default 15 000; 0 beside `streamDuration`, as in Envoy. */
   readonly timeoutMs: number;
+  /**
+   * Deprecated `max_grpc_timeout`: a gRPC request has its `grpc-timeout` for `timeoutMs`, at most this; 0 = no maximum,
+   * -1 = not set, `timeoutMs` holds.
+   */
+  readonly grpcTimeoutMaxMs: number;
+  /** Deprecated `grpc_timeout_offset`: taken off the `grpc-timeout`. */
+  readonly grpcTimeoutOffsetMs: number;
   /** -1 = the connection manager's. */
   readonly idleTimeoutMs: number;
-  /** `max_stream_duration`, 0 = none. */
-  readonly streamDurationMaxMs: number;
+  /** `max_stream_duration`; null = the connection manager's. */
+  readonly streamDuration: StreamDurationConfig | null;
   readonly retry: RetryPolicyConfig | null;
   /** TM-12. */
   readonly prefixRewrite: string;
@@ -121,6 +128,16 @@ export interface RouteActionConfig {
   readonly upgrades: ReadonlyMap<string, boolean>;
   /** `cluster_not_found_response_code`, default 503. */
   readonly clusterNotFoundStatus: number;
+}
+
+/** How long a stream may last, from its head on, whatever it carries (PR-07, RS-12). */
+export interface StreamDurationConfig {
+  /** `max_stream_duration`; 0 = none, -1 = the connection manager's. */
+  readonly maxMs: number;
+  /** `grpc_timeout_header_max`: `grpc-timeout` stands for `maxMs`, at most this; 0 = no maximum, -1 = the field is not read. */
+  readonly grpcTimeoutMaxMs: number;
+  /** `grpc_timeout_header_offset`: taken off the `grpc-timeout`. */
+  readonly grpcTimeoutOffsetMs: number;
 }
 
 export interface WeightedCluster {

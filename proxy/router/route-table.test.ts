@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { match, route, routeConfig, virtualHost } from '../../test/proxy-exchange.ts';
+import { isGrpcContent } from '../http/grpc-content-type.ts';
 import { RequestHead } from '../http/message.ts';
 import { queryParameter } from './query-match.ts';
 import type {
@@ -8,7 +9,7 @@ import type {
   RouteMatchConfig,
   StringMatcher,
 } from './route-config.ts';
-import { isGrpcRequest, RouteTable } from './route-table.ts';
+import { RouteTable } from './route-table.ts';
 import { matchString } from './string-match.ts';
 
 function request(path: string, headers: string[] = [], method = 'GET', authority = 'a') {
@@ -149,7 +150,7 @@ test('[TM-06] a gRPC rule means application/grpc only', () => {
     ['application/grpc-web', false],
     ['application/json', false],
   ] as const) {
-    expect(isGrpcRequest(request('/', ['content-type', type]))).toBe(yes);
+    expect(isGrpcContent(['content-type', type])).toBe(yes);
     expect(chosen([{ grpc: true }], request('/', ['content-type', type]))).toBe(yes ? '0' : '');
   }
 });

@@ -1,3 +1,4 @@
+import { isGrpcContent } from '../http/grpc-content-type.ts';
 import type { RequestHead } from '../http/message.ts';
 import { matchHeaders } from './header-match.ts';
 import { CompiledMutations } from './header-mutation.ts';
@@ -132,23 +133,10 @@ function matchesRoute(
   } else if (!matchPath(match.path, path)) {
     return false;
   }
-  if (match.grpc && !isGrpcRequest(head)) return false;
+  if (match.grpc && !isGrpcContent(head.headers)) return false;
   if (match.headers.length > 0 && !matchHeaders(match.headers, head)) return false;
   if (match.queryParameters.length > 0 && !matchQuery(match.queryParameters, head.path)) {
     return false;
   }
   return match.fractionPerMillion >= 1_000_000 || random() * 1_000_000 < match.fractionPerMillion;
-}
-
-/** `content-type: application/grpc`, alone or followed by `+` or `;` (gRPC over HTTP/2, Requests). */
-export function isGrpcRequest(head: RequestHead): boolean {
-  const headers = head.headers;
-  for (let at = 0; at < headers.length; at += 2) {
-    if (headers[at] !== 'content-type') continue;
-    const value = headers[at + 1]!;
-    if (!value.startsWith('application/grpc')) return false;
-    const next = value.charCodeAt('application/grpc'.length);
-    return Number.isNaN(next) || next === 0x2b || next === 0x3b || next === 0x20;
-  }
-  return false;
 }

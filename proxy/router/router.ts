@@ -1,13 +1,8 @@
-import {
-  type HeaderBlock,
-  hasHeader,
-  headerValue,
-  removeHeader,
-  setHeader,
-} from '../http/header-block.ts';
+import { isGrpcContent } from '../http/grpc-content-type.ts';
+import { httpStatusOfGrpcEnd } from '../http/grpc-status.ts';
+import { type HeaderBlock, hasHeader, headerValue } from '../http/header-block.ts';
 import type { RequestHead, ResponseHead } from '../http/message.ts';
 import type { ClientStream, ResetReason } from '../http/stream.ts';
-import { ResponseFlag, UNKNOWN_WORKLOAD } from '../observe/request-record.ts';
 import { Timer, type TimerLists, type TimerOwner } from '../tcp/timer-list.ts';
 import type {
   Cluster,
@@ -19,25 +14,19 @@ import type {
   UpstreamConnectionInfo,
   UpstreamSink,
 } from '../upstream/upstream.ts';
-import { applyMutations } from './header-mutation.ts';
 import type { UpstreamResetReason } from './outcome.ts';
 import { redirectLocation } from './redirect.ts';
-import { REPLAY_BYTES_MAX, ReplayBuffer } from './replay-buffer.ts';
-import { expectedTimeoutMs, type RequestTimeouts, requestTimeouts } from './request-timeouts.ts';
+import { RequestBody } from './request-body.ts';
+import { type RequestTimeouts, requestTimeouts, writeTimeouts } from './request-timeouts.ts';
 import { requestRetryPolicy } from './retry-headers.ts';
-import {
-  backoffMs,
-  isSafeMethod,
-  retriesPerTryTimeout,
-  retriesReset,
-  retriesResponse,
-} from './retry-policy.ts';
-import { applyPathRewrite } from './rewrite.ts';
-import type { RetryPolicyConfig, RouteActionConfig, WeightedCluster } from './route-config.ts';
+import { isSafeMethod } from './retry-policy.ts';
+import { RetryState } from './retry-state.ts';
+import type { RouteActionConfig, WeightedCluster } from './route-config.ts';
 import type { Route } from './route-table.ts';
 import type { RouterHost } from './router-host.ts';
 import { TcpUpstream } from './tcp-upstream.ts';
 import { transportFailureReason } from './transport-failure.ts';
+import { addressRequestHead, finishRequestHead, finishResponseHead } from './upstream-head.ts';
 import { pickWeightedCluster } from './weighted-cluster.ts';
 
 /** What every router of one connection manager shares. */
@@ -54,7 +43,13 @@ export interface RouterDeps {
   readonly isOwnListener: (address: string) => boolean;
 }
 
-const TimerId = { Total: 0, PerTry: 1, Backoff: 2, Duration: 3 } as const;
+/**
+ * A response head that waits for its first frame (RS-07) waits no longer than this: a server stream that stays silent
+ * for long still shows its head to a client that may be waiting for it.
+ */
+const PEEK_MS_MAX = 1000;
+
+const TimerId = { Total: 0, PerTry: 1, Backoff: 2, Peek: 3, Duration: 4 } as const;
 
 /**
  * The end of the request path: one exchange with an upstream, its tries, its timeouts (TM-17), its
@@ -62,6 +57,7 @@ const TimerId = { Total: 0, PerTry: 1, Backoff: 2, Duration: 3 } as const;
  * since there is one at a time. States, by the fields that are set:
  *
  *   waiting (#stream null: connecting, or backing off) → streaming (#stream set)
+ *     → peeking (#heldHead: a gRPC head without status, kept until its first frame)
  *     → responding (#responding: head passed on, no retry any more) → #done
  */
 export class Router implements UpstreamSink, TimerOwner, PickContext {
@@ -78,28 +74,23 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
 
   #cluster: Cluster | null = null;
   #weighted: WeightedCluster | null = null;
-  #policy: RetryPolicyConfig | null = null;
+  #retries: RetryState | null = null;
   readonly #timeouts: RequestTimeouts = { totalMs: 0, perTryMs: 0 };
   #endpoint: Endpoint | null = null;
   #pending: PendingStream | null = null;
   #stream: ClientStream | null = null;
   #reusedConnection = false;
-  #body: ReplayBuffer | null = null;
 
   /** Increases with every try, so that a callback within `openStream` is told from one after it. */
   #tryNumber = 0;
-  #retriesLeft = 0;
-  #retriesDone = 0;
   #racesLeft = 1;
   #refusalsLeft = 2;
-  #holdsRetry = false;
-  /** Part of the body has been sent and was not kept. */
-  #bodyLost = false;
-  #requestEnded = false;
-  #requestEndedMs = 0;
-  #requestPaused = false;
+  readonly #body: RequestBody;
   #backingOff = false;
+  #heldHead: ResponseHead | null = null;
   #responding = false;
+  /** The response is gRPC, and how it ends decides what is said of the endpoint. */
+  #outcomeDue = false;
   #tunnel = false;
   #responseEnded = false;
   #done = false;
@@ -107,6 +98,7 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
   #totalTimer: Timer | null = null;
   #perTryTimer: Timer | null = null;
   #backoffTimer: Timer | null = null;
+  #peekTimer: Timer | null = null;
   #durationTimer: Timer | null = null;
 
   constructor(
@@ -121,6 +113,7 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
     this.#route = route;
     this.#head = head;
     this.originalDestination = originalDestination;
+    this.#body = new RequestBody(host);
   }
 
   /** Decides by the route and, where it leads to a cluster, begins the first try. */
@@ -151,29 +144,14 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
   /** Always true: what cannot be taken pauses the host. */
   writeData(chunk: Buffer, endStream: boolean): boolean {
     if (this.#done) return true;
-    this.#requestEnded = endStream;
-    const stream = this.#stream;
-    if (stream === null) {
-      this.#body ??= new ReplayBuffer();
-      this.#body.add(chunk, endStream);
-    } else {
-      if (this.#body !== null) this.#keep(this.#body, chunk, endStream);
-      if (!stream.writeData(chunk, endStream) && !endStream) this.#pauseRequest();
-    }
+    this.#body.write(this.#stream, chunk, endStream);
     if (endStream) this.#onRequestEnd();
     return true;
   }
 
   writeTrailers(trailers: HeaderBlock): void {
     if (this.#done) return;
-    this.#requestEnded = true;
-    if (this.#stream === null) {
-      this.#body ??= new ReplayBuffer();
-      this.#body.addTrailers(trailers);
-    } else {
-      this.#body?.addTrailers(trailers);
-      this.#stream.writeTrailers(trailers);
-    }
+    this.#body.writeTrailers(this.#stream, trailers);
     this.#onRequestEnd();
   }
 
@@ -213,21 +191,15 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
       action.retry ?? this.#route.virtualHost.config.retry,
       head.headers,
     );
-    this.#policy = policy;
-    if (policy !== null) {
-      this.#retriesLeft = policy.retriesMax;
-      if (policy.skipPreviousHosts) {
-        this.tried = [];
-        this.repicksMax = policy.hostSelectionAttemptsMax;
-      }
+    this.#retries = new RetryState(policy, cluster, record);
+    if (policy?.skipPreviousHosts) {
+      this.tried = [];
+      this.repicksMax = policy.hostSelectionAttemptsMax;
     }
-    requestTimeouts(action, policy, head.headers, this.#timeouts);
-    this.#finishHead(action);
-    if (action.streamDurationMaxMs > 0) {
-      this.#durationTimer = this.#armed(null, action.streamDurationMaxMs, TimerId.Duration);
-    }
+    requestTimeouts(action, policy, head.headers, record.grpc, this.#timeouts);
+    finishRequestHead(head, this.#route, action, this.#weighted, record);
     if (endStream) {
-      this.#requestEnded = true;
+      this.#body.ended = true;
       this.#onRequestEnd();
     }
     this.#beginTry();
@@ -245,32 +217,9 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
     return chosen.name;
   }
 
-  /** What the route changes in the request: fields (TM-13), then path and authority (TM-12). */
-  #finishHead(action: RouteActionConfig): void {
-    const head = this.#head;
-    const record = this.#host.record;
-    if (this.#weighted !== null) {
-      this.#route.clusterMutations(this.#weighted)?.request.apply(head.headers, record);
-    }
-    applyMutations(this.#route.requestHeaders, head.headers, record);
-    applyPathRewrite(head, this.#route.entry.match.path, action);
-    const hostRewrite = this.#weighted?.hostRewrite || action.hostRewrite;
-    if (hostRewrite !== '') this.#rewriteAuthority(hostRewrite);
-  }
-
-  /** The first authority stays in `x-envoy-original-host`, whatever a later try is told. */
-  #rewriteAuthority(authority: string): void {
-    const head = this.#head;
-    if (head.authority === authority) return;
-    if (!hasHeader(head.headers, 'x-envoy-original-host')) {
-      setHeader(head.headers, 'x-envoy-original-host', head.authority);
-    }
-    head.authority = authority;
-  }
-
   #onRequestEnd(): void {
     const now = this.#deps.timers.clock.nowMs();
-    this.#requestEndedMs = now;
+    this.#body.endedMs = now;
     // The clock of a route runs from the end of the request, as in Envoy: a slow upload is the
     // stream idle timeout's business.
     if (this.#timeouts.totalMs > 0 && !this.#tunnel) {
@@ -301,7 +250,9 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
     }
     if (this.tried !== NO_ENDPOINTS) this.tried.push(endpoint);
     record.attempts++;
-    this.#addressHead(endpoint);
+    this.#writeTimeouts();
+    const action = this.#route.entry.action as RouteActionConfig;
+    addressRequestHead(this.#head, this.#route, action, cluster, endpoint, this.#deps, record);
 
     const tryNumber = ++this.#tryNumber;
     const pending =
@@ -310,49 +261,24 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
         : cluster.openStream(
             endpoint,
             this.#head,
-            this.#requestEnded && this.#body === null && this.#head.upgrade === '',
+            this.#body.sentWithHead && this.#head.upgrade === '',
             this,
           );
     // The answer may have come, and even led to the next try, before the call returned.
     if (this.#done || this.#backingOff || this.#tryNumber !== tryNumber) return;
     if (this.#stream !== null) return;
     this.#pending = pending;
-    if (!this.#requestEnded) this.#pauseRequest();
+    if (!this.#body.ended) this.#body.pause();
   }
 
-  /** The fields of the head that differ from try to try. */
-  #addressHead(endpoint: Endpoint): void {
-    const { headers } = this.#head;
-    const deps = this.#deps;
-    const cluster = this.#cluster!;
-    const action = this.#route.entry.action as RouteActionConfig;
-    if (action.autoHostRewrite && endpoint.hostname !== '') {
-      this.#rewriteAuthority(endpoint.hostname);
-    }
+  #writeTimeouts(): void {
     const elapsedMs =
-      this.#tryNumber === 0 || this.#requestEndedMs === 0
+      this.#tryNumber === 0 || this.#body.endedMs === 0
         ? 0
-        : deps.timers.clock.nowMs() - this.#requestEndedMs;
-    const expectedMs = expectedTimeoutMs(this.#timeouts, elapsedMs);
-    if (expectedMs > 0) setHeader(headers, 'x-envoy-expected-rq-timeout-ms', String(expectedMs));
-    if (this.#route.virtualHost.config.includeAttemptCount) {
-      setHeader(headers, 'x-envoy-attempt-count', String(this.#host.record.attempts));
-    }
-    if (deps.direction !== 'OUTBOUND') return;
-    this.#host.record.peer = endpoint.workload ?? UNKNOWN_WORKLOAD;
-    if (endpoint.sharesHttp2 && this.#head.version !== 'HTTP/2') {
-      // For the sidecar that may get it over HTTP/2: what its app is to be asked in (PR-06).
-      setHeader(headers, 'x-weft-orig-proto', this.#head.version);
-    } else {
-      removeHeader(headers, 'x-weft-orig-proto');
-    }
-    if (deps.peerMetadata !== null && endpoint.workload !== null && isMeshCluster(cluster)) {
-      setHeader(headers, 'x-envoy-peer-metadata-id', deps.peerMetadata.id);
-      setHeader(headers, 'x-envoy-peer-metadata', deps.peerMetadata.value);
-    } else {
-      removeHeader(headers, 'x-envoy-peer-metadata-id');
-      removeHeader(headers, 'x-envoy-peer-metadata');
-    }
+        : this.#deps.timers.clock.nowMs() - this.#body.endedMs;
+    const { grpc } = this.#host.record;
+    const action = this.#route.entry.action as RouteActionConfig;
+    writeTimeouts(this.#timeouts, action, this.#head.headers, grpc, elapsedMs);
   }
 
   onStreamReady(stream: ClientStream, connection: UpstreamConnectionInfo): void {
@@ -369,19 +295,13 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
     record.upstreamPeerPrincipal = connection.peerPrincipal;
     record.upstreamTransportFailureReason = '';
     if (record.upstreamStartMs === 0) record.upstreamStartMs = this.#deps.timers.clock.nowMs();
-    if (this.#requestEnded) this.#startPerTryTimer();
-
-    const body = this.#body;
-    let writable = true;
-    if (body !== null) {
-      writable = body.writeTo(stream);
-      if (body.bytes > REPLAY_BYTES_MAX || !this.#mayRetry()) this.#dropBody();
-    } else if (!this.#requestEnded && this.#mayRetry()) {
-      this.#body = new ReplayBuffer();
-    } else if (!this.#requestEnded) {
-      this.#bodyLost = true;
+    const durationMaxMs = this.#cluster!.config.streamDurationMaxMs;
+    if (durationMaxMs > 0) {
+      this.#durationTimer = this.#armed(this.#durationTimer, durationMaxMs, TimerId.Duration);
     }
-    if (writable) this.#resumeRequest();
+    if (this.#body.ended) this.#startPerTryTimer();
+
+    this.#body.sendTo(stream, this.#retries!.possible);
   }
 
   onStreamFailure(failure: StreamFailure, detail: string): void {
@@ -397,24 +317,27 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
     if (this.#done) return;
     this.#stream = null;
     this.#disarm(this.#perTryTimer);
+    this.#disarm(this.#durationTimer);
+    const answered = this.#takeHeldHead() !== null;
     const record = this.#host.record;
     if (this.#responding) {
       record.connectionTerminationDetails = detail;
+      if (this.#outcomeDue) this.#endpoint!.reportOutcome(0);
       this.#fail({
         kind: 'upstreamReset',
         reason,
         transportFailureReason: '',
-        retried: this.#retriesDone > 0,
+        retried: this.#retries!.done > 0,
       });
       return;
     }
-    if (reason === 'remoteRefused' && this.#mayRepeatRefused()) {
+    if (!answered && reason === 'remoteRefused' && this.#mayRepeatRefused()) {
       this.#refusalsLeft--;
       this.#beginTry();
       return;
     }
     this.#endpoint!.reportOutcome(0);
-    if (this.#metKeepAliveRace(reason)) {
+    if (!answered && this.#metKeepAliveRace(reason)) {
       this.#racesLeft--;
       this.#beginTry();
       return;
@@ -427,7 +350,7 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
    * without a policy that asks for it, as long as all of it is at hand.
    */
   #mayRepeatRefused(): boolean {
-    return this.#refusalsLeft > 0 && !this.#bodyLost && this.#head.upgrade === '';
+    return this.#refusalsLeft > 0 && !this.#body.lost && this.#head.upgrade === '';
   }
 
   /** D4: a reused connection that died before it answered, with a request that can be said twice. */
@@ -436,70 +359,35 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
       reason === 'connectionTermination' &&
       this.#reusedConnection &&
       this.#racesLeft > 0 &&
-      this.#requestEnded &&
-      this.#body === null &&
-      !this.#bodyLost &&
+      this.#body.ended &&
+      this.#body.untouched &&
       this.#head.upgrade === '' &&
       isSafeMethod(this.#head.method)
     );
   }
 
   #tryFailed(reason: UpstreamResetReason, transportReason: string, requestSent: boolean): void {
-    const policy = this.#policy;
-    if (policy !== null && retriesReset(policy, reason, requestSent) && this.#retry()) return;
+    const retries = this.#retries!;
+    if (retries.repeatsReset(reason, requestSent) && this.#tryAgain()) return;
     this.#fail({
       kind: 'upstreamReset',
       reason,
       transportFailureReason: transportReason,
-      retried: this.#retriesDone > 0,
+      retried: retries.done > 0,
     });
   }
 
   // --- retry ----------------------------------------------------------------------------------
 
-  #mayRetry(): boolean {
-    return this.#policy !== null && this.#policy.retryOn !== 0 && this.#retriesLeft > 0;
-  }
-
-  /** Plans one more try; false (and the flag that says why) where there is none left. */
-  #retry(): boolean {
-    this.#releaseRetry();
-    const record = this.#host.record;
-    if (this.#retriesLeft === 0) {
-      this.#cluster!.countEvent('retryLimitExceeded');
-      record.flags |= ResponseFlag.URX;
-      return false;
-    }
-    if (this.#bodyLost) return false;
-    this.#retriesLeft--;
-    if (!this.#cluster!.tryRetry()) {
-      record.flags |= ResponseFlag.UO;
-      return false;
-    }
-    this.#holdsRetry = true;
-    this.#retriesDone++;
-    if (!this.#requestEnded) this.#pauseRequest();
-    const delayMs = backoffMs(this.#policy!, this.#retriesDone, this.#deps.random());
+  /** Plans one more try; false where there is none. */
+  #tryAgain(): boolean {
+    const delayMs = this.#retries!.next(!this.#body.lost, this.#deps.random());
+    if (delayMs < 0) return false;
+    this.#disarm(this.#durationTimer);
+    if (!this.#body.ended) this.#body.pause();
     this.#backingOff = true;
-    this.#backoffTimer = this.#armed(this.#backoffTimer, Math.max(1, delayMs), TimerId.Backoff);
+    this.#backoffTimer = this.#armed(this.#backoffTimer, delayMs, TimerId.Backoff);
     return true;
-  }
-
-  #releaseRetry(): void {
-    if (!this.#holdsRetry) return;
-    this.#holdsRetry = false;
-    this.#cluster!.endRetry();
-  }
-
-  #keep(body: ReplayBuffer, chunk: Buffer, endStream: boolean): void {
-    if (body.bytes + chunk.length > REPLAY_BYTES_MAX) this.#dropBody();
-    else body.add(chunk, endStream);
-  }
-
-  /** From here on the request cannot be said again. */
-  #dropBody(): void {
-    this.#body = null;
-    this.#bodyLost = true;
   }
 
   // --- response -------------------------------------------------------------------------------
@@ -508,27 +396,65 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
     // `expect` has been answered here and taken off, so a 100 is nobody's.
     if (this.#done || head.status === 100) return;
     // The client has seen part of an answer: there is no way back to another try.
-    this.#retriesLeft = 0;
+    this.#retries!.giveUp();
     this.#host.onUpstreamInformational(head);
   }
 
   onResponse(head: ResponseHead, endStream: boolean): void {
     if (this.#done) return;
-    this.#disarm(this.#perTryTimer);
-    this.#endpoint!.reportOutcome(head.status);
-    const policy = this.#policy;
-    if (policy !== null && retriesResponse(policy, head)) {
-      if (this.#retry()) {
-        if (!endStream || !this.#requestEnded) this.#stream?.reset('localReset');
-        this.#stream = null;
-        return;
-      }
-    } else if (this.#retriesDone > 0) {
-      this.#cluster!.countEvent('retrySuccess');
+    const saysStatusLater =
+      !endStream &&
+      this.#host.record.grpc &&
+      head.status === 200 &&
+      isGrpcContent(head.headers) &&
+      !hasHeader(head.headers, 'grpc-status');
+    this.#outcomeDue = saysStatusLater;
+    // A client that has more to say may wait for the head with it: only after the end of the request it is kept back.
+    if (saysStatusLater && this.#body.ended && this.#retries!.awaitsGrpcStatus) {
+      this.#heldHead = head;
+      this.#peekTimer = this.#armed(this.#peekTimer, PEEK_MS_MAX, TimerId.Peek);
+      return;
     }
-    this.#releaseRetry();
+    if (!saysStatusLater) this.#endpoint!.reportOutcome(outcomeOf(head, endStream));
+    const retries = this.#retries!;
+    if (!retries.repeatsResponse(head)) {
+      retries.onAccepted();
+    } else if (this.#tryAgain()) {
+      this.#disarm(this.#perTryTimer);
+      if (!endStream || !this.#body.ended) this.#stream?.reset('localReset');
+      this.#stream = null;
+      return;
+    }
+    this.#passResponse(head, endStream);
+  }
+
+  /** The head that waits for its first frame, which is here; null where none does. */
+  #takeHeldHead(): ResponseHead | null {
+    const held = this.#heldHead;
+    if (held === null) return null;
+    this.#heldHead = null;
+    this.#disarm(this.#peekTimer);
+    return held;
+  }
+
+  /** The first frame is a message, or has not come for long: whatever the status will be, it is the client's. */
+  #releaseHeldHead(): void {
+    const held = this.#takeHeldHead()!;
+    this.#retries!.onAccepted();
+    this.#passResponse(held, false);
+  }
+
+  #reportGrpcEnd(trailers: HeaderBlock): void {
+    this.#outcomeDue = false;
+    this.#endpoint!.reportOutcome(httpStatusOfGrpcEnd(trailers));
+  }
+
+  /** From here on the client has seen an answer. */
+  #passResponse(head: ResponseHead, endStream: boolean): void {
+    this.#disarm(this.#perTryTimer);
+    this.#retries!.release();
     this.#responding = true;
-    this.#body = null;
+    this.#body.forget();
     const record = this.#host.record;
     const now = this.#deps.timers.clock.nowMs();
     record.responseStartMs = now;
@@ -538,54 +464,64 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
       this.#disarm(this.#totalTimer);
     } else if (this.#head.upgrade !== '') {
       // The upstream refused to switch: what asked for a tunnel has no content.
-      this.#requestEnded = true;
+      this.#body.ended = true;
     }
-    this.#finishResponseHead(head, now);
+    const timed = this.#body.ended && this.#head.upgrade !== 'connect';
+    const serviceTimeMs = timed ? Math.max(0, now - this.#body.endedMs) : -1;
+    finishResponseHead(head, this.#route, this.#weighted, serviceTimeMs, record);
     // Before the host is told: it may end the exchange from within, and a complete one is not reset.
     if (endStream) this.#responseEnded = true;
     this.#host.onUpstreamResponse(head, endStream);
     if (endStream) this.#onResponseEnd();
   }
 
-  #finishResponseHead(head: ResponseHead, now: number): void {
-    const { headers } = head;
-    const record = this.#host.record;
-    removeHeader(headers, 'x-envoy-peer-metadata');
-    removeHeader(headers, 'x-envoy-peer-metadata-id');
-    if (this.#requestEnded && this.#head.upgrade !== 'connect') {
-      const elapsed = Math.max(0, Math.floor(now - this.#requestEndedMs));
-      setHeader(headers, 'x-envoy-upstream-service-time', String(elapsed));
-    }
-    if (this.#weighted !== null) {
-      this.#route.clusterMutations(this.#weighted)?.response.apply(headers, record);
-    }
-    applyMutations(this.#route.responseHeaders, headers, record);
-  }
-
   onData(chunk: Buffer, endStream: boolean): void {
     if (this.#done) return;
-    if (endStream) this.#responseEnded = true;
+    if (this.#heldHead !== null) {
+      // No message yet: the status may still come alone.
+      if (chunk.length === 0 && !endStream) return;
+      this.#releaseHeldHead();
+      if (this.#done) return;
+    }
+    if (endStream) {
+      this.#responseEnded = true;
+      if (this.#outcomeDue) this.#reportGrpcEnd(NO_FIELDS);
+    }
     this.#host.onUpstreamData(chunk, endStream);
     if (endStream) this.#onResponseEnd();
   }
 
   onTrailers(trailers: HeaderBlock): void {
     if (this.#done) return;
+    if (this.#outcomeDue) this.#reportGrpcEnd(trailers);
+    const held = this.#takeHeldHead();
+    if (held !== null) {
+      if (!this.#retries!.repeatsTrailers(held, trailers)) {
+        this.#retries!.onAccepted();
+      } else if (this.#tryAgain()) {
+        this.#disarm(this.#perTryTimer);
+        // Both halves have ended: the connection is the pool's again.
+        this.#stream = null;
+        return;
+      }
+      this.#passResponse(held, false);
+      if (this.#done) return;
+    }
     this.#responseEnded = true;
     this.#host.onUpstreamTrailers(trailers);
     this.#onResponseEnd();
   }
 
   onDrain(): void {
-    if (!this.#done) this.#resumeRequest();
+    if (!this.#done) this.#body.resume();
   }
 
   #onResponseEnd(): void {
     if (this.#done) return;
     this.#responseEnded = true;
     // The other half of a tunnel goes on.
-    if (this.#tunnel && !this.#requestEnded) return;
-    if (!this.#requestEnded) this.#stream?.reset('localReset');
+    if (this.#tunnel && !this.#body.ended) return;
+    if (!this.#body.ended) this.#stream?.reset('localReset');
     this.#end();
   }
 
@@ -602,19 +538,30 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
         this.#cluster!.countEvent('perTryTimeout');
         this.#endpoint!.reportOutcome(0);
         this.#abandonTry();
-        if (this.#policy !== null && retriesPerTryTimeout(this.#policy) && this.#retry()) return;
+        if (this.#retries!.repeatsPerTryTimeout() && this.#tryAgain()) return;
         this.#fail({ kind: 'upstreamPerTryTimeout' });
+        return;
+      case TimerId.Duration:
+        this.#onDurationMax();
+        return;
+      case TimerId.Peek:
+        this.#releaseHeldHead();
         return;
       case TimerId.Total:
         this.#cluster!.countEvent('timeout');
         if (!this.#backingOff) this.#endpoint?.reportOutcome(0);
         this.#abandonTry();
         this.#fail({ kind: 'upstreamRequestTimeout' });
-        return;
-      case TimerId.Duration:
-        this.#abandonTry();
-        this.#fail({ kind: 'upstreamDurationMax' });
     }
+  }
+
+  /** A reset by us is for the policy to repeat, as long as nothing has been passed on. */
+  #onDurationMax(): void {
+    const retries = this.#retries!;
+    this.#cluster!.countEvent('maxDuration');
+    this.#abandonTry();
+    if (!this.#responding && retries.repeatsReset('localReset', true) && this.#tryAgain()) return;
+    this.#fail({ kind: 'upstreamDurationMax', requestComplete: this.#body.ended });
   }
 
   #startPerTryTimer(): void {
@@ -638,6 +585,8 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
   #abandonTry(): void {
     this.#disarm(this.#perTryTimer);
     this.#disarm(this.#backoffTimer);
+    this.#disarm(this.#durationTimer);
+    this.#takeHeldHead();
     this.#backingOff = false;
     const pending = this.#pending;
     const stream = this.#stream;
@@ -645,7 +594,7 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
     this.#stream = null;
     pending?.cancel();
     // A finished exchange leaves its connection to the pool; a reset would close it.
-    if (!this.#responseEnded || !this.#requestEnded) stream?.reset('localReset');
+    if (!this.#responseEnded || !this.#body.ended) stream?.reset('localReset');
   }
 
   #fail(outcome: Parameters<RouterHost['onLocalOutcome']>[0]): void {
@@ -655,33 +604,24 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
 
   #end(): void {
     this.#done = true;
-    this.#releaseRetry();
+    this.#retries?.release();
+    this.#takeHeldHead();
     this.#disarm(this.#totalTimer);
     this.#disarm(this.#perTryTimer);
-    this.#disarm(this.#backoffTimer);
     this.#disarm(this.#durationTimer);
-    this.#body = null;
+    this.#disarm(this.#backoffTimer);
+    this.#body.forget();
     this.#pending = null;
     this.#stream = null;
   }
-
-  #pauseRequest(): void {
-    if (this.#requestPaused) return;
-    this.#requestPaused = true;
-    this.#host.pauseRequest();
-  }
-
-  #resumeRequest(): void {
-    if (!this.#requestPaused) return;
-    this.#requestPaused = false;
-    this.#host.resumeRequest();
-  }
 }
 
-/** Whether streams of the cluster can run on mesh mutual TLS, where the other end is a sidecar. */
-function isMeshCluster(cluster: Cluster): boolean {
-  const { tls, tlsMatches } = cluster.config;
-  return tls !== null || tlsMatches.some((match) => match.tls !== null);
+/** What a response head says of the endpoint: its status, or that of the gRPC status which it carries (RS-21). */
+function outcomeOf(head: ResponseHead, endStream: boolean): number {
+  const { headers, status } = head;
+  if (status !== 200 || !isGrpcContent(headers)) return status;
+  return endStream || hasHeader(headers, 'grpc-status') ? httpStatusOfGrpcEnd(headers) : status;
 }
 
+const NO_FIELDS: HeaderBlock = [];
 const NO_ENDPOINTS: Endpoint[] = [];

@@ -76,10 +76,11 @@ export class TcpUpstream implements UpstreamTunnelSink, ClientStream {
     this.writeData(NO_BYTES, true);
   }
 
+  /** RFC 9113 §8.5: an error of the stream is a RST of the connection, never a FIN (I4). */
   reset(_reason: ResetReason): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#transport?.destroy();
+    this.#transport?.abort();
   }
 
   pause(): void {
@@ -91,7 +92,10 @@ export class TcpUpstream implements UpstreamTunnelSink, ClientStream {
   }
 
   #closeWhenDone(): void {
-    if (this.#sentEnd && this.#receivedEnd) this.#closed = true;
+    if (!this.#sentEnd || !this.#receivedEnd) return;
+    this.#closed = true;
+    // A peer that does not take the last bytes has only so long for them.
+    this.#transport?.closeAfterFlush();
   }
 }
 

@@ -25,6 +25,11 @@ export class ManualClock implements Clock {
     return this.#scheduled.size;
   }
 
+  /** Milliseconds until the next callback; Infinity without one. */
+  get nextInMs(): number {
+    return Math.min(...[...this.#scheduled.values()].map(({ atMs }) => atMs - this.#nowMs));
+  }
+
   /** Moves on and calls what has become due, in order. */
   advance(ms: number): void {
     const endMs = this.#nowMs + ms;

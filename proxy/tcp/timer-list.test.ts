@@ -98,4 +98,25 @@ describe('TimerLists', () => {
     clock.advance(20);
     expect(fired).toEqual(['a@10', 'a@20']);
   });
+
+  test('[PR-07] durations that strangers choose leave no timer of the runtime behind', () => {
+    const { clock, timers, timer } = setup();
+    const one = timer('one');
+    for (let durationMs = 1_000_000; durationMs < 1_010_000; durationMs++) {
+      timers.arm(one, durationMs);
+      timers.cancel(one);
+    }
+    expect(clock.pending).toBeLessThanOrEqual(256);
+  });
+
+  test('a duration beyond what the runtime takes is waited for in parts', () => {
+    const { clock, timers, fired, timer } = setup();
+    const monthMs = 30 * 86_400_000;
+    timers.arm(timer('far'), monthMs);
+    expect(clock.nextInMs).toBeLessThanOrEqual(0x7fffffff);
+    clock.advance(monthMs - 1);
+    expect(fired).toEqual([]);
+    clock.advance(1);
+    expect(fired).toEqual([`far@${monthMs}`]);
+  });
 });

@@ -14,6 +14,8 @@ export interface ClusterGauges {
 /** `cluster.<name>.…` under Envoy's names (OB-06); resolved once per cluster. */
 export class ClusterStats {
   readonly connectionsTotal: Counter;
+  readonly connectionsHttp1: Counter;
+  readonly connectionsHttp2: Counter;
   readonly connectFails: Counter;
   readonly connectTimeouts: Counter;
   readonly connectionsDestroyed: Counter;
@@ -21,6 +23,8 @@ export class ClusterStats {
   readonly connectionsIdleTimeout: Counter;
   readonly connectionsMaxRequests: Counter;
   readonly connectionsProtocolError: Counter;
+  readonly connectionsCloseNotify: Counter;
+  readonly keepaliveTimeouts: Counter;
   readonly connectionsNoneHealthy: Counter;
   readonly bytesReceived: Counter;
   readonly bytesSent: Counter;
@@ -47,6 +51,8 @@ export class ClusterStats {
     this.floods = new FloodCounters(scope);
     const counter = (name: string, help: string) => scope.counter(name, help);
     this.connectionsTotal = counter('upstream_cx_total', 'Upstream connections opened');
+    this.connectionsHttp1 = counter('upstream_cx_http1_total', 'Upstream connections of HTTP/1');
+    this.connectionsHttp2 = counter('upstream_cx_http2_total', 'Upstream connections of HTTP/2');
     this.connectFails = counter('upstream_cx_connect_fail', 'Upstream connections that failed');
     this.connectTimeouts = counter('upstream_cx_connect_timeout', 'Upstream connect timeouts');
     this.connectionsDestroyed = counter('upstream_cx_destroy', 'Upstream connections closed');
@@ -57,6 +63,14 @@ export class ClusterStats {
       'Closed after max_requests_per_connection',
     );
     this.connectionsProtocolError = counter('upstream_cx_protocol_error', 'Closed for bad HTTP');
+    this.connectionsCloseNotify = counter(
+      'upstream_cx_close_notify',
+      'Connections whose server said connection: close or GOAWAY',
+    );
+    this.keepaliveTimeouts = counter(
+      'http2.keepalive_timeout',
+      'HTTP/2 connections whose server did not answer a PING',
+    );
     this.connectionsNoneHealthy = counter(
       'upstream_cx_none_healthy',
       'Picks that found no healthy endpoint',
@@ -87,6 +101,10 @@ export class ClusterStats {
       ),
       timeout: counter('upstream_rq_timeout', 'Requests ended by the timeout of their route'),
       perTryTimeout: counter('upstream_rq_per_try_timeout', 'Tries ended by their own timeout'),
+      maxDuration: counter(
+        'upstream_rq_max_duration_reached',
+        'Tries ended by max_stream_duration of the cluster',
+      ),
     };
     this.tlsFails = counter('ssl.fail_verify_san', 'Servers with a certificate of another name');
     this.membershipChange = counter('membership_change', 'Changes of the endpoint set');

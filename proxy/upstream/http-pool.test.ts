@@ -1,3 +1,6 @@
+import { once } from 'node:events';
+import http2 from 'node:http2';
+import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
 import { ManualClock } from '../tcp/manual-clock.testing.ts';
 import { TimerLists } from '../tcp/timer-list.ts';
@@ -288,6 +291,81 @@ describe('HttpPool', () => {
     await sink.outcome;
     expect(sink).toMatchObject({ status: 200, body: 'ok' });
     while (cluster.breaker.connections > 0) await ended();
+  });
+});
+
+describe('upgrades over HTTP/2 (RFC 8441 §3: not before the SETTINGS that allow them)', () => {
+  async function http2Server(enableConnectProtocol: boolean): Promise<{ port: number }> {
+    const server = http2.createServer({ settings: { enableConnectProtocol } });
+    const sessions = new Set<http2.ServerHttp2Session>();
+    server.on('session', (session) => sessions.add(session));
+    server.on('stream', (stream: http2.ServerHttp2Stream, fields: http2.IncomingHttpHeaders) => {
+      stream.on('error', () => {});
+      stream.respond({ ':status': 200, 'x-protocol': String(fields[':protocol'] ?? '') });
+      if (fields[':protocol'] === undefined) stream.end('plain');
+      else stream.write('tunnel');
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    cleanups.push(() => {
+      for (const session of sessions) session.destroy();
+      server.close();
+    });
+    return { port: (server.address() as AddressInfo).port };
+  }
+
+  function upgrade(cluster: LiveCluster): [RecordingSink, PendingStream] {
+    const sink = new RecordingSink();
+    const head = getRequest('/ws');
+    head.upgrade = 'websocket';
+    const endpoint = cluster.pickEndpoint(NO_CONTEXT)!;
+    return [sink, cluster.openStream(endpoint, head, false, sink)];
+  }
+
+  test('the first request of a connection waits for them, others go ahead', async () => {
+    const cluster = clusterOf((await http2Server(true)).port, { httpProtocol: 'HTTP2' });
+    const [sink] = upgrade(cluster);
+    const [plain] = send(cluster);
+    await plain.outcome;
+    await sink.until(() => sink.body !== '' || sink.reset !== '');
+    expect(sink).toMatchObject({ status: 101, body: 'tunnel', reset: '', failure: '' });
+    expect(plain).toMatchObject({ status: 200, body: 'plain' });
+    expect(cluster.stats.connectionsTotal.value).toBe(1);
+    expect(cluster.breaker.pendingRequests).toBe(0);
+    sink.stream!.reset('localReset');
+  });
+
+  test('where they do not allow it the request fails at once and is not sent', async () => {
+    const cluster = clusterOf((await http2Server(false)).port, { httpProtocol: 'HTTP2' });
+    const [sink] = upgrade(cluster);
+    await sink.outcome;
+    expect(sink.reset).toBe('localReset: http2.extended_connect_not_enabled');
+    expect(cluster.stats.connectionsTotal.value).toBe(1);
+    expect([cluster.breaker.pendingRequests, cluster.breaker.requests]).toEqual([0, 0]);
+  });
+
+  test('one that waits is cancelled like any other', async () => {
+    const server = await serve(() => {});
+    const cluster = clusterOf(server.port, { httpProtocol: 'HTTP2' });
+    const [, pending] = upgrade(cluster);
+    const [plain] = send(cluster);
+    await plain.until(() => plain.stream !== null);
+    expect(cluster.breaker.pendingRequests).toBe(1);
+    pending.cancel();
+    expect(cluster.breaker.pendingRequests).toBe(0);
+    expect(cluster.stats.connectionsTotal.value).toBe(1);
+  });
+
+  test('a second connection that ends before its SETTINGS fails those that wait for them', async () => {
+    const server = await serve((socket) => {
+      socket.once('data', () => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'));
+    });
+    const cluster = clusterOf(server.port, { httpProtocol: 'HTTP2' });
+    const [sink] = upgrade(cluster);
+    await sink.outcome;
+    expect(sink.failure).toMatch(/^connectionFailure: /);
+    expect(server.connections).toBe(2);
+    expect([cluster.breaker.pendingRequests, cluster.breaker.requests]).toEqual([0, 0]);
   });
 });
 

@@ -2,13 +2,16 @@ import type { RequestHead } from '../http/message.ts';
 import { Http1ClientConnection } from '../http1/client-connection.ts';
 import { type Http2ClientOptions, http2ClientOptions } from '../http2/connection-options.ts';
 import type { FloodKind } from '../http2/flood-guard.ts';
+import type { Http2Keepalive } from '../tcp/http2-timers.ts';
 import type { SocketTransport } from '../tcp/socket-transport.ts';
-import type { UpstreamTlsConfig } from '../tls/tls-config.ts';
+import { SHARED_HTTP2_ALPN } from '../tls/http2-alpn.ts';
 import type { CircuitBreaker } from './circuit-breaker.ts';
 import type { ClusterConfig } from './cluster-config.ts';
 import type { ClusterStats } from './cluster-stats.ts';
-import { ConnectAttempt, type ConnectedInfo, type ConnectorDeps } from './connector.ts';
+import type { ConnectedInfo, ConnectorDeps } from './connector.ts';
 import { HttpConnection, type HttpConnectionOwner } from './http-connection.ts';
+import { PendingRequest } from './pending-request.ts';
+import { PoolAttempt } from './pool-attempt.ts';
 import { type PoolProtocol, poolTls, speaksHttp2 } from './pool-protocol.ts';
 import type { PendingStream, StreamFailure, UpstreamSink } from './upstream.ts';
 import type { UpstreamEndpoint } from './upstream-endpoint.ts';
@@ -37,7 +40,7 @@ export interface PoolShared {
 export class HttpPool implements HttpConnectionOwner {
   readonly #endpoint: UpstreamEndpoint;
   readonly #shared: PoolShared;
-  readonly #protocol: PoolProtocol;
+  readonly protocol: PoolProtocol;
   /** Requests that a connection on its way will probably take at once; learned from the last one. */
   #streamsExpected: number;
   /** Connections with room, the most recently used last. */
@@ -45,11 +48,15 @@ export class HttpPool implements HttpConnectionOwner {
   readonly #connections = new Set<HttpConnection>();
   readonly #attempts = new Set<PoolAttempt>();
   #pending = new Set<PendingRequest>();
+  /** Upgrades that wait for a connection's SETTINGS, which may allow them (RFC 8441 §3). */
+  readonly #awaitingSettings = new Set<PendingRequest>();
+  /** When the latest request began, in milliseconds of the clock; -1 = none has. */
+  #lastRequestMs = -1;
 
   constructor(endpoint: UpstreamEndpoint, shared: PoolShared, protocol: PoolProtocol) {
     this.#endpoint = endpoint;
     this.#shared = shared;
-    this.#protocol = protocol;
+    this.protocol = protocol;
     const http2 = protocol === 'HTTP2' || (protocol !== 'HTTP1' && endpoint.tls !== null);
     this.#streamsExpected = http2 ? STREAMS_ASSUMED : 1;
   }
@@ -57,6 +64,17 @@ export class HttpPool implements HttpConnectionOwner {
   /** No connection, none on the way, nothing waiting. */
   get empty(): boolean {
     return this.#connections.size + this.#attempts.size + this.#pending.size === 0;
+  }
+
+  /** Whether a request has begun within the last minute. */
+  get hasLoad(): boolean {
+    const { clock } = this.#shared.deps.timers;
+    return this.#lastRequestMs >= 0 && clock.nowMs() - this.#lastRequestMs < LOAD_MS;
+  }
+
+  /** A connection before the first request, where there is none: the caller knows that requests will come. */
+  warm(): void {
+    if (this.empty && this.#shared.breaker.connectionsOpen) this.#startAttempt();
   }
 
   openStream(head: RequestHead, endStream: boolean, sink: UpstreamSink): PendingStream {
@@ -67,7 +85,8 @@ export class HttpPool implements HttpConnectionOwner {
       return NOTHING_PENDING;
     }
     const connection = this.#takeReady();
-    if (connection !== null) {
+    const awaits = connection !== null && mustAwaitSettings(connection, head);
+    if (connection !== null && !awaits) {
       this.#start(connection, head, endStream, sink);
       return NOTHING_PENDING;
     }
@@ -79,14 +98,19 @@ export class HttpPool implements HttpConnectionOwner {
     stats.requestsPendingTotal.value++;
     const pending = new PendingRequest(this, head, endStream, sink);
     breaker.pendingRequests++;
-    this.#pending.add(pending);
-    this.#connectAsNeeded();
+    if (awaits) {
+      pending.connection = connection;
+      this.#awaitingSettings.add(pending);
+    } else {
+      this.#pending.add(pending);
+      this.#connectAsNeeded();
+    }
     return pending;
   }
 
   /** For `PendingRequest` only. */
   cancelPending(pending: PendingRequest): void {
-    if (!this.#pending.delete(pending)) return;
+    if (!this.#pending.delete(pending) && !this.#awaitingSettings.delete(pending)) return;
     this.#shared.breaker.pendingRequests--;
     // A connection on its way that nobody waits for any more is finished all the same: the next request has it.
   }
@@ -109,6 +133,8 @@ export class HttpPool implements HttpConnectionOwner {
     this.#shared.breaker.connections -= this.#attempts.size;
     this.#attempts.clear();
     for (const connection of [...this.#connections]) connection.transport.destroy();
+    for (const pending of this.#awaitingSettings) this.#pending.add(pending);
+    this.#awaitingSettings.clear();
     this.#failPending('connectionFailure', 'cluster removed');
   }
 
@@ -117,6 +143,9 @@ export class HttpPool implements HttpConnectionOwner {
       this.#shared.breaker.requests -= ended;
       this.#endpoint.active -= ended;
     }
+    const allowed = connection.streamsAllowed;
+    if (allowed >= 0) this.#streamsExpected = Math.max(1, allowed);
+    if (this.#awaitingSettings.size > 0) this.#endAwaiting(connection);
     if (connection.retired || !connection.codec.reusable) {
       const wasReady = connection.ready;
       this.#removeReady(connection);
@@ -125,12 +154,31 @@ export class HttpPool implements HttpConnectionOwner {
       if (wasReady && connection.streams + ended > 0) this.#replaceInTime(connection);
       return;
     }
-    if (connection.usable) this.#makeReady(connection);
-    else this.#removeReady(connection);
+    if (connection.usable) {
+      this.#makeReady(connection);
+      return;
+    }
+    this.#removeReady(connection);
+    if (!connection.isHttp2) return;
+    if (connection.streams > 0) {
+      if (connection.streamsAllowed !== 0) this.#openAhead(connection);
+      return;
+    }
+    if (connection.streamsAllowed !== 0) {
+      this.#armIdle(connection);
+      return;
+    }
+    // A server that allows no stream at all (RFC 9113 §5.1.2): whoever comes next asks over a new connection.
+    connection.wanted = false;
+    this.#retire(connection);
   }
 
   onConnectionFlood(kind: number): void {
     this.#shared.stats.floods.count(kind as FloodKind);
+  }
+
+  onConnectionSilent(): void {
+    this.#shared.stats.keepaliveTimeouts.value++;
   }
 
   onConnectionClosed(connection: HttpConnection): void {
@@ -143,12 +191,23 @@ export class HttpPool implements HttpConnectionOwner {
     stats.connectionsDestroyed.value++;
     stats.bytesReceived.value += connection.transport.bytesReceived;
     stats.bytesSent.value += connection.transport.bytesSent;
+    if (connection.closeNotified) stats.connectionsCloseNotify.value++;
+    if (this.#awaitingSettings.size > 0) this.#endAwaiting(connection);
     this.#connectAsNeeded();
+    if (this.#isMissed(connection)) this.warm();
+  }
+
+  /** The only connection is gone, and requests have just been running on it: more will come. */
+  #isMissed(connection: HttpConnection): boolean {
+    if (!connection.isHttp2 || connection.requests === 0 || !connection.wanted) return false;
+    const { removed, healthy } = this.#endpoint;
+    return !removed && healthy && this.hasLoad;
   }
 
   onConnectionIdle(connection: HttpConnection): void {
     if (connection.streams > 0) return;
     this.#shared.stats.connectionsIdleTimeout.value++;
+    connection.wanted = false;
     this.#retire(connection);
   }
 
@@ -156,13 +215,17 @@ export class HttpPool implements HttpConnectionOwner {
   onConnected(attempt: PoolAttempt, transport: SocketTransport, info: ConnectedInfo): void {
     this.#attempts.delete(attempt);
     this.#endpoint.connectionsActive++;
-    const { config, deps } = this.#shared;
+    const { config, deps, stats } = this.#shared;
+    const http2 = speaksHttp2(this.protocol, info.alpnProtocol);
     const connection = new HttpConnection(transport, info, this, deps.timers, {
-      http2: speaksHttp2(this.#protocol, info.alpnProtocol),
+      http2,
       http2Options: clientOptions(config, deps),
-      keepalive: config.http2,
+      keepalive: keepaliveOf(config, info.alpnProtocol),
+      streamsExpected: this.#streamsExpected,
     });
-    this.#streamsExpected = Math.max(1, connection.codec.capacity);
+    if (http2) stats.connectionsHttp2.value++;
+    else stats.connectionsHttp1.value++;
+    if (!http2) this.#streamsExpected = 1;
     this.#connections.add(connection);
     transport.attach(connection);
     this.#makeReady(connection);
@@ -205,6 +268,7 @@ export class HttpPool implements HttpConnectionOwner {
       this.#armIdle(connection);
       return;
     }
+    this.#lastRequestMs = deps.timers.clock.nowMs();
     breaker.requests++;
     this.#endpoint.active++;
     this.#endpoint.requestsTotal++;
@@ -222,7 +286,9 @@ export class HttpPool implements HttpConnectionOwner {
 
   /** The last connection with room is nearly full: the next one is opened before it is needed. */
   #openAhead(connection: HttpConnection): void {
-    const left = connection.usable ? connection.codec.capacity : 0;
+    // How many more it takes is an assumption until its SETTINGS have come, which calls here again.
+    if (connection.awaitsSettings && !connection.retired) return;
+    const left = connection.usable ? connection.capacity : 0;
     if (left * 4 > connection.streams || this.#attempts.size > 0) return;
     if (this.#ready.length > (connection.ready ? 1 : 0)) return;
     if (this.#shared.breaker.connectionsOpen && !this.#endpoint.removed) this.#startAttempt();
@@ -239,23 +305,49 @@ export class HttpPool implements HttpConnectionOwner {
       connection.ready = true;
       this.#ready.push(connection);
     }
-    const { breaker, stats } = this.#shared;
+    const { breaker } = this.#shared;
     while (this.#pending.size > 0 && connection.usable) {
       const [next] = this.#pending;
       this.#pending.delete(next!);
-      breaker.pendingRequests--;
-      if (breaker.requestsOpen) {
-        this.#start(connection, next!.head, next!.endStream, next!.sink);
+      if (mustAwaitSettings(connection, next!.head)) {
+        next!.connection = connection;
+        this.#awaitingSettings.add(next!);
       } else {
-        // Waiting on would depend on streams of other endpoints, which do not call back here.
-        stats.requestsPendingOverflow.value++;
-        next!.sink.onStreamFailure('overflow', 'max_requests');
+        breaker.pendingRequests--;
+        this.#startWaiting(connection, next!);
       }
     }
     if (connection.streams > 0) return;
     // The endpoint left while the connection was made: nobody will ask for it again.
     if (this.#endpoint.removed) this.#retire(connection);
     else this.#armIdle(connection);
+  }
+
+  #startWaiting(connection: HttpConnection, { head, endStream, sink }: PendingRequest): void {
+    const { breaker, stats } = this.#shared;
+    if (breaker.requestsOpen) {
+      this.#start(connection, head, endStream, sink);
+    } else {
+      // Waiting on would depend on streams of other endpoints, which do not call back here.
+      stats.requestsPendingOverflow.value++;
+      sink.onStreamFailure('overflow', 'max_requests');
+    }
+  }
+
+  /** The connection's SETTINGS have come, or never will: what waited for them goes on, or to another one. */
+  #endAwaiting(connection: HttpConnection): void {
+    if (connection.awaitsSettings && !connection.retired) return;
+    for (const pending of [...this.#awaitingSettings]) {
+      if (pending.connection !== connection || !this.#awaitingSettings.delete(pending)) continue;
+      pending.connection = null;
+      if (!connection.usable && ++pending.awaitedInVain < AWAITED_IN_VAIN_MAX) {
+        this.#pending.add(pending);
+        continue;
+      }
+      this.#shared.breaker.pendingRequests--;
+      if (connection.usable) this.#startWaiting(connection, pending);
+      else pending.sink.onStreamFailure('connectionFailure', 'no connection that takes upgrades');
+    }
   }
 
   /** No new request; closed now where it is idle, else after its last stream. */
@@ -299,7 +391,7 @@ export class HttpPool implements HttpConnectionOwner {
   #startAttempt(): void {
     const { breaker, stats, deps, config } = this.#shared;
     const endpoint = this.#endpoint;
-    const tls = poolTls(endpoint.tls, this.#protocol);
+    const tls = poolTls(endpoint.tls, this.protocol);
     const attempt = new PoolAttempt(this, endpoint, tls, config, deps);
     this.#attempts.add(attempt);
     breaker.connections++;
@@ -319,6 +411,31 @@ export class HttpPool implements HttpConnectionOwner {
       if (!pending.cancelled) pending.sink.onStreamFailure(failure, detail);
     }
   }
+}
+
+/** Milliseconds after a request within which the next one is thought to be near. */
+const LOAD_MS = 60_000;
+
+/** Connections that an upgrade waits for in vain before it fails: a server may end each one at once. */
+const AWAITED_IN_VAIN_MAX = 2;
+
+/** Extended CONNECT may be sent once the server has said that it takes it; CONNECT always (RFC 8441 §3). */
+function mustAwaitSettings(connection: HttpConnection, head: RequestHead): boolean {
+  return head.upgrade !== '' && head.upgrade !== 'connect' && connection.awaitsSettings;
+}
+
+/**
+ * Between Weft's sidecars, where one connection carries so much that a peer which vanished without a word has to be
+ * found out soon. Servers that are not ours may take unasked PINGs for an attack (gRPC's do).
+ */
+const SHARED_KEEPALIVE: Http2Keepalive = Object.freeze({
+  keepaliveIntervalMs: 15_000,
+  keepaliveTimeoutMs: 10_000,
+});
+
+function keepaliveOf({ http2 }: ClusterConfig, alpnProtocol: string): Http2Keepalive {
+  const own = http2.keepaliveIntervalMs > 0 || alpnProtocol !== SHARED_HTTP2_ALPN;
+  return own ? http2 : SHARED_KEEPALIVE;
 }
 
 /** Requests that an HTTP/2 peer is thought to take before its SETTINGS have come. */
@@ -344,63 +461,5 @@ function clientOptions(config: ClusterConfig, deps: ConnectorDeps): Http2ClientO
 
 /** A peer that says `keep-alive: timeout=5` is not used after 4.5 s of rest. */
 const KEEP_ALIVE_MARGIN_MS = 500;
-
-/** A request that waits for a connection. */
-class PendingRequest implements PendingStream {
-  readonly #pool: HttpPool;
-  readonly head: RequestHead;
-  readonly endStream: boolean;
-  readonly sink: UpstreamSink;
-  cancelled = false;
-
-  constructor(pool: HttpPool, head: RequestHead, endStream: boolean, sink: UpstreamSink) {
-    this.#pool = pool;
-    this.head = head;
-    this.endStream = endStream;
-    this.sink = sink;
-  }
-
-  cancel(): void {
-    this.cancelled = true;
-    this.#pool.cancelPending(this);
-  }
-}
-
-/** A connection on its way into the pool. */
-class PoolAttempt {
-  readonly #attempt: ConnectAttempt;
-
-  constructor(
-    pool: HttpPool,
-    endpoint: UpstreamEndpoint,
-    tls: UpstreamTlsConfig | null,
-    config: ClusterConfig,
-    deps: ConnectorDeps,
-  ) {
-    this.#attempt = new ConnectAttempt(
-      deps,
-      {
-        host: endpoint.host,
-        port: endpoint.port,
-        tls,
-        connectTimeoutMs: config.connectTimeoutMs,
-        bindAddresses: config.bindAddresses,
-        tcpKeepaliveMs: config.tcpKeepaliveMs,
-      },
-      {
-        onConnected: (transport, info) => pool.onConnected(this, transport, info),
-        onConnectFailed: (failure, detail) => pool.onConnectFailed(this, failure, detail),
-      },
-    );
-  }
-
-  start(): void {
-    this.#attempt.start();
-  }
-
-  cancel(): void {
-    this.#attempt.cancel();
-  }
-}
 
 const NOTHING_PENDING: PendingStream = Object.freeze({ cancel: () => {} });

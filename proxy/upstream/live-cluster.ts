@@ -10,7 +10,7 @@ import { HostSelection } from './host-selection.ts';
 import { HttpPool, type PoolShared } from './http-pool.ts';
 import type { Random } from './lb/load-balancer.ts';
 import { OriginalDestinations } from './original-destinations.ts';
-import { poolProtocol } from './pool-protocol.ts';
+import { type PoolProtocol, poolProtocol } from './pool-protocol.ts';
 import { TunnelConnection } from './tunnel-connection.ts';
 import type {
   Cluster,
@@ -148,6 +148,7 @@ export class LiveCluster implements Cluster, PoolShared, ClusterGauges {
   /** Swaps the endpoints: those that stand in both sets keep their connections and counters. */
   setAssignment(assignment: EndpointAssignment): void {
     const next = new Map<string, UpstreamEndpoint>();
+    const arrived: UpstreamEndpoint[] = [];
     let changed = false;
     for (const config of assignment.endpoints) {
       const key = endpointKey({ host: config.address, port: config.port });
@@ -155,13 +156,17 @@ export class LiveCluster implements Cluster, PoolShared, ClusterGauges {
       let endpoint = this.#endpoints.get(key);
       if (endpoint === undefined) {
         endpoint = this.#makeEndpoint(config);
+        if (endpoint.healthy) arrived.push(endpoint);
         changed = true;
       } else {
+        const wasHealthy = endpoint.healthy;
         endpoint.config = config;
+        if (!wasHealthy && endpoint.healthy) arrived.push(endpoint);
         this.#setTls(endpoint);
       }
       next.set(key, endpoint);
     }
+    if (arrived.length > 0) this.#warm(arrived);
     for (const [key, endpoint] of this.#endpoints) {
       if (next.has(key)) continue;
       changed = true;
@@ -172,6 +177,25 @@ export class LiveCluster implements Cluster, PoolShared, ClusterGauges {
     this.stats.updateSuccess.value++;
     if (changed) this.stats.membershipChange.value++;
     this.#rebuild();
+  }
+
+  /**
+   * A cluster with load opens connections to endpoints that have just come, so that their first requests need not wait
+   * for TLS: a few, for most of a large set will see no request from here for long. HTTP/1.1 is left alone, since there
+   * a connection serves one request only.
+   */
+  #warm(arrived: readonly UpstreamEndpoint[]): void {
+    const protocols = new Set<PoolProtocol>();
+    for (const endpoint of this.#endpoints.values()) {
+      for (const protocol of endpoint.loadedProtocols) {
+        if (protocol !== 'HTTP1') protocols.add(protocol);
+      }
+    }
+    for (const endpoint of arrived.slice(0, WARMED_MAX)) {
+      for (const protocol of protocols) {
+        if (protocol !== 'SHARED' || endpoint.sharesHttp2) endpoint.warm(protocol);
+      }
+    }
   }
 
   /** The cluster is gone: what is under way ends in its own time, its series end now. */
@@ -236,6 +260,9 @@ export class LiveCluster implements Cluster, PoolShared, ClusterGauges {
     );
   }
 }
+
+/** Endpoints of one update that are connected to before they are asked. */
+const WARMED_MAX = 4;
 
 function endpointKey({ host, port }: HostPort): string {
   return `${host} ${port}`;

@@ -51,7 +51,7 @@ export function speaksHttp2(protocol: PoolProtocol, alpnProtocol: string): boole
 
 /** Whether HTTP/1.1 may be carried over HTTP/2 to who is at the other end of such TLS (PR-06). */
 export function offersSharing(tls: UpstreamTlsConfig | null): boolean {
-  return tls !== null && tls.alpnProtocols.includes(SHARED_HTTP2_ALPN);
+  return tls?.alpnProtocols.includes(SHARED_HTTP2_ALPN) ?? false;
 }
 
 const made: Readonly<Record<PoolProtocol, WeakMap<UpstreamTlsConfig, UpstreamTlsConfig>>> = {

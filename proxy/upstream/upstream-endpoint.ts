@@ -29,6 +29,7 @@ export class UpstreamEndpoint implements Endpoint, SelectableHost {
   removed = false;
   config: EndpointConfig;
   #tls: UpstreamTlsConfig | null;
+  /** Its sidecar may agree to be sent HTTP/1.1 over HTTP/2 (PR-06). */
   sharesHttp2: boolean;
   readonly #stats: ClusterStats;
   readonly #makePool: (endpoint: UpstreamEndpoint, protocol: PoolProtocol) => HttpPool;
@@ -67,6 +68,16 @@ export class UpstreamEndpoint implements Endpoint, SelectableHost {
     const made = this.#makePool(this, protocol);
     this.#pools = { ...this.#pools, [protocol]: made };
     return made;
+  }
+
+  /** A connection ahead of the first request, to speak what others of the cluster have been asked in. */
+  warm(protocol: PoolProtocol): void {
+    this.pool(protocol).warm();
+  }
+
+  /** What it has been asked in within the last minute. */
+  get loadedProtocols(): PoolProtocol[] {
+    return this.#madePools.filter((pool) => pool.hasLoad).map(({ protocol }) => protocol);
   }
 
   get #madePools(): readonly HttpPool[] {

@@ -133,7 +133,8 @@ test('[DS-01] several slices of one service are one list, one pod in two of them
 
 test.each([
   ['appProtocol over the name', { name: 'tcp-x', appProtocol: 'http', port: 80 }, 'http'],
-  ['grpc by name', { name: 'grpc-web', port: 80 }, 'http2'],
+  ['grpc by name', { name: 'grpc-api', port: 80 }, 'http2'],
+  ['grpc-web by name', { name: 'grpc-web', port: 80 }, 'grpc-web'],
   ['kubernetes.io/h2c', { name: 'x', appProtocol: 'kubernetes.io/h2c', port: 80 }, 'http2'],
   ['nothing said', { name: 'x', port: 80 }, 'detect'],
   ['UDP', { name: 'http', port: 80, protocol: 'UDP' }, 'udp'],

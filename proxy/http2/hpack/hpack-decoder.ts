@@ -8,9 +8,11 @@ import {
   isPseudo,
   knownName,
 } from './field-kind.ts';
+import { NEVER_INDEXED } from './hpack-encoder.ts';
 import { decodedBytesMax, huffmanDecode } from './huffman-decoder.ts';
 import { IntegerReader } from './integer.ts';
 import { latin1 } from './latin1.ts';
+import { LiteralStrings } from './literal-strings.ts';
 import { STATIC_COUNT, STATIC_NAMES, STATIC_VALUES } from './static-table.ts';
 
 /** Table size updates in front of a block: the least since the last one, and the size now (RFC 7541 §4.2). */
@@ -37,6 +39,11 @@ export class HpackDecoder {
   tooLarge = false;
   /** It has more than `countMax` fields, cookie crumbs counted one by one. */
   tooMany = false;
+  /**
+   * Names that came as a literal that nobody may index (§6.2.3), beside those that our encoder never indexes
+   * anyway; null = none. The set is new for each block and may be kept.
+   */
+  neverIndexed: Set<string> | null = null;
 
   readonly #listBytesMax: number;
   readonly #countMax: number;
@@ -81,6 +88,7 @@ export class HpackDecoder {
     this.clear();
     this.tooLarge = false;
     this.tooMany = false;
+    this.neverIndexed = null;
     this.#listBytes = 0;
     this.#regularCount = 0;
     const integer = this.#integer;
@@ -172,7 +180,10 @@ export class HpackDecoder {
     const text = this.#text;
     const valueStart = this.#textStart;
     const valueEnd = this.#textEnd;
-    if (!isFieldValueBytes(text, valueStart, valueEnd)) kind = FieldKind.Invalid;
+    // Credentials are marked as never indexed (§7.1.3): they are not kept here either.
+    const neverIndexed = bytes[start]! >> 4 === 1;
+    const known = neverIndexed ? null : literals.find(text, valueStart, valueEnd);
+    if (known === null && !isFieldValueBytes(text, valueStart, valueEnd)) kind = FieldKind.Invalid;
 
     const entryBytes = name.length + valueEnd - valueStart + ENTRY_OVERHEAD_BYTES;
     const kept = this.#listBytes + entryBytes <= this.#listBytesMax;
@@ -185,7 +196,11 @@ export class HpackDecoder {
       this.#listBytes += entryBytes;
       return at;
     }
-    const value = latin1(text, valueStart, valueEnd);
+    const value = known ?? latin1(text, valueStart, valueEnd);
+    if (neverIndexed && !NEVER_INDEXED.has(name)) {
+      this.neverIndexed ??= new Set();
+      this.neverIndexed.add(name);
+    }
     if (indexed) this.#table.insert(name, value, kind);
     this.#push(name, value, kind);
     return at;
@@ -245,6 +260,8 @@ export class HpackDecoder {
 }
 
 const EMPTY = new Uint8Array(0);
+
+const literals = new LiteralStrings();
 
 /** Where strings are decoded to; used within one call only, so all connections share it. */
 let scratch: Buffer = Buffer.allocUnsafeSlow(4096);

@@ -16,7 +16,7 @@ const NAME_BYTES_MAX = 256;
 const REMEMBERED_BYTES_MAX = 1024;
 
 /** Credentials: never indexed, by anybody on the way (RFC 7541 §7.1.3). */
-const NEVER_INDEXED: ReadonlySet<string> = new Set([
+export const NEVER_INDEXED: ReadonlySet<string> = new Set([
   'authorization',
   'cookie',
   'proxy-authorization',
@@ -79,10 +79,7 @@ export class HpackEncoder {
     for (let index = slot.staticFirst; index < slot.staticEnd; index++) {
       if (STATIC_VALUES[index] === value) return writeInteger(out, start, 0x80, 7, index);
     }
-    if (slot.neverIndexed) {
-      const at = this.#literalName(out, start, 0x10, 4, slot, false);
-      return writePlain(out, at, value);
-    }
+    if (slot.neverIndexed) return this.fieldNeverIndexed(out, start, slot, value);
     const evicted = this.#evicted;
     if (slot.entryA >= evicted && slot.valueA === value) {
       return writeInteger(out, start, 0x80, 7, this.#indexOf(slot.entryA));
@@ -94,6 +91,12 @@ export class HpackEncoder {
     slot.remembers = value.length <= REMEMBERED_BYTES_MAX;
     slot.latest = slot.remembers ? value : '';
     const at = this.#literalName(out, start, 0x00, 4, slot, false);
+    return writePlain(out, at, value);
+  }
+
+  /** As `field`, as a literal that nobody on the way may index (§6.2.3). */
+  fieldNeverIndexed(out: Buffer, start: number, slot: NameSlot, value: string): number {
+    const at = this.#literalName(out, start, 0x10, 4, slot, false);
     return writePlain(out, at, value);
   }
 

@@ -112,7 +112,7 @@ typed_extension_protocol_options:
   envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
     "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
     explicit_http_config: {http_protocol_options: {}}
-    common_http_protocol_options: {idle_timeout: 0s, max_requests_per_connection: 1}
+    common_http_protocol_options: {idle_timeout: 0s, max_requests_per_connection: 1, max_stream_duration: 30s}
 `),
   );
   expect(config).toMatchObject({
@@ -130,6 +130,7 @@ typed_extension_protocol_options:
     tcpKeepaliveMs: 7000,
     idleTimeoutMs: 0,
     requestsPerConnectionMax: 1,
+    streamDurationMaxMs: 30_000,
     service: { host: 'reviews.default.svc.cluster.local', name: 'reviews', namespace: 'default' },
   });
 });
@@ -346,6 +347,31 @@ test('[TM-17] a route has 15 s, an explicit 0 is none', () => {
     return (action as RouteActionConfig).timeoutMs;
   });
   expect(timeouts).toEqual([15_000, 0]);
+});
+
+test('[PR-07] max_stream_duration takes the place of the timeouts before it, as in Envoy', () => {
+  const action = (fields: string) =>
+    good(routes(route(`route: {cluster: c, timeout: 3s, ${fields}}`))).virtualHosts[0]!.routes[0]!
+      .action as RouteActionConfig;
+  expect(action('max_stream_duration: {grpc_timeout_header_max: 0s}')).toMatchObject({
+    timeoutMs: 0,
+    grpcTimeoutMaxMs: -1,
+    streamDuration: { maxMs: -1, grpcTimeoutMaxMs: 0, grpcTimeoutOffsetMs: 0 },
+  });
+  expect(
+    action(
+      'max_grpc_timeout: 9s, max_stream_duration: {max_stream_duration: 5s, grpc_timeout_header_offset: 0.1s}',
+    ),
+  ).toMatchObject({
+    grpcTimeoutMaxMs: -1,
+    streamDuration: { maxMs: 5000, grpcTimeoutMaxMs: -1, grpcTimeoutOffsetMs: 100 },
+  });
+  expect(action('max_grpc_timeout: 0s, grpc_timeout_offset: 0.2s')).toMatchObject({
+    timeoutMs: 3000,
+    grpcTimeoutMaxMs: 0,
+    grpcTimeoutOffsetMs: 200,
+    streamDuration: null,
+  });
 });
 
 test('[RS-01] [RS-02] [RS-03] retry policies: conditions, codes, back-off, previous hosts', () => {

@@ -118,19 +118,25 @@ function compileRoutes(
 
 type CommonOptions = Pick<
   ConnectionManagerConfig,
-  'headersCountMax' | 'idleTimeoutMs' | 'connectionDurationMaxMs'
+  'headersCountMax' | 'idleTimeoutMs' | 'connectionDurationMaxMs' | 'streamDurationMaxMs'
 >;
 
 function compileCommonOptions(
   reader: MessageReader<HttpProtocolOptions> | undefined,
 ): CommonOptions {
   if (reader === undefined) {
-    return { headersCountMax: 100, idleTimeoutMs: 3_600_000, connectionDurationMaxMs: 0 };
+    return {
+      headersCountMax: 100,
+      idleTimeoutMs: 3_600_000,
+      connectionDurationMaxMs: 0,
+      streamDurationMaxMs: 0,
+    };
   }
   return {
     headersCountMax: reader.integer('maxHeadersCount', { min: 1, max: 10_000, fallback: 100 }),
     idleTimeoutMs: reader.durationMs('idleTimeout', 3_600_000),
     connectionDurationMaxMs: reader.durationMs('maxConnectionDuration', 0),
+    streamDurationMaxMs: reader.durationMs('maxStreamDuration', 0),
   };
 }
 

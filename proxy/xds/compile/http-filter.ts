@@ -9,8 +9,9 @@ import type { MessageReader } from './message-reader.ts';
 
 const ROUTER = 'envoy.extensions.filters.http.router.v3.Router';
 const FAULT = 'envoy.extensions.filters.http.fault.v3.HTTPFault';
+const GRPC_WEB = 'envoy.extensions.filters.http.grpc_web.v3.GrpcWeb';
 /** The filters there are: a new one is a line here, a case below and a file in `filter/`. */
-const SUPPORTED = [ROUTER, FAULT] as const;
+const SUPPORTED = [ROUTER, FAULT, GRPC_WEB] as const;
 
 /** `http_filters`, in order, the router last. */
 export function compileHttpFilters(
@@ -55,6 +56,8 @@ function compileHttpFilter(
       return { kind: 'router' };
     case FAULT:
       return { kind: 'fault', name, fault: compileFault(found.reader) };
+    case GRPC_WEB:
+      return { kind: 'grpcWeb', name };
     default:
       return null;
   }

@@ -95,8 +95,6 @@ const IGNORED: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   },
   'envoy.config.route.v3.RouteAction': {
     priority: 'one set of circuit breakers serves both priorities',
-    max_grpc_timeout: 'the route timeout holds for gRPC too',
-    grpc_timeout_offset: 'the route timeout holds for gRPC too',
     include_vh_rate_limits: 'rate_limits are refused',
     early_data_policy: 'TLS early data is never taken',
   },

@@ -2,12 +2,14 @@ import type {
   DirectResponseAction,
   RedirectAction,
   RouteAction,
+  RouteAction_MaxStreamDuration,
   WeightedCluster_ClusterWeight,
 } from '../../../proto/gen/envoy/config/route/v3/route_components.ts';
 import type {
   DirectResponseConfig,
   RedirectConfig,
   RouteActionConfig,
+  StreamDurationConfig,
   WeightedCluster,
 } from '../../router/route-config.ts';
 import type { CompileContext } from './compile-context.ts';
@@ -28,7 +30,8 @@ export function compileRouteAction(reader: MessageReader<RouteAction>): RouteAct
   const clusters = compileClusters(reader);
   const retry = reader.child('retryPolicy');
   const regexRewrite = reader.child('regexRewrite');
-  const streamDuration = reader.child('maxStreamDuration');
+  const streamDuration = compileStreamDuration(reader.child('maxStreamDuration'));
+  const timeoutMs = reader.durationMs('timeout', TIMEOUT_MS);
   const prefixRewrite = reader.string('prefixRewrite');
   if (prefixRewrite !== '' && regexRewrite !== undefined) {
     reader.problem('regexRewrite', 'cannot stand beside prefix_rewrite');
@@ -36,9 +39,11 @@ export function compileRouteAction(reader: MessageReader<RouteAction>): RouteAct
   return {
     kind: 'route',
     ...clusters,
-    timeoutMs: reader.durationMs('timeout', TIMEOUT_MS),
+    // As in Envoy, where max_stream_duration takes the place of the older timeouts.
+    timeoutMs: streamDuration === null ? timeoutMs : 0,
+    ...compileGrpcTimeout(reader, streamDuration),
     idleTimeoutMs: reader.durationMs('idleTimeout', -1),
-    streamDurationMaxMs: streamDuration?.durationMs('maxStreamDuration', 0) ?? 0,
+    streamDuration,
     retry: retry === undefined ? null : compileRetryPolicy(retry),
     prefixRewrite,
     regexRewrite: regexRewrite === undefined ? null : compileRegexRewrite(regexRewrite),
@@ -53,6 +58,29 @@ export function compileRouteAction(reader: MessageReader<RouteAction>): RouteAct
       ],
       503,
     ),
+  };
+}
+
+function compileStreamDuration(
+  reader: MessageReader<RouteAction_MaxStreamDuration> | undefined,
+): StreamDurationConfig | null {
+  if (reader === undefined) return null;
+  return {
+    maxMs: reader.durationMs('maxStreamDuration', -1),
+    grpcTimeoutMaxMs: reader.durationMs('grpcTimeoutHeaderMax', -1),
+    grpcTimeoutOffsetMs: reader.durationMs('grpcTimeoutHeaderOffset', 0),
+  };
+}
+
+function compileGrpcTimeout(
+  reader: MessageReader<RouteAction>,
+  streamDuration: StreamDurationConfig | null,
+): Pick<RouteActionConfig, 'grpcTimeoutMaxMs' | 'grpcTimeoutOffsetMs'> {
+  const maxMs = reader.durationMs('maxGrpcTimeout', -1);
+  const offsetMs = reader.durationMs('grpcTimeoutOffset', 0);
+  return {
+    grpcTimeoutMaxMs: streamDuration === null ? maxMs : -1,
+    grpcTimeoutOffsetMs: offsetMs,
   };
 }
 

@@ -1,3 +1,5 @@
+import { type HeaderBlock, headerValue } from './header-block.ts';
+
 /** Between HTTP and gRPC status (TM-06; gRPC "HTTP to gRPC Status Code Mapping", and Envoy's way back). */
 
 const UNKNOWN = 2;
@@ -26,6 +28,11 @@ export function grpcStatusOfHttp(status: number): number {
 /** The HTTP status that stands for a `grpc-status`; 500 for one that has no better. */
 export function httpStatusOfGrpc(grpcStatus: number): number {
   return HTTP_OF_GRPC[grpcStatus] ?? 500;
+}
+
+/** The HTTP status that the end of a gRPC call stands for: that of its `grpc-status`, 500 where it has none. */
+export function httpStatusOfGrpcEnd(block: HeaderBlock): number {
+  return httpStatusOfGrpc(parseGrpcStatus(headerValue(block, 'grpc-status')));
 }
 
 const HTTP_OF_GRPC: readonly number[] = [
