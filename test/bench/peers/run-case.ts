@@ -48,8 +48,11 @@ export async function runCase(benchCase: BenchCase, bench: Bench): Promise<CaseR
     });
   } catch (error) {
     problem = `${benchCase.name}: ${(error as Error).message}`;
-  } finally {
+  }
+  try {
     await bench.scope.close();
+  } catch (error) {
+    problem ||= `${benchCase.name}: ${(error as Error).message}`;
   }
   for (const { table } of caseTables(rows)) say(`\n${plainTable(table)}`);
   if (problem !== '') say(`\nFAILED ${problem}`);
