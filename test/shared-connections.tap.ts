@@ -167,6 +167,21 @@ t.test('sidecars before apps of HTTP/1.1 and HTTP/2', async (t) => {
     t.notOk('x-weft-orig-proto' in seen.headers);
   });
 
+  t.test('[D14] readers that stand still hold up nobody else on their connection', async (t) => {
+    const readers = await Promise.all(
+      Array.from({ length: 40 }, () => stoppedReader(client.outboundPort, 'echo:9080', 32_000_000)),
+    );
+    t.teardown(() => {
+      for (const reader of readers) reader.destroy();
+    });
+    t.ok((await upstreamStat(client, 'echo', 'upstream_rq_active')) >= 40, 'none is complete');
+    const asked = performance.now();
+    for (let count = 0; count < 20; count++) t.equal((await get('echo')).app, 'one');
+    const tookMs = performance.now() - asked;
+    t.ok(tookMs < 15_000, `20 requests took ${tookMs.toFixed()} ms`);
+    t.ok((await upstreamStat(client, 'echo', 'upstream_cx_active')) <= 4);
+  });
+
   /** Acts under load; no request of it may fail. The WebSocket beside it must outlive what is done. */
   async function nothingLost(t: Tap, act: () => Promise<unknown>, host?: string): Promise<void> {
     const running = load(host);
@@ -380,6 +395,20 @@ function webSocket(proxyPort: number, authority: string): Promise<Socket> {
       const text = head.toString('latin1');
       if (text.startsWith('HTTP/1.1 101 ')) resolve(socket);
       else reject(new Error(text));
+    });
+  });
+}
+
+/** A request for `bytes` whose response is not read beyond its beginning. */
+function stoppedReader(proxyPort: number, authority: string, bytes: number): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(proxyPort, '127.0.0.1', () => {
+      socket.write(`GET http://${authority}/bytes/${bytes} HTTP/1.1\r\nhost: ${authority}\r\n\r\n`);
+    });
+    socket.on('error', reject);
+    socket.once('data', () => {
+      socket.pause();
+      resolve(socket);
     });
   });
 }
