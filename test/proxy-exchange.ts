@@ -263,7 +263,7 @@ export class FakeClient {
 
 export class FakeCluster implements Cluster {
   readonly name: string;
-  readonly config: ClusterConfig;
+  config: ClusterConfig;
   readonly service = null;
   readonly tries: FakeTry[] = [];
   readonly picks: PickContext[] = [];
@@ -274,7 +274,12 @@ export class FakeCluster implements Cluster {
 
   constructor(name: string) {
     this.name = name;
-    this.config = { name, tls: null, tlsMatches: [] } as unknown as ClusterConfig;
+    this.config = {
+      name,
+      tls: null,
+      tlsMatches: [],
+      streamDurationMaxMs: 0,
+    } as unknown as ClusterConfig;
   }
 
   /** Round robin over what has not been tried. */

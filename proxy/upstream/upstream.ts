@@ -48,7 +48,9 @@ export type ExchangeEvent =
   /** The route's timeout ended it. */
   | 'timeout'
   /** A try's own timeout ended the try. */
-  | 'perTryTimeout';
+  | 'perTryTimeout'
+  /** `max_stream_duration` of the cluster ended the try. */
+  | 'maxDuration';
 
 export interface PickContext {
   /** Endpoints already tried, for the `previous_hosts` predicate; picks avoid them while another is left. */

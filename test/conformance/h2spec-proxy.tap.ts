@@ -23,7 +23,7 @@ t.test('[PR-05] h2spec, strict, against the proxy', { skip: noH2spec() }, async 
     http2: { port: h2c.port, version: 'http2' },
   };
   const either = await http2Proxy(upstreams, files);
-  const alone = await http2Proxy(upstreams, files, { hcm: { codec_type: 'HTTP2' } });
+  const alone = await http2Proxy(upstreams, files, { codec_type: 'HTTP2' });
   t.teardown(async () => {
     await Promise.all([either.proxy.stop(), alone.proxy.stop(), http1.close(), h2c.close()]);
     files.remove();

@@ -65,7 +65,7 @@ t.test('curl', { skip: noCurlWithHttp2() }, async (t) => {
     ['prior knowledge', rig.plain, '2', true, ['--http2-prior-knowledge']],
     ['ALPN', rig.tls, '2', true, ['--http2', '--cacert', files.authority]],
     ['ALPN of HTTP/1.1 alone', rig.tls, '1.1', false, ['--http1.1', '--cacert', files.authority]],
-    ['HTTP/1.1', rig.plain, '1.1', true, ['--http1.1']],
+    ['HTTP/1.1', rig.plain, '1.1', false, ['--http1.1']],
     // RFC 9113 §3.1: the upgrade is a thing of the past; who asks for it is answered in what it asked in.
     ['[PR-05] Upgrade: h2c is not taken', rig.plain, '1.1', false, ['--http2']],
   ] as const) {

@@ -14,6 +14,7 @@ import {
   dialByStream,
   dialByTunnel,
   dialDirectly,
+  dialSecurely,
   extendedConnectSession,
 } from '../harness/websocket-client.ts';
 
@@ -153,8 +154,10 @@ t.test('[PR-09] through one sidecar', async (t) => {
   const [app, files] = [await webSocketApp(), await tlsFiles()];
   const rig = await http2Proxy({ app: { port: app.port, version: 'http1' } }, files);
   const session = await extendedConnectSession(rig.plain);
+  const secure = await extendedConnectSession(rig.tls, files.authorityPem);
   t.teardown(async () => {
     session.destroy();
+    secure.destroy();
     await rig.proxy.stop();
     await app.close();
     files.remove();
@@ -164,6 +167,12 @@ t.test('[PR-09] through one sidecar', async (t) => {
   );
   await t.test('over a stream of HTTP/2', (t) =>
     converses(t, app, dialByStream(session, 'app'), { deflates: false }),
+  );
+  await t.test('over HTTP/1.1 in TLS', (t) =>
+    converses(t, app, dialSecurely(rig.tlsPort, files.authorityPem), { deflates: true }),
+  );
+  await t.test('over a stream of HTTP/2 in TLS', (t) =>
+    converses(t, app, dialByStream(secure, 'app'), { deflates: false }),
   );
   await t.test('20 at once on one session beside requests', async (t) => {
     const dial = dialByStream(session, 'app');

@@ -56,8 +56,8 @@ export class EnvoyProcess {
     );
   }
 
-  async admin(path: string): Promise<string> {
-    return (await this.request('admin', path, 'admin')).body;
+  async admin(path: string, method: 'GET' | 'POST' = 'GET'): Promise<string> {
+    return (await this.request('admin', path, 'admin', {}, method)).body;
   }
 
   /** Over the unix socket `name` of its directory. */
@@ -66,12 +66,14 @@ export class EnvoyProcess {
     path: string,
     host: string,
     headers: Readonly<Record<string, string>> = {},
+    method = 'GET',
   ): Promise<MeshResponse> {
     return new Promise((resolve, reject) => {
       const outgoing = request(
         {
           socketPath: join(this.directory, name),
           path,
+          method,
           agent: false,
           headers: { host, ...headers },
         },

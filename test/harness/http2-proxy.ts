@@ -18,49 +18,15 @@ export interface Http2Proxy {
   readonly tlsPort: number;
 }
 
-/**
- * A static sidecar with a listener in clear text and one over TLS. `/NAME/x` leads to `/x` of the upstream `NAME`, all
- * else to the first of them.
- */
+/** A static sidecar of `http2Resources`. */
 export async function http2Proxy(
   upstreams: Readonly<Record<string, Upstream>>,
   files: TlsFiles,
-  extra: { readonly hcm?: object; readonly args?: readonly string[] } = {},
+  hcm: object = {},
 ): Promise<Http2Proxy> {
   const [plainPort, tlsPort] = await freePorts(2);
-  const names = Object.keys(upstreams);
-  // Envoy's default of 15 s is about the whole answer.
-  const route = { timeout: '0s' };
-  const virtualHosts = [
-    {
-      name: 'all',
-      domains: ['*'],
-      routes: [
-        ...names.map((cluster) => ({
-          match: { prefix: `/${cluster}/` },
-          route: { cluster, prefix_rewrite: '/', ...route },
-        })),
-        { match: { prefix: '/' }, route: { cluster: names[0], ...route } },
-      ],
-    },
-  ];
-  const hcm = {
-    upgrade_configs: [{ upgrade_type: 'websocket' }],
-    http2_protocol_options: { allow_connect: true },
-    ...extra.hcm,
-  };
-  const proxy = await staticProxy(
-    {
-      listeners: [
-        httpListener(plainPort!, virtualHosts, hcm),
-        httpListener(tlsPort!, virtualHosts, hcm, downstreamTls(files)),
-      ],
-      clusters: Object.entries(upstreams).map(([name, upstream]) =>
-        staticCluster(name, [upstream.port], upstreamOptions(upstream)),
-      ),
-    },
-    { args: extra.args ?? ['--drain-time-s', '1'] },
-  );
+  const resources = http2Resources(upstreams, files, plainPort!, tlsPort!, hcm);
+  const proxy = await staticProxy(resources, { args: ['--drain-time-s', '1'] });
   return {
     proxy,
     plain: `http://127.0.0.1:${plainPort}`,
@@ -70,10 +36,61 @@ export async function http2Proxy(
   };
 }
 
+/**
+ * `static_resources` of a proxy, Envoy included, with a listener in clear text and one over TLS. `/NAME/x` leads to `/x`
+ * of the upstream `NAME`, the authority `NAME.test` to all of it, everything else to the first upstream. `hcm` adds to
+ * or replaces fields of both connection managers.
+ */
+export function http2Resources(
+  upstreams: Readonly<Record<string, Upstream>>,
+  files: TlsFiles,
+  plainPort: number,
+  tlsPort: number,
+  hcm: object = {},
+): object {
+  const names = Object.keys(upstreams);
+  // Envoy's default of 15 s is about the whole answer.
+  const to = (cluster: string | undefined, extra: object = {}) => ({
+    route: { cluster, timeout: '0s', ...extra },
+  });
+  const virtualHosts = [
+    ...names.map((name) => ({
+      name,
+      domains: [`${name}.test`],
+      routes: [{ match: { prefix: '/' }, ...to(name) }],
+    })),
+    {
+      name: 'all',
+      domains: ['*'],
+      routes: [
+        ...names.map((name) => ({
+          match: { prefix: `/${name}/` },
+          ...to(name, { prefix_rewrite: '/' }),
+        })),
+        { match: { prefix: '/' }, ...to(names[0]) },
+      ],
+    },
+  ];
+  const manager = {
+    upgrade_configs: [{ upgrade_type: 'websocket' }],
+    http2_protocol_options: { allow_connect: true },
+    ...hcm,
+  };
+  return {
+    listeners: [
+      httpListener(plainPort, virtualHosts, manager),
+      httpListener(tlsPort, virtualHosts, manager, downstreamTls(files)),
+    ],
+    clusters: Object.entries(upstreams).map(([name, upstream]) =>
+      staticCluster(name, [upstream.port], upstreamOptions(upstream)),
+    ),
+  };
+}
+
 const TLS = 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3';
 
-/** Fields of a filter chain, for Envoy as well. */
-export function downstreamTls(files: TlsFiles): object {
+/** Fields of a filter chain. */
+function downstreamTls(files: TlsFiles): object {
   return {
     transport_socket: {
       name: 'tls',
@@ -93,7 +110,7 @@ export function downstreamTls(files: TlsFiles): object {
   };
 }
 
-/** Fields of a cluster, for Envoy as well. */
+/** Fields of a cluster. */
 export function upstreamOptions(upstream: Upstream): object {
   const protocol = {
     http1: { explicit_http_config: { http_protocol_options: {} } },

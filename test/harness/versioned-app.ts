@@ -20,6 +20,9 @@ export interface VersionedApp {
 const NOISE = randomBytes(16 * 1024 * 1024);
 export const MIB = 1024 * 1024;
 
+/** Node counts what was to be written to streams that were reset since, and by default resets all further ones at 10. */
+const SESSION_MIB_MAX = 10_000;
+
 export const noiseSha256 = (bytes: number): string =>
   createHash('sha256').update(NOISE.subarray(0, bytes)).digest('hex');
 
@@ -71,11 +74,12 @@ function makeServer(
     case 'http1':
       return http.createServer(serve as http.RequestListener);
     case 'h2c':
-      return http2.createServer(serve as never);
+      return http2.createServer({ maxSessionMemory: SESSION_MIB_MAX }, serve as never);
     case 'tls': {
       if (files === undefined) throw new Error('TLS needs its files');
       const { certificatePem: cert, privateKeyPem: key } = files;
-      return http2.createSecureServer({ cert, key, allowHTTP1: true }, serve as never);
+      const options = { cert, key, allowHTTP1: true, maxSessionMemory: SESSION_MIB_MAX };
+      return http2.createSecureServer(options, serve as never);
     }
   }
 }

@@ -8,6 +8,15 @@ export type Dial = (path: string, options?: { readonly deflate?: boolean }) => P
 
 const options = (deflate: boolean) => ({ perMessageDeflate: deflate ? { threshold: 0 } : false });
 
+/** Over TLS to `port` of 127.0.0.1. */
+export function dialSecurely(port: number, authorityPem: string): Dial {
+  return async (path, { deflate = false } = {}) =>
+    new WebSocket(`wss://127.0.0.1:${port}${path}`, 'chat', {
+      ...options(deflate),
+      ca: authorityPem,
+    });
+}
+
 /** As a program does that knows of no proxy; `authority` where another than the port's is to be asked for. */
 export function dialDirectly(port: number, authority = `127.0.0.1:${port}`): Dial {
   return async (path, { deflate = false } = {}) =>
@@ -74,8 +83,11 @@ function webSocketOver(stream: http2.ClientHttp2Stream, protocol: string): WebSo
 }
 
 /** A session whose server has said that it takes extended CONNECT. */
-export async function extendedConnectSession(origin: string): Promise<http2.ClientHttp2Session> {
-  const session = http2.connect(origin);
+export async function extendedConnectSession(
+  origin: string,
+  authorityPem = '',
+): Promise<http2.ClientHttp2Session> {
+  const session = http2.connect(origin, authorityPem === '' ? {} : { ca: authorityPem });
   const [settings] = (await once(session, 'remoteSettings')) as [http2.Settings];
   if (settings.enableConnectProtocol !== true) {
     session.destroy();
