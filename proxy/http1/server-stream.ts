@@ -2,7 +2,6 @@ import type { HeaderBlock } from '../http/header-block.ts';
 import type { RequestHead, ResponseHead } from '../http/message.ts';
 import type { BodySink, ResetReason, ServerStream } from '../http/stream.ts';
 import type { Transport } from '../http/transport.ts';
-import { BodyFraming } from './body.ts';
 import { type BodyWriter, WriteResult } from './body-writer.ts';
 import type { ChunkedSink } from './chunked.ts';
 import type { HeadEncoder } from './encoder.ts';
@@ -165,12 +164,12 @@ export class Http1ServerStream implements ServerStream, ChunkedSink {
     this.#exchange.onResponseEnd();
   }
 
-  /** Where the end of the connection would be the end of the message, it must not look like one (I4): RST. */
+  /**
+   * A response that has begun is sent as far as it came, and then a RST: where the end of the connection is the
+   * end of the message, and for clients that do not miss a last chunk, it must not look like one (I4).
+   */
   #cut(): void {
-    const { framing } = this.#writer;
-    const endsWithConnection =
-      this.headWritten && (framing === BodyFraming.UntilClose || framing === BodyFraming.Tunnel);
-    if (endsWithConnection) this.#transport.abort();
+    if (this.headWritten && (this.tunnel || !this.responseEnded)) this.#transport.abort();
     else this.#transport.destroy();
   }
 
