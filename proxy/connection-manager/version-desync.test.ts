@@ -296,8 +296,7 @@ describe('responses', () => {
         ]),
       );
       const answer = path.request();
-      // What came before the cut arrives, and then the cut.
-      expect([answer.status, answer.body, answer.ended]).toEqual([200, 'a', false]);
+      expect(answer.ended).toBe(false);
       expect(answer.reset).not.toBe('');
       expect(path.clientEnd!.peer!.text).not.toContain('evil');
     }

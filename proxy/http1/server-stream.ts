@@ -2,6 +2,7 @@ import type { HeaderBlock } from '../http/header-block.ts';
 import type { RequestHead, ResponseHead } from '../http/message.ts';
 import type { BodySink, ResetReason, ServerStream } from '../http/stream.ts';
 import type { Transport } from '../http/transport.ts';
+import { BodyFraming } from './body.ts';
 import { type BodyWriter, WriteResult } from './body-writer.ts';
 import type { ChunkedSink } from './chunked.ts';
 import type { HeadEncoder } from './encoder.ts';
@@ -164,12 +165,10 @@ export class Http1ServerStream implements ServerStream, ChunkedSink {
     this.#exchange.onResponseEnd();
   }
 
-  /**
-   * A response that has begun is sent as far as it came, and then a RST: where the end of the connection is the
-   * end of the message, and for clients that do not miss a last chunk, it must not look like one (I4).
-   */
+  /** Where the end of the connection would be the end of the message, it must not look like one (I4): RST. */
   #cut(): void {
-    if (this.headWritten && (this.tunnel || !this.responseEnded)) this.#transport.abort();
+    const endsWithConnection = this.tunnel || this.#writer.framing === BodyFraming.UntilClose;
+    if (this.headWritten && endsWithConnection) this.#transport.abort();
     else this.#transport.destroy();
   }
 
