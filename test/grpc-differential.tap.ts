@@ -21,14 +21,17 @@ const ROUTER_FILTER = {
   name: 'envoy.filters.http.router',
   typed_config: { '@type': 'type.googleapis.com/envoy.extensions.filters.http.router.v3.Router' },
 };
-const HTTP2 = {
-  typed_extension_protocol_options: {
-    'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
-      '@type': 'type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions',
-      explicit_http_config: { http2_protocol_options: {} },
+function http2(common: object = {}): object {
+  return {
+    typed_extension_protocol_options: {
+      'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
+        '@type': 'type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions',
+        common_http_protocol_options: common,
+        explicit_http_config: { http2_protocol_options: {} },
+      },
     },
-  },
-};
+  };
+}
 
 /** Each under `/<name>/`. */
 const ROUTES: Readonly<Record<string, object>> = {
@@ -84,6 +87,7 @@ function resources(port: number, appPort: number, deadPort: number): object {
     });
   }
   routes.push(
+    { match: { prefix: '/briefcluster/' }, route: { cluster: 'brief', timeout: '5s' } },
     { match: { prefix: '/dead/' }, route: { cluster: 'dead' } },
     { match: { prefix: '/empty/' }, route: { cluster: 'empty' } },
     { match: { prefix: '/missing/' }, route: { cluster: 'missing' } },
@@ -99,9 +103,10 @@ function resources(port: number, appPort: number, deadPort: number): object {
       ),
     ],
     clusters: [
-      staticCluster('app', [appPort], HTTP2),
-      staticCluster('dead', [deadPort], HTTP2),
-      { name: 'empty', type: 'STATIC', load_assignment: { cluster_name: 'empty' }, ...HTTP2 },
+      staticCluster('app', [appPort], http2()),
+      staticCluster('brief', [appPort], http2({ max_stream_duration: '0.15s' })),
+      staticCluster('dead', [deadPort], http2()),
+      { name: 'empty', type: 'STATIC', load_assignment: { cluster_name: 'empty' }, ...http2() },
     ],
   };
 }
@@ -139,6 +144,8 @@ const ROWS: readonly Row[] = [
   ['/olduncapped/hang', { ...GRPC, 'grpc-timeout': '150m' }],
   ['/brief/hang', GRPC],
   ['/brief/hang', { 'content-type': 'text/plain' }],
+  ['/briefcluster/hang', GRPC],
+  ['/briefcluster/hang', { 'content-type': 'text/plain' }],
   ['/short/hang', GRPC],
   ['/plain/status/7', GRPC],
   ['/plain/late/7', GRPC],

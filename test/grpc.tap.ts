@@ -80,7 +80,7 @@ async function mesh(t: Test) {
     ],
     clusters: [staticCluster('app', [app.port], HTTP2), staticCluster('dead', [deadPort!], HTTP2)],
   });
-  const client = new GrpcEchoClient(port!);
+  const client = new GrpcEchoClient(`127.0.0.1:${port}`);
   t.teardown(async () => {
     client.close();
     await proxy.stop();

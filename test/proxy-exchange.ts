@@ -263,7 +263,7 @@ export class FakeClient {
 
 export class FakeCluster implements Cluster {
   readonly name: string;
-  readonly config: ClusterConfig;
+  config: ClusterConfig;
   readonly service = null;
   readonly tries: FakeTry[] = [];
   readonly picks: PickContext[] = [];
@@ -274,7 +274,12 @@ export class FakeCluster implements Cluster {
 
   constructor(name: string) {
     this.name = name;
-    this.config = { name, tls: null, tlsMatches: [] } as unknown as ClusterConfig;
+    this.config = {
+      name,
+      tls: null,
+      tlsMatches: [],
+      streamDurationMaxMs: 0,
+    } as unknown as ClusterConfig;
   }
 
   /** Round robin over what has not been tried. */
@@ -328,7 +333,6 @@ export class FakeEndpoint implements Endpoint {
   hostname = '';
   workload: Endpoint['workload'] = null;
   readonly active = 0;
-  sharesHttp2 = false;
   readonly outcomes: number[] = [];
 
   constructor(address: string) {
@@ -348,6 +352,8 @@ export class FakeTry implements PendingStream, ClientStream {
   readonly path: string;
   readonly authority: string;
   readonly upgrade: string;
+  /** What the app is to be asked in where the cluster leaves it open. */
+  readonly originalVersion: string;
   readonly endStream: boolean;
   readonly #sink: UpstreamSink | null;
   readonly #tunnel: UpstreamTunnelSink | null;
@@ -376,6 +382,7 @@ export class FakeTry implements PendingStream, ClientStream {
     this.path = head?.path ?? '';
     this.authority = head?.authority ?? '';
     this.upgrade = head?.upgrade ?? '';
+    this.originalVersion = head?.originalVersion ?? '';
     this.endStream = endStream;
     this.ended = endStream;
     this.#sink = sink;

@@ -479,7 +479,6 @@ class WireCluster implements Cluster {
     hostname: '',
     workload: null,
     active: 0,
-    sharesHttp2: false,
     reportOutcome() {},
   };
 

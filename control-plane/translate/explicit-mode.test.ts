@@ -194,3 +194,23 @@ test('a client without ports has the outbound listener alone', () => {
   const proxy = testProxy({ ports: [], host: '' });
   expect(translated(testMesh(), proxy).listeners).toEqual(['virtualOutbound']);
 });
+
+test('[PR-05] what TLS may agree on: of an Envoy only names that tell its connection manager the version', () => {
+  const alpnOf = (kind: 'weft' | 'envoy') => {
+    const proxy = testProxy({ ...withPort('http2'), kind, secrets: 'static' });
+    const listener = translated(testMesh(mode('STRICT')), proxy).listener('inbound_31000');
+    const socket = listener!.filterChains[0]!.transportSocket?.configType;
+    if (socket?.$case !== 'typedConfig') throw new Error('no TLS');
+    const context = unpackAs(
+      'envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext',
+      socket.value,
+    );
+    if (!context.ok) throw new Error('no TLS');
+    return context.message.commonTlsContext?.alpnProtocols;
+  };
+  expect(alpnOf('envoy')).toEqual(['h2', 'http/1.1']);
+  expect(alpnOf('weft')).toEqual([
+    ...['weft-h2', 'istio-h2', 'istio-http/1.1', 'istio-http/1.0', 'istio-peer-exchange', 'istio'],
+    ...['h2', 'http/1.1'],
+  ]);
+});

@@ -108,8 +108,13 @@ function meshChain(
   filter: DeepPartial<Filter>,
   { proxy, options }: InboundPort,
 ): DeepPartial<FilterChain> {
-  // What may be negotiated, in our order of preference.
-  const alpn = [...meshHttpAlpns(proxy.kind), ...MESH_TCP_ALPNS, 'h2', 'http/1.1'];
+  // What may be negotiated, in our order of preference. Envoy's connection manager knows only the registered names
+  // and takes HTTP/1.1 for what is agreed by any other: where none is, it looks at the preface.
+  const registered = ['h2', 'http/1.1'];
+  const alpn =
+    proxy.kind === 'weft'
+      ? [...meshHttpAlpns(proxy.kind), ...MESH_TCP_ALPNS, ...registered]
+      : registered;
   return {
     ...chain(
       name,

@@ -11,6 +11,13 @@ import type { StatsRegistry } from '../observe/stats.ts';
 export class ConnectionManagerStats {
   readonly connectionsTotal: Counter;
   readonly connectionsActive: Gauge;
+  readonly connectionsHttp1: Counter;
+  readonly connectionsHttp2: Counter;
+  readonly connectionsHttp1Active: Gauge;
+  readonly connectionsHttp2Active: Gauge;
+  readonly connectionsIdleTimeout: Counter;
+  readonly connectionsDurationReached: Counter;
+  readonly keepaliveTimeouts: Counter;
   readonly protocolErrors: Counter;
   readonly headerTimeouts: Counter;
   readonly requestsTotal: Counter;
@@ -30,6 +37,22 @@ export class ConnectionManagerStats {
     this.#floods = new FloodCounters(scope);
     this.connectionsTotal = scope.counter('downstream_cx_total', 'Connections accepted');
     this.connectionsActive = scope.gauge('downstream_cx_active', 'Connections open');
+    this.connectionsHttp1 = scope.counter('downstream_cx_http1_total', 'Connections of HTTP/1');
+    this.connectionsHttp2 = scope.counter('downstream_cx_http2_total', 'Connections of HTTP/2');
+    this.connectionsHttp1Active = scope.gauge('downstream_cx_http1_active', 'Of HTTP/1, open');
+    this.connectionsHttp2Active = scope.gauge('downstream_cx_http2_active', 'Of HTTP/2, open');
+    this.connectionsIdleTimeout = scope.counter(
+      'downstream_cx_idle_timeout',
+      'Connections idle for too long',
+    );
+    this.connectionsDurationReached = scope.counter(
+      'downstream_cx_max_duration_reached',
+      'Connections that reached max_connection_duration',
+    );
+    this.keepaliveTimeouts = scope.counter(
+      'http2.keepalive_timeout',
+      'HTTP/2 connections whose client did not answer a PING',
+    );
     this.protocolErrors = scope.counter('downstream_cx_protocol_error', 'Connections of bad HTTP');
     this.headerTimeouts = scope.counter('downstream_rq_header_timeout', 'Heads that did not end');
     this.requestsTotal = scope.counter('downstream_rq_total', 'Requests begun');

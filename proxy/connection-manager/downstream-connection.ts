@@ -12,7 +12,7 @@ import { type DownstreamCodec, detectPreface, http1Codec, http2Codec } from './d
 import type { ConnectionManagerDeps, HttpConnectionManager } from './http-connection-manager.ts';
 import { clientCertElement } from './xfcc.ts';
 
-const TimerId = { Wait: 0, Duration: 1 } as const;
+const TimerId = { Wait: 0, Duration: 1, Drain: 2 } as const;
 
 /** What the connection waits for between requests. */
 type Waiting = 'nothing' | 'request' | 'head';
@@ -44,6 +44,8 @@ export class DownstreamConnection
   #held: Buffer = NO_BYTES;
   readonly #waitTimer = new Timer(this, TimerId.Wait);
   #durationTimer: Timer | null = null;
+  /** Of HTTP/2: the time for the answer to the PING of the first GOAWAY. */
+  #drainTimer: Timer | null = null;
   #waiting: Waiting = 'nothing';
   #closed = false;
   #draining = false;
@@ -66,6 +68,8 @@ export class DownstreamConnection
     this.#undecided = codecType === 'AUTO' && !namesHttp1(info.alpnProtocol);
     if (codecType === 'HTTP2' || (codecType === 'AUTO' && isHttp2Alpn(info.alpnProtocol))) {
       this.#becomeHttp2();
+    } else if (!this.#undecided) {
+      this.#countHttp1();
     }
     const { connectionDurationMaxMs } = manager.config;
     if (connectionDurationMaxMs > 0) {
@@ -121,8 +125,14 @@ export class DownstreamConnection
   #decide(protocol: 'http1' | 'http2', first: Buffer): void {
     this.#held = NO_BYTES;
     if (protocol === 'http2') this.#becomeHttp2();
+    else this.#countHttp1();
     this.#undecided = false;
     this.#codec.receive(first);
+  }
+
+  #countHttp1(): void {
+    this.manager.stats.connectionsHttp1.value++;
+    this.manager.stats.connectionsHttp1Active.value++;
   }
 
   #becomeHttp2(): void {
@@ -133,19 +143,28 @@ export class DownstreamConnection
     timers.attach(codec);
     this.#http2Timers = timers;
     this.#codec = codec;
-    if (this.#draining) codec.drain();
+    manager.stats.connectionsHttp2.value++;
+    manager.stats.connectionsHttp2Active.value++;
+    if (this.#draining) this.#drainHttp2();
   }
 
   close(detail: string): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.manager.stats.connectionsActive.value--;
+    this.#countClosed();
     try {
       this.#codec.close(detail);
     } catch (error) {
       this.deps.onBug(error);
     }
     this.#cancelTimers();
+  }
+
+  #countClosed(): void {
+    const { stats } = this.manager;
+    stats.connectionsActive.value--;
+    if (this.#http2Timers !== null) stats.connectionsHttp2Active.value--;
+    else if (!this.#undecided) stats.connectionsHttp1Active.value--;
   }
 
   onTransportDrain(): void {
@@ -165,8 +184,16 @@ export class DownstreamConnection
   drain(): void {
     if (this.#draining) return;
     this.#draining = true;
-    if (this.#http2Timers !== null || this.#codec.state !== 'idle') this.#codec.drain();
+    if (this.#http2Timers !== null) this.#drainHttp2();
+    else if (this.#codec.state !== 'idle') this.#codec.drain();
     this.#updateWait();
+  }
+
+  /** A client that does not answer the PING is told its last stream after the drain time. */
+  #drainHttp2(): void {
+    this.#drainTimer ??= new Timer(this, TimerId.Drain);
+    this.deps.timers.arm(this.#drainTimer, Math.max(1, this.config.drainTimeoutMs));
+    this.#codec.drain();
   }
 
   #onBug(error: unknown): void {
@@ -203,6 +230,7 @@ export class DownstreamConnection
   }
 
   onKeepaliveTimeout(): void {
+    this.manager.stats.keepaliveTimeouts.value++;
     this.#transport.destroy();
   }
 
@@ -244,16 +272,20 @@ export class DownstreamConnection
   }
 
   onTimer(id: number): void {
-    if (this.#closed) return;
+    // A timer of HTTP/2 may have ended it since.
+    if (this.#closed || this.#codec.state === 'closed') return;
     if (id === TimerId.Wait && this.#waiting === 'head') {
       this.#codec.refuse(408);
       this.manager.stats.headerTimeouts.value++;
       this.#logRefusal(408, 'request_header_timeout', 0);
     } else {
-      // Idle, or old enough: an exchange under way is finished first. HTTP/2 waits for the answer to a PING,
-      // and is told again after the drain time if none comes.
-      if (this.#http2Timers !== null) this.#draining = true;
-      this.#codec.drain();
+      const { stats } = this.manager;
+      if (id === TimerId.Duration) stats.connectionsDurationReached.value++;
+      else if (id === TimerId.Wait && !this.#draining) stats.connectionsIdleTimeout.value++;
+      // Idle, or old enough: an exchange under way is finished first. HTTP/2 waits for the answer to a PING.
+      if (this.#http2Timers === null) this.#codec.drain();
+      else if (!this.#draining) this.drain();
+      else if (id !== TimerId.Duration) this.#codec.drain();
     }
     this.#updateWait();
   }
@@ -262,6 +294,7 @@ export class DownstreamConnection
     this.#http2Timers?.stop();
     this.deps.timers.cancel(this.#waitTimer);
     if (this.#durationTimer !== null) this.deps.timers.cancel(this.#durationTimer);
+    if (this.#drainTimer !== null) this.deps.timers.cancel(this.#drainTimer);
   }
 
   #logRefusal(status: number, details: string, flags: number): void {

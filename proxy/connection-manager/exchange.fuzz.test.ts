@@ -11,7 +11,11 @@ import { RetryOn } from '../router/retry-on.ts';
 type Action =
   | 'get'
   | 'post'
+  | 'grpc'
+  | 'grpcDeadline'
+  | 'grpcWeb'
   | 'chunk'
+  | 'noBase64'
   | 'upgrade'
   | 'clientEnd'
   | 'clientClose'
@@ -23,10 +27,13 @@ type Action =
   | 'respond'
   | 'respondHead'
   | 'respond503'
+  | 'respondGrpc'
   | 'switch'
   | 'data'
   | 'end'
   | 'trailers'
+  | 'unavailable'
+  | 'empty'
   | 'early'
   | 'die'
   | 'protocolError'
@@ -41,7 +48,11 @@ type Action =
 const ACTIONS: readonly Action[] = [
   'get',
   'post',
+  'grpc',
+  'grpcDeadline',
+  'grpcWeb',
   'chunk',
+  'noBase64',
   'upgrade',
   'clientEnd',
   'clientClose',
@@ -53,10 +64,13 @@ const ACTIONS: readonly Action[] = [
   'respond',
   'respondHead',
   'respond503',
+  'respondGrpc',
   'switch',
   'data',
   'end',
   'trailers',
+  'unavailable',
+  'empty',
   'early',
   'die',
   'protocolError',
@@ -97,6 +111,9 @@ class Upstream {
         else if (action === 'respondHead') {
           this.#state = 'responding';
           attempt.respond(200, [], null);
+        } else if (action === 'respondGrpc') {
+          this.#state = 'responding';
+          attempt.respond(200, ['content-type', 'application/grpc'], null);
         } else if (action === 'switch' && attempt.upgrade !== '') {
           this.#state = 'responding';
           attempt.switchProtocols();
@@ -104,7 +121,10 @@ class Upstream {
         return;
       case 'responding':
         if (action === 'data') attempt.data('body');
-        else if (action === 'end') this.#over(() => attempt.data('', true));
+        else if (action === 'empty') attempt.data('');
+        else if (action === 'unavailable') {
+          this.#over(() => attempt.endWithTrailers(['grpc-status', '14']));
+        } else if (action === 'end') this.#over(() => attempt.data('', true));
         else if (action === 'trailers') this.#over(() => attempt.endWithTrailers(['x-t', '1']));
         else this.#playEnd(action);
     }
@@ -127,17 +147,44 @@ class Upstream {
   }
 }
 
-const RETRY = retryPolicy(RetryOn.FIVE_XX | RetryOn.CONNECT_FAILURE, { perTryTimeoutMs: 400 });
+const RETRY = retryPolicy(RetryOn.FIVE_XX | RetryOn.CONNECT_FAILURE | RetryOn.GRPC_UNAVAILABLE, {
+  perTryTimeoutMs: 400,
+});
+/** What the mesh sends: the deadline of a gRPC call is its client's. */
+const DEADLINES = { maxMs: 0, grpcTimeoutMaxMs: 0, grpcTimeoutOffsetMs: 0 };
 
 test('[I1] fuzz: every request is logged once, whatever happens', () => {
   fc.assert(
     fc.property(
       fc.array(fc.constantFrom(...ACTIONS), { maxLength: 40 }),
       fc.boolean(),
-      (actions, retries) => {
+      fc.boolean(),
+      (actions, retries, deadlines) => {
         const mesh = exchange({
-          routes: [route('/', 'a', { timeoutMs: 2_000, retry: retries ? RETRY : null })],
-          config: { streamIdleTimeoutMs: 1_500, idleTimeoutMs: 60_000 },
+          routes: [
+            route('/', 'a', {
+              timeoutMs: deadlines ? 0 : 2_000,
+              streamDuration: deadlines ? DEADLINES : null,
+              retry: retries ? RETRY : null,
+            }),
+          ],
+          config: {
+            streamIdleTimeoutMs: 1_500,
+            idleTimeoutMs: 60_000,
+            httpFilters: [{ kind: 'grpcWeb', name: 'web' }, { kind: 'router' }],
+          },
+          deps: {
+            metrics: {
+              recordRequest() {},
+              grpcMessages(_record, _direction, requests, responses) {
+                // Would be reported as a bug.
+                if (requests < 0 || responses < 0) throw new Error('counted backwards');
+              },
+              tcpOpened() {},
+              tcpClosed() {},
+              tcpBytes() {},
+            },
+          },
           random: () => 0.5,
         });
         const cluster = mesh.cluster('a');
@@ -152,6 +199,20 @@ test('[I1] fuzz: every request is logged once, whatever happens', () => {
               break;
             case 'post':
               client.send('POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n');
+              break;
+            case 'grpc':
+              client.send(post('application/grpc'));
+              break;
+            case 'grpcDeadline':
+              client.send(post('application/grpc', 'grpc-timeout: 600m\r\n'));
+              break;
+            case 'grpcWeb':
+              client.send(
+                post('application/grpc-web-text', 'accept: application/grpc-web-text\r\n'),
+              );
+              break;
+            case 'noBase64':
+              client.send('1\r\n*\r\n');
               break;
             case 'chunk':
               client.send('4\r\nbody\r\n');
@@ -214,3 +275,7 @@ test('[I1] fuzz: every request is logged once, whatever happens', () => {
     { numRuns: Number(process.env['WEFT_FUZZ_RUNS'] ?? 300) },
   );
 });
+
+function post(type: string, fields = ''): string {
+  return `POST / HTTP/1.1\r\nhost: a\r\ncontent-type: ${type}\r\n${fields}transfer-encoding: chunked\r\n\r\n`;
+}

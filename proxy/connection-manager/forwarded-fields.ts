@@ -35,7 +35,8 @@ export function forwardedFields(config: ConnectionManagerConfig): RequestStage {
       );
       if (edge) appendForwardedFor(headers, connection.info.remoteAddress);
       if (edge || !hasHeader(headers, 'x-forwarded-proto')) {
-        setHeader(headers, 'x-forwarded-proto', stream.head.scheme);
+        // What the connection is: `:scheme` and an absolute form are only what the client says (A2.1).
+        setHeader(headers, 'x-forwarded-proto', connection.info.tls ? 'https' : 'http');
       }
       return StageResult.Continue;
     },

@@ -53,6 +53,29 @@ test('[PR-07] without a deadline a call may last for hours', () => {
   expect(client.status).toBe(200);
 });
 
+test('[PR-07] [RS-11] a stream both ways may say nothing for hours where stream_idle_timeout is 0, and 5 min by default', () => {
+  for (const [streamIdleTimeoutMs, hours] of [
+    [0, 12],
+    [300_000, 0],
+  ] as const) {
+    const exchanged = mesh(MESH_DEFAULT, { streamIdleTimeoutMs });
+    const client = exchanged
+      .connect()
+      .send(`POST / HTTP/1.1\r\nhost: a\r\n${GRPC}\r\ntransfer-encoding: chunked\r\n\r\n`);
+    const { last } = exchanged.cluster('a');
+    last.respond(200, ['content-type', 'application/grpc'], null);
+    last.data('first');
+    exchanged.clock.advance(hours === 0 ? 299_999 : hours * 3_600_000);
+    client.send('4\r\nnext\r\n');
+    expect(last.written).toBe('next');
+    exchanged.clock.advance(299_999);
+    last.data('second');
+    expect(client.text).toContain('second');
+    exchanged.clock.advance(300_000);
+    expect(exchanged.records.length).toBe(hours === 0 ? 1 : 0);
+  }
+});
+
 const EFFECTIVE: readonly [string, Partial<StreamDurationConfig>, string, number, string][] = [
   ['the maximum caps it', { grpcTimeoutMaxMs: 200 }, '1S', 200, '200m'],
   ['a shorter one holds', { grpcTimeoutMaxMs: 200 }, '100m', 100, '100m'],

@@ -38,6 +38,10 @@ const ROWS: { readonly [K in Kind]: readonly Row<K>[] } = {
   ],
   upstreamRequestTimeout: [[{}, 504, 14, 'UT']],
   upstreamPerTryTimeout: [[{}, 504, 14, 'UT']],
+  upstreamDurationMax: [
+    [{ requestComplete: true }, 504, 14, 'UMSDR'],
+    [{ requestComplete: false }, 408, 2, 'UMSDR'],
+  ],
   directResponse: [
     [{ status: 200, body: EMPTY }, 200, 2, '-'],
     [{ status: 400, body: EMPTY }, 400, 13, '-'],

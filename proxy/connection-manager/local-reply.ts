@@ -44,6 +44,13 @@ export function localReply(outcome: LocalOutcome): LocalReply {
       return reply(504, 'upstream request timeout', ResponseFlag.UT, 'response_timeout');
     case 'upstreamPerTryTimeout':
       return reply(504, 'upstream request timeout', ResponseFlag.UT, 'upstream_per_try_timeout');
+    case 'upstreamDurationMax':
+      return reply(
+        outcome.requestComplete ? 504 : 408,
+        'upstream max stream duration reached',
+        ResponseFlag.UMSDR,
+        'upstream_max_stream_duration_reached',
+      );
     case 'directResponse':
       return reply(outcome.status, outcome.body, 0, 'direct_response');
     case 'redirect':

@@ -229,6 +229,53 @@ test('[OB-08] DPE: a body that breaks its framing cancels the upstream', () => {
   expect(mesh.cluster('a').tries.every((attempt) => attempt.cancelled)).toBe(true);
 });
 
+function withDurationMax(retryOn = 0) {
+  const mesh = exchange({ routes: [route('/', 'a', { retry: retryPolicy(retryOn) })] });
+  const cluster = mesh.cluster('a');
+  cluster.config = { ...cluster.config, streamDurationMaxMs: 2_000 };
+  return { mesh, cluster, client: mesh.connect().get() };
+}
+
+test('[OB-08] UMSDR: max_stream_duration of the cluster', () => {
+  const { mesh, cluster, client } = withDurationMax();
+  mesh.clock.advance(5_000);
+  // The clock of a try runs from its stream on.
+  cluster.last.ready();
+  mesh.clock.advance(1_999);
+  expect(client.text).toBe('');
+  mesh.clock.advance(1);
+  expect(client.status).toBe(504);
+  expect(client.body).toBe('upstream max stream duration reached');
+  expect(cluster.last.resetWith).toBe('localReset');
+  expect(cluster.events).toEqual(['maxDuration']);
+  expect(mesh.flags).toBe('UMSDR');
+});
+
+test('[OB-08] UMSDR: a response under way is cut', () => {
+  const { mesh, cluster, client } = withDurationMax(RetryOn.RESET);
+  cluster.last.respond(200, [], null);
+  cluster.last.data('part');
+  mesh.clock.advance(2_000);
+  expect(client.transport.destroyed || client.transport.ended).toBe(true);
+  expect(cluster.tries.length).toBe(1);
+  expect(mesh.flags).toBe('UMSDR');
+});
+
+test('[RS-02] a try that max_stream_duration ended is repeated where resets are, with a clock of its own', () => {
+  const { mesh, cluster, client } = withDurationMax(RetryOn.RESET);
+  cluster.last.ready();
+  mesh.clock.advance(2_025);
+  expect(cluster.tries.length).toBe(2);
+  // No stream yet: nothing runs.
+  mesh.clock.advance(10_000);
+  cluster.last.ready();
+  mesh.clock.advance(1_999);
+  cluster.last.respond(200, [], 'ok');
+  expect(client.status).toBe(200);
+  mesh.clock.advance(10_000);
+  expect(mesh.flags).toBe('-');
+});
+
 test('[OB-08] DT: max_stream_duration of the route', () => {
   const streamDuration = { maxMs: 2_000, grpcTimeoutMaxMs: -1, grpcTimeoutOffsetMs: 0 };
   const mesh = exchange({ routes: [route('/', 'a', { streamDuration })] });

@@ -229,6 +229,19 @@ describe('from HTTP/1.1', () => {
       }
     },
   );
+
+  test('trailers of HTTP/1.1 that decide framing, routing or credentials are refused (A3.1)', () => {
+    for (const up of ['1.1', '2'] as const) {
+      for (const field of ['content-length: 5', 'host: b', 'cookie: a=1', 'authorization: x']) {
+        const path = versionPath(['1.1', up]);
+        const text = `${HEAD}transfer-encoding: chunked\r\n\r\n1\r\na\r\n0\r\n${field}\r\n\r\n`;
+        const client = path.rawClient().send(text + SMUGGLED);
+        expect(client.text).toMatch(/^HTTP\/1\.1 400 /);
+        expect(path.app.bytes).not.toContain('smuggled');
+        for (const request of path.app.requests) expect(request.ended).toBe(false);
+      }
+    }
+  });
 });
 
 describe('responses', () => {

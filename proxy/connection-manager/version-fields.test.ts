@@ -6,6 +6,7 @@ import {
   type VersionPath,
   versionPath,
 } from '../../test/version-path.ts';
+import { ResponseHead } from '../http/message.ts';
 import { CONNECTION_PREFACE } from '../http2/frame-reader.ts';
 import { HpackDecoder } from '../http2/hpack/hpack-decoder.ts';
 import { describeFrames, END_STREAM, headers, settings } from '../http2/wire.testing.ts';
@@ -284,6 +285,15 @@ describe.each([['1.1'], ['2']] as const)('upstream HTTP/%s', (up) => {
     ]);
   });
 
+  test('x-forwarded-proto is what the connection is, not what the client says of it (A2.1)', () => {
+    const path = answering('2', up);
+    ask2(path, ':method', 'GET', ':scheme', 'https', ':path', '/', ':authority', 'a');
+    expect(path.app.last.field('x-forwarded-proto')).toBe('http');
+    const down1 = answering('1.1', up);
+    ask1(down1, 'GET https://b.example/ HTTP/1.1\r\nhost: a\r\n\r\n');
+    expect(down1.app.last.field('x-forwarded-proto')).toBe('http');
+  });
+
   test.each(['PURGE', 'M-SEARCH', 'get', "!#$%&'*+-.^_`|~09"])('method %s passes', (method) => {
     for (const down of ['1.1', '2'] as const) {
       const path = answering(down, up);
@@ -426,6 +436,23 @@ describe('responses', () => {
       path.app.last.stream.reset('localReset');
       path.settle();
       expect([client.ended, client.closed]).toEqual([false, 'ECONNRESET']);
+    }
+  });
+
+  test('an HTTP/1.0 client is given what it can read: no chunks, no 1xx, no trailers (PR-04)', () => {
+    for (const versions of [
+      ['1.1', '1.1'],
+      ['1.1', '2'],
+      ['1.1', '2', '1.1'],
+    ] as const) {
+      const path = versionPath(versions, { config: { acceptHttp10: true } });
+      path.app.onArrival = ({ stream }) => stream.writeInformational(new ResponseHead(103, []));
+      path.app.onComplete = (request) =>
+        request.respond(200, { body: ['a', 'b'], trailers: ['x-t', '1'] });
+      const client = path.rawClient().send('GET / HTTP/1.0\r\nhost: a\r\n\r\n');
+      expect(client.text).toMatch(/^HTTP\/1\.0 200 OK\r\n[\s\S]*\r\n\r\nab$/);
+      expect(client.text).not.toMatch(/transfer-encoding|x-t|103/);
+      expect([client.ended, client.closed]).toEqual([true, '']);
     }
   });
 

@@ -268,6 +268,67 @@ test('CONNECT where it is not allowed is 403, and nothing is opened', () => {
   }
 });
 
+describe('HTTP inside a CONNECT tunnel (explicit-proxy mode)', () => {
+  const inner = (text: string) => Buffer.from(text, 'latin1');
+
+  test.each(['1.1', '2'] as const)('HTTP/1.1 inside CONNECT of HTTP/%s', (down) => {
+    for (const up of ['1.1', '2'] as const) {
+      const path = versionPath([down, up], { config: { explicitProxy: true } });
+      path.app.onComplete = (request) => request.respond(200, { body: ['inside'] });
+      const answer = path.request({ upgrade: 'connect', authority: 'web.example:8080' });
+      answer.stream!.writeData(inner('GET /x HTTP/1.1\r\nhost: web.example\r\n\r\n'), false);
+      path.settle();
+      expect(path.app.last.head.path).toBe('/x');
+      expect(answer.body).toMatch(/^HTTP\/1\.1 200 OK\r\n/);
+      expect(answer.body).toContain('inside');
+      answer.stream!.reset('localReset');
+      path.settle();
+      expect(path.bugs).toEqual([]);
+    }
+  });
+
+  test.each(['1.1', '2'] as const)('HTTP/2 inside CONNECT of HTTP/%s', async (down) => {
+    const path = versionPath([down, '1.1'], { config: { explicitProxy: true } });
+    path.app.onComplete = (request) => request.respond(200, { body: ['inside'] });
+    const answer = path.request({ upgrade: 'connect', authority: 'web.example:8080' });
+    const request = [
+      ':method',
+      'GET',
+      ':scheme',
+      'http',
+      ':path',
+      '/x',
+      ':authority',
+      'web.example',
+    ];
+    const sent = [inner(String(CONNECTION_PREFACE)), settings(), headers(1, 1, ...request)];
+    answer.stream!.writeData(Buffer.concat(sent), false);
+    path.settle();
+    expect(path.app.last.head.path).toBe('/x');
+    // The inner connection collects what it writes until the turn of the event loop is over.
+    await new Promise((resolve) => setImmediate(resolve));
+    path.settle();
+    const decoder = new HpackDecoder(4096, 1 << 20, 100);
+    const lines = describeFrames(inner(answer.body), decoder).join('\n');
+    expect(lines).toMatch(/Headers 1 \[:status: 200\]/);
+    expect(lines).toContain('Data 1 inside');
+    answer.stream!.reset('localReset');
+    path.settle();
+  });
+});
+
+test('of several protocols the first that is allowed is asked for, h2c never', () => {
+  for (const up of ['1.1', '2'] as const) {
+    const path = versionPath(['1.1', up]);
+    path
+      .rawClient()
+      .send(
+        'GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: h2c, other, WebSocket, chat\r\n\r\n',
+      );
+    expect(path.app.last.head.upgrade).toBe('websocket');
+  }
+});
+
 describe('an answer that is not what was asked for', () => {
   test('200 to extended CONNECT by an HTTP/1.1 app is no tunnel: 502, in the log too (RFC 8441 §4)', () => {
     const path = versionPath(['2', '1.1']);

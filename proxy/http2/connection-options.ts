@@ -1,6 +1,10 @@
 import { DEFAULT_HTTP_LIMITS, type HttpLimits } from '../http/limits.ts';
 import type { FloodKind } from './flood-guard.ts';
-import { PROCESS_RECEIVE_BUDGET, type ReceiveBudget } from './receive-budget.ts';
+import {
+  CLIENT_RECEIVE_BUDGET,
+  type ReceiveBudget,
+  SERVER_RECEIVE_BUDGET,
+} from './receive-budget.ts';
 
 /**
  * What a connection tells its owner besides its streams: for counters, and for the timers that the
@@ -48,7 +52,7 @@ export interface Http2Options {
   readonly connectionWindowBytes: number;
   /** Bound of one stream's window, default 4 MiB; the connection's is four times as much. */
   readonly windowBytesMax: number;
-  /** What this connection and others may make us hold; default: that of the process. */
+  /** What this connection and others may make us hold; default: that of the process and role. */
   readonly receiveBudget: ReceiveBudget;
   /** Milliseconds that only grow; read only where a budget is spent or data waits. */
   readonly nowMs: () => number;
@@ -62,7 +66,7 @@ export const DEFAULT_HTTP2_OPTIONS: Http2Options = Object.freeze({
   streamWindowBytes: 256 * KIB,
   connectionWindowBytes: 4 * MIB,
   windowBytesMax: 4 * MIB,
-  receiveBudget: PROCESS_RECEIVE_BUDGET,
+  receiveBudget: SERVER_RECEIVE_BUDGET,
   nowMs: () => performance.now(),
 });
 
@@ -90,5 +94,10 @@ export interface Http2ClientOptions extends Http2Options {
 }
 
 export function http2ClientOptions(given: Partial<Http2ClientOptions> = {}): Http2ClientOptions {
-  return Object.freeze({ ...DEFAULT_HTTP2_OPTIONS, streamsMax: 1024, ...given });
+  return Object.freeze({
+    ...DEFAULT_HTTP2_OPTIONS,
+    receiveBudget: CLIENT_RECEIVE_BUDGET,
+    streamsMax: 1024,
+    ...given,
+  });
 }

@@ -78,7 +78,7 @@ export abstract class Http2Connection
 
   /** What the reader is at: for the owner's timers. */
   protected get waitsForHead(): boolean {
-    return this.#block.open || !this.peer.known;
+    return this.#block.open || !this.peer.known || this.#reader.isCut;
   }
 
   /** What the priority of the latest field block says (RFC 7540 §5.3.1). */

@@ -91,6 +91,20 @@ export class FrameReader {
     this.#state = expectPreface ? ReadState.Preface : ReadState.Head;
   }
 
+  /** A frame has begun, and until it is complete nothing else can be read. Not DATA, which passes as it comes. */
+  get isCut(): boolean {
+    switch (this.#state) {
+      case ReadState.Head:
+        return this.#haveBytes > 0;
+      case ReadState.Payload:
+        return true;
+      case ReadState.Skip:
+        return this.#head.type !== FrameType.Data;
+      default:
+        return false;
+    }
+  }
+
   /** Nothing more is read, not even what stands behind in the input at hand. */
   stop(): void {
     this.#state = ReadState.Stopped;

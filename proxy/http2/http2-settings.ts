@@ -4,7 +4,7 @@ export interface Http2Settings {
   readonly streamsMax: number;
   /** `initial_stream_window_size` in bytes, default 256 KiB; grows where the round trip asks for more. */
   readonly streamWindowBytes: number;
-  /** `initial_connection_window_size` in bytes, default 4 MiB. */
+  /** `initial_connection_window_size` in bytes, default 4 MiB: what the window grows to by use. */
   readonly connectionWindowBytes: number;
   /** `allow_connect`: the server role takes extended CONNECT (RFC 8441), default false. */
   readonly extendedConnect: boolean;

@@ -1,5 +1,5 @@
 /**
- * What all HTTP/2 peers of the process together may make us hold beyond the 64 KiB that each connection may
+ * What all HTTP/2 peers of one role together may make us hold beyond the 64 KiB that each connection may
  * have in any case (D14): credit given out, and data that waits for slow readers.
  *
  * One connection may have a quarter of what is free (the dynamic threshold of shared switch buffers): one that is
@@ -36,5 +36,12 @@ export class ReceiveBudget {
   }
 }
 
-/** The budget of the process where nobody gives another one: 128 MiB. */
-export const PROCESS_RECEIVE_BUDGET = new ReceiveBudget(128 * 1024 * 1024);
+const PROCESS_BYTES_MAX = 128 * 1024 * 1024;
+
+/**
+ * The budgets of the process where nobody gives other ones, one for each role: clients come in any number and can use
+ * theirs up; the connections to upstreams are ours and few, and a large share of each keeps one client from holding up
+ * the others on the connection that they share.
+ */
+export const SERVER_RECEIVE_BUDGET = new ReceiveBudget(PROCESS_BYTES_MAX);
+export const CLIENT_RECEIVE_BUDGET = new ReceiveBudget(PROCESS_BYTES_MAX);

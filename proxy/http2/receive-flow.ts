@@ -13,7 +13,7 @@ import type { StreamTable } from './stream-table.ts';
 /** What streams begin with on a connection that is made while the budget of the process is nearly used up. */
 const SCARCE_STREAM_WINDOW_BYTES = 32 * 1024;
 /** And on one where so much stands unread that the streams that are read would be held up. */
-const CROWDED_STREAM_WINDOW_BYTES = 16 * 1024;
+const CROWDED_STREAM_WINDOW_BYTES = 8 * 1024;
 
 /**
  * What we let the peer send (RFC 9113 §5.2): the connection's window, the size that streams begin with,

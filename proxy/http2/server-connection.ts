@@ -32,7 +32,7 @@ import {
 export type Http2ServerState =
   /** No stream is open. Idle timeout. */
   | 'idle'
-  /** The preface, or a field block that has begun, is not complete. Request-headers timeout. */
+  /** The preface, or a frame or a field block that has begun, is not complete. Request-headers timeout. */
   | 'head'
   /** Streams are open; their timers are their own. */
   | 'active'

@@ -1,5 +1,6 @@
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { StatsRegistry } from '../observe/stats.ts';
+import { readingDirectly } from '../tcp/direct-reads.ts';
 import { formatAddress, type HostPort, unmapped } from '../tcp/socket-address.ts';
 import { AcceptedConnection } from './accepted-connection.ts';
 import type { CompiledListener, ListenerDeps } from './compiled-listener.ts';
@@ -98,7 +99,7 @@ export class LiveListener {
 
   #bind({ host, port }: HostPort): Promise<BoundSocket | string> {
     const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true });
-    server.on('connection', (socket) => this.#onSocket(socket));
+    server.on('connection', (socket) => this.#onSocket(readingDirectly(socket)));
     return new Promise((resolve) => {
       const onListenError = (error: NodeJS.ErrnoException) => {
         resolve(this.#listenProblem(host, port, error));

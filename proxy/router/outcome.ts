@@ -27,6 +27,8 @@ export type LocalOutcome =
   | { readonly kind: 'upstreamRequestTimeout' }
   /** The last try's own timeout is over (UT). */
   | { readonly kind: 'upstreamPerTryTimeout' }
+  /** `max_stream_duration` of the cluster (UMSDR). */
+  | { readonly kind: 'upstreamDurationMax'; readonly requestComplete: boolean }
   /** TM-11. */
   | { readonly kind: 'directResponse'; readonly status: number; readonly body: Buffer }
   /** TM-10. */

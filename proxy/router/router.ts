@@ -16,7 +16,7 @@ import type {
 } from '../upstream/upstream.ts';
 import type { UpstreamResetReason } from './outcome.ts';
 import { redirectLocation } from './redirect.ts';
-import { REPLAY_BYTES_MAX, ReplayBuffer } from './replay-buffer.ts';
+import { RequestBody } from './request-body.ts';
 import { type RequestTimeouts, requestTimeouts, writeTimeouts } from './request-timeouts.ts';
 import { requestRetryPolicy } from './retry-headers.ts';
 import { isSafeMethod } from './retry-policy.ts';
@@ -49,7 +49,7 @@ export interface RouterDeps {
  */
 const PEEK_MS_MAX = 1000;
 
-const TimerId = { Total: 0, PerTry: 1, Backoff: 2, Peek: 3 } as const;
+const TimerId = { Total: 0, PerTry: 1, Backoff: 2, Peek: 3, Duration: 4 } as const;
 
 /**
  * The end of the request path: one exchange with an upstream, its tries, its timeouts (TM-17), its
@@ -80,17 +80,12 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
   #pending: PendingStream | null = null;
   #stream: ClientStream | null = null;
   #reusedConnection = false;
-  #body: ReplayBuffer | null = null;
 
   /** Increases with every try, so that a callback within `openStream` is told from one after it. */
   #tryNumber = 0;
   #racesLeft = 1;
   #refusalsLeft = 2;
-  /** Part of the body has been sent and was not kept. */
-  #bodyLost = false;
-  #requestEnded = false;
-  #requestEndedMs = 0;
-  #requestPaused = false;
+  readonly #body: RequestBody;
   #backingOff = false;
   #heldHead: ResponseHead | null = null;
   #responding = false;
@@ -104,6 +99,7 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
   #perTryTimer: Timer | null = null;
   #backoffTimer: Timer | null = null;
   #peekTimer: Timer | null = null;
+  #durationTimer: Timer | null = null;
 
   constructor(
     host: RouterHost,
@@ -117,6 +113,7 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
     this.#route = route;
     this.#head = head;
     this.originalDestination = originalDestination;
+    this.#body = new RequestBody(host);
   }
 
   /** Decides by the route and, where it leads to a cluster, begins the first try. */
@@ -147,29 +144,14 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
   /** Always true: what cannot be taken pauses the host. */
   writeData(chunk: Buffer, endStream: boolean): boolean {
     if (this.#done) return true;
-    this.#requestEnded = endStream;
-    const stream = this.#stream;
-    if (stream === null) {
-      this.#body ??= new ReplayBuffer();
-      this.#body.add(chunk, endStream);
-    } else {
-      if (this.#body !== null) this.#keep(this.#body, chunk, endStream);
-      if (!stream.writeData(chunk, endStream) && !endStream) this.#pauseRequest();
-    }
+    this.#body.write(this.#stream, chunk, endStream);
     if (endStream) this.#onRequestEnd();
     return true;
   }
 
   writeTrailers(trailers: HeaderBlock): void {
     if (this.#done) return;
-    this.#requestEnded = true;
-    if (this.#stream === null) {
-      this.#body ??= new ReplayBuffer();
-      this.#body.addTrailers(trailers);
-    } else {
-      this.#body?.addTrailers(trailers);
-      this.#stream.writeTrailers(trailers);
-    }
+    this.#body.writeTrailers(this.#stream, trailers);
     this.#onRequestEnd();
   }
 
@@ -217,7 +199,7 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
     requestTimeouts(action, policy, head.headers, record.grpc, this.#timeouts);
     finishRequestHead(head, this.#route, action, this.#weighted, record);
     if (endStream) {
-      this.#requestEnded = true;
+      this.#body.ended = true;
       this.#onRequestEnd();
     }
     this.#beginTry();
@@ -237,7 +219,7 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
 
   #onRequestEnd(): void {
     const now = this.#deps.timers.clock.nowMs();
-    this.#requestEndedMs = now;
+    this.#body.endedMs = now;
     // The clock of a route runs from the end of the request, as in Envoy: a slow upload is the
     // stream idle timeout's business.
     if (this.#timeouts.totalMs > 0 && !this.#tunnel) {
@@ -279,21 +261,21 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
         : cluster.openStream(
             endpoint,
             this.#head,
-            this.#requestEnded && this.#body === null && this.#head.upgrade === '',
+            this.#body.sentWithHead && this.#head.upgrade === '',
             this,
           );
     // The answer may have come, and even led to the next try, before the call returned.
     if (this.#done || this.#backingOff || this.#tryNumber !== tryNumber) return;
     if (this.#stream !== null) return;
     this.#pending = pending;
-    if (!this.#requestEnded) this.#pauseRequest();
+    if (!this.#body.ended) this.#body.pause();
   }
 
   #writeTimeouts(): void {
     const elapsedMs =
-      this.#tryNumber === 0 || this.#requestEndedMs === 0
+      this.#tryNumber === 0 || this.#body.endedMs === 0
         ? 0
-        : this.#deps.timers.clock.nowMs() - this.#requestEndedMs;
+        : this.#deps.timers.clock.nowMs() - this.#body.endedMs;
     const { grpc } = this.#host.record;
     const action = this.#route.entry.action as RouteActionConfig;
     writeTimeouts(this.#timeouts, action, this.#head.headers, grpc, elapsedMs);
@@ -313,19 +295,13 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
     record.upstreamPeerPrincipal = connection.peerPrincipal;
     record.upstreamTransportFailureReason = '';
     if (record.upstreamStartMs === 0) record.upstreamStartMs = this.#deps.timers.clock.nowMs();
-    if (this.#requestEnded) this.#startPerTryTimer();
-
-    const body = this.#body;
-    let writable = true;
-    if (body !== null) {
-      writable = body.writeTo(stream);
-      if (body.bytes > REPLAY_BYTES_MAX || !this.#retries!.possible) this.#dropBody();
-    } else if (!this.#requestEnded && this.#retries!.possible) {
-      this.#body = new ReplayBuffer();
-    } else if (!this.#requestEnded) {
-      this.#bodyLost = true;
+    const durationMaxMs = this.#cluster!.config.streamDurationMaxMs;
+    if (durationMaxMs > 0) {
+      this.#durationTimer = this.#armed(this.#durationTimer, durationMaxMs, TimerId.Duration);
     }
-    if (writable) this.#resumeRequest();
+    if (this.#body.ended) this.#startPerTryTimer();
+
+    this.#body.sendTo(stream, this.#retries!.possible);
   }
 
   onStreamFailure(failure: StreamFailure, detail: string): void {
@@ -341,6 +317,7 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
     if (this.#done) return;
     this.#stream = null;
     this.#disarm(this.#perTryTimer);
+    this.#disarm(this.#durationTimer);
     const answered = this.#takeHeldHead() !== null;
     const record = this.#host.record;
     if (this.#responding) {
@@ -373,7 +350,7 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
    * without a policy that asks for it, as long as all of it is at hand.
    */
   #mayRepeatRefused(): boolean {
-    return this.#refusalsLeft > 0 && !this.#bodyLost && this.#head.upgrade === '';
+    return this.#refusalsLeft > 0 && !this.#body.lost && this.#head.upgrade === '';
   }
 
   /** D4: a reused connection that died before it answered, with a request that can be said twice. */
@@ -382,9 +359,8 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
       reason === 'connectionTermination' &&
       this.#reusedConnection &&
       this.#racesLeft > 0 &&
-      this.#requestEnded &&
-      this.#body === null &&
-      !this.#bodyLost &&
+      this.#body.ended &&
+      this.#body.untouched &&
       this.#head.upgrade === '' &&
       isSafeMethod(this.#head.method)
     );
@@ -405,23 +381,13 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
 
   /** Plans one more try; false where there is none. */
   #tryAgain(): boolean {
-    const delayMs = this.#retries!.next(!this.#bodyLost, this.#deps.random());
+    const delayMs = this.#retries!.next(!this.#body.lost, this.#deps.random());
     if (delayMs < 0) return false;
-    if (!this.#requestEnded) this.#pauseRequest();
+    this.#disarm(this.#durationTimer);
+    if (!this.#body.ended) this.#body.pause();
     this.#backingOff = true;
     this.#backoffTimer = this.#armed(this.#backoffTimer, delayMs, TimerId.Backoff);
     return true;
-  }
-
-  #keep(body: ReplayBuffer, chunk: Buffer, endStream: boolean): void {
-    if (body.bytes + chunk.length > REPLAY_BYTES_MAX) this.#dropBody();
-    else body.add(chunk, endStream);
-  }
-
-  /** From here on the request cannot be said again. */
-  #dropBody(): void {
-    this.#body = null;
-    this.#bodyLost = true;
   }
 
   // --- response -------------------------------------------------------------------------------
@@ -444,7 +410,7 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
       !hasHeader(head.headers, 'grpc-status');
     this.#outcomeDue = saysStatusLater;
     // A client that has more to say may wait for the head with it: only after the end of the request it is kept back.
-    if (saysStatusLater && this.#requestEnded && this.#retries!.awaitsGrpcStatus) {
+    if (saysStatusLater && this.#body.ended && this.#retries!.awaitsGrpcStatus) {
       this.#heldHead = head;
       this.#peekTimer = this.#armed(this.#peekTimer, PEEK_MS_MAX, TimerId.Peek);
       return;
@@ -455,7 +421,7 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
       retries.onAccepted();
     } else if (this.#tryAgain()) {
       this.#disarm(this.#perTryTimer);
-      if (!endStream || !this.#requestEnded) this.#stream?.reset('localReset');
+      if (!endStream || !this.#body.ended) this.#stream?.reset('localReset');
       this.#stream = null;
       return;
     }
@@ -488,7 +454,7 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
     this.#disarm(this.#perTryTimer);
     this.#retries!.release();
     this.#responding = true;
-    this.#body = null;
+    this.#body.forget();
     const record = this.#host.record;
     const now = this.#deps.timers.clock.nowMs();
     record.responseStartMs = now;
@@ -498,10 +464,10 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
       this.#disarm(this.#totalTimer);
     } else if (this.#head.upgrade !== '') {
       // The upstream refused to switch: what asked for a tunnel has no content.
-      this.#requestEnded = true;
+      this.#body.ended = true;
     }
-    const timed = this.#requestEnded && this.#head.upgrade !== 'connect';
-    const serviceTimeMs = timed ? Math.max(0, now - this.#requestEndedMs) : -1;
+    const timed = this.#body.ended && this.#head.upgrade !== 'connect';
+    const serviceTimeMs = timed ? Math.max(0, now - this.#body.endedMs) : -1;
     finishResponseHead(head, this.#route, this.#weighted, serviceTimeMs, record);
     // Before the host is told: it may end the exchange from within, and a complete one is not reset.
     if (endStream) this.#responseEnded = true;
@@ -547,15 +513,15 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
   }
 
   onDrain(): void {
-    if (!this.#done) this.#resumeRequest();
+    if (!this.#done) this.#body.resume();
   }
 
   #onResponseEnd(): void {
     if (this.#done) return;
     this.#responseEnded = true;
     // The other half of a tunnel goes on.
-    if (this.#tunnel && !this.#requestEnded) return;
-    if (!this.#requestEnded) this.#stream?.reset('localReset');
+    if (this.#tunnel && !this.#body.ended) return;
+    if (!this.#body.ended) this.#stream?.reset('localReset');
     this.#end();
   }
 
@@ -575,6 +541,9 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
         if (this.#retries!.repeatsPerTryTimeout() && this.#tryAgain()) return;
         this.#fail({ kind: 'upstreamPerTryTimeout' });
         return;
+      case TimerId.Duration:
+        this.#onDurationMax();
+        return;
       case TimerId.Peek:
         this.#releaseHeldHead();
         return;
@@ -584,6 +553,15 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
         this.#abandonTry();
         this.#fail({ kind: 'upstreamRequestTimeout' });
     }
+  }
+
+  /** A reset by us is for the policy to repeat, as long as nothing has been passed on. */
+  #onDurationMax(): void {
+    const retries = this.#retries!;
+    this.#cluster!.countEvent('maxDuration');
+    this.#abandonTry();
+    if (!this.#responding && retries.repeatsReset('localReset', true) && this.#tryAgain()) return;
+    this.#fail({ kind: 'upstreamDurationMax', requestComplete: this.#body.ended });
   }
 
   #startPerTryTimer(): void {
@@ -607,6 +585,7 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
   #abandonTry(): void {
     this.#disarm(this.#perTryTimer);
     this.#disarm(this.#backoffTimer);
+    this.#disarm(this.#durationTimer);
     this.#takeHeldHead();
     this.#backingOff = false;
     const pending = this.#pending;
@@ -615,7 +594,7 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
     this.#stream = null;
     pending?.cancel();
     // A finished exchange leaves its connection to the pool; a reset would close it.
-    if (!this.#responseEnded || !this.#requestEnded) stream?.reset('localReset');
+    if (!this.#responseEnded || !this.#body.ended) stream?.reset('localReset');
   }
 
   #fail(outcome: Parameters<RouterHost['onLocalOutcome']>[0]): void {
@@ -629,22 +608,11 @@ export class Router implements UpstreamSink, TimerOwner, PickContext {
     this.#takeHeldHead();
     this.#disarm(this.#totalTimer);
     this.#disarm(this.#perTryTimer);
+    this.#disarm(this.#durationTimer);
     this.#disarm(this.#backoffTimer);
-    this.#body = null;
+    this.#body.forget();
     this.#pending = null;
     this.#stream = null;
-  }
-
-  #pauseRequest(): void {
-    if (this.#requestPaused) return;
-    this.#requestPaused = true;
-    this.#host.pauseRequest();
-  }
-
-  #resumeRequest(): void {
-    if (!this.#requestPaused) return;
-    this.#requestPaused = false;
-    this.#host.resumeRequest();
   }
 }
 

@@ -39,14 +39,10 @@ export function addressRequestHead(
   if (route.virtualHost.config.includeAttemptCount) {
     setHeader(headers, 'x-envoy-attempt-count', String(record.attempts));
   }
+  // A connection to a sidecar that asks for it says it (PR-06), and may have for an earlier try; nobody else does.
+  if (deps.direction !== 'INBOUND') removeHeader(headers, 'x-weft-orig-proto');
   if (deps.direction !== 'OUTBOUND') return;
   record.peer = endpoint.workload ?? UNKNOWN_WORKLOAD;
-  if (endpoint.sharesHttp2 && head.version !== 'HTTP/2') {
-    // For the sidecar that may get it over HTTP/2: what its app is to be asked in (PR-06).
-    setHeader(headers, 'x-weft-orig-proto', head.version);
-  } else {
-    removeHeader(headers, 'x-weft-orig-proto');
-  }
   if (deps.peerMetadata !== null && endpoint.workload !== null && isMeshCluster(cluster)) {
     setHeader(headers, 'x-envoy-peer-metadata-id', deps.peerMetadata.id);
     setHeader(headers, 'x-envoy-peer-metadata', deps.peerMetadata.value);

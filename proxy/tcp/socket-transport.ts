@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import type { CollectingTransport, WriteSource } from '../http/transport.ts';
+import { DIRECT_READER, type DirectReader, readsDirectly } from './direct-reads.ts';
 import { Timer, type TimerLists, type TimerOwner } from './timer-list.ts';
 import { flushAtEndOfTurn } from './write-turn.ts';
 
@@ -103,7 +104,8 @@ export class SocketTransport implements CollectingTransport, TimerOwner {
     this.#attached = true;
     // `receive` above may have paused reading: a paused stream stays so when it gets a listener.
     this.socket.on('end', onEnd);
-    this.socket.on('data', onData);
+    if (readsDirectly(this.socket)) (this.socket as SocketWithTransport)[DIRECT_READER] = this;
+    else this.socket.on('data', onData);
     if (!this.#readingPaused) this.socket.resume();
   }
 
@@ -112,6 +114,7 @@ export class SocketTransport implements CollectingTransport, TimerOwner {
     const { socket } = this;
     socket.pause();
     socket.removeListener('data', onData);
+    (socket as SocketWithTransport)[DIRECT_READER] = undefined;
     socket.removeListener('end', onEnd);
     socket.removeListener('drain', onDrain);
     socket.removeListener('close', onClose);
@@ -352,7 +355,10 @@ function writeJoined(socket: Socket, chunks: readonly (Buffer | string)[], bytes
 
 /** The transport of a socket, kept on it so that the listeners below are shared by all sockets. */
 const OWNER = Symbol('transport');
-type SocketWithTransport = Socket & { [OWNER]: SocketTransport };
+type SocketWithTransport = Socket & {
+  [OWNER]: SocketTransport;
+  [DIRECT_READER]?: DirectReader | undefined;
+};
 
 function onData(this: Socket, bytes: Buffer): void {
   (this as SocketWithTransport)[OWNER].onSocketData(bytes);

@@ -28,6 +28,8 @@ export interface ClusterConfig {
   readonly idleTimeoutMs: number;
   /** Requests after which an upstream connection is closed; 0 = no limit (RS-11). */
   readonly requestsPerConnectionMax: number;
+  /** `common_http_protocol_options.max_stream_duration`: what one try may last in all; 0 = no limit. */
+  readonly streamDurationMaxMs: number;
   /** Circuit breaker, default priority (RS-13): 2^32−1 stands for off. Envoy 1024/1024/1024/3. */
   readonly connectionsMax: number;
   readonly pendingRequestsMax: number;

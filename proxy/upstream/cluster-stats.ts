@@ -101,6 +101,10 @@ export class ClusterStats {
       ),
       timeout: counter('upstream_rq_timeout', 'Requests ended by the timeout of their route'),
       perTryTimeout: counter('upstream_rq_per_try_timeout', 'Tries ended by their own timeout'),
+      maxDuration: counter(
+        'upstream_rq_max_duration_reached',
+        'Tries ended by max_stream_duration of the cluster',
+      ),
     };
     this.tlsFails = counter('ssl.fail_verify_san', 'Servers with a certificate of another name');
     this.membershipChange = counter('membership_change', 'Changes of the endpoint set');

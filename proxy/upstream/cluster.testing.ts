@@ -63,6 +63,7 @@ export function clusterConfig(
     http2: DEFAULT_HTTP2_SETTINGS,
     idleTimeoutMs: 3_600_000,
     requestsPerConnectionMax: 0,
+    streamDurationMaxMs: 0,
     connectionsMax: 1024,
     pendingRequestsMax: 1024,
     requestsMax: 1024,

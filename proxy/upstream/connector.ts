@@ -1,5 +1,6 @@
 import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
+import { DIRECT_READS, madeDirect } from '../tcp/direct-reads.ts';
 import { formatAddress } from '../tcp/socket-address.ts';
 import { DEFAULT_TRANSPORT_OPTIONS, SocketTransport } from '../tcp/socket-transport.ts';
 import { Timer, type TimerLists, type TimerOwner } from '../tcp/timer-list.ts';
@@ -205,12 +206,15 @@ export class ConnectAttempt implements TimerOwner {
 }
 
 function plainSocket(host: string, port: number, localAddress: string): Socket {
-  return connectTcp({
-    host,
-    port,
-    allowHalfOpen: true,
-    ...(localAddress === '' ? {} : { localAddress }),
-  });
+  return madeDirect(
+    connectTcp({
+      host,
+      port,
+      allowHalfOpen: true,
+      onread: DIRECT_READS,
+      ...(localAddress === '' ? {} : { localAddress }),
+    }),
+  );
 }
 
 /** In Envoy's words, which people search their logs for. */

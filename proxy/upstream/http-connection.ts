@@ -1,3 +1,4 @@
+import { setHeader } from '../http/header-block.ts';
 import type { RequestHead } from '../http/message.ts';
 import type { ClientConnectionListener, ClientStream, ResponseSink } from '../http/stream.ts';
 import { Http1ClientConnection, http1ClientOptions } from '../http1/client-connection.ts';
@@ -6,6 +7,7 @@ import type { Http2ClientOptions } from '../http2/connection-options.ts';
 import { type Http2Keepalive, Http2Timers, type Http2TimersOwner } from '../tcp/http2-timers.ts';
 import type { SocketTransport, TransportReceiver } from '../tcp/socket-transport.ts';
 import { Timer, type TimerLists, type TimerOwner } from '../tcp/timer-list.ts';
+import { SHARED_HTTP2_ALPN } from '../tls/http2-alpn.ts';
 import type { ConnectedInfo } from './connector.ts';
 
 /** What a pool is told by its connections. */
@@ -45,6 +47,8 @@ export class HttpConnection
   readonly #http2Timers: Http2Timers | null;
   readonly #owner: HttpConnectionOwner;
   readonly #streamsExpected: number;
+  /** The other sidecar has agreed to be told what requests were spoken in before they got here (PR-06). */
+  readonly #tellsVersion: boolean;
   readonly idleTimer: Timer = new Timer(this, 0);
   /** Streams that the owner counts as under way. */
   streams = 0;
@@ -68,6 +72,7 @@ export class HttpConnection
     this.info = info;
     this.#owner = owner;
     this.#streamsExpected = choice.streamsExpected;
+    this.#tellsVersion = info.alpnProtocol === SHARED_HTTP2_ALPN;
     if (choice.http2) {
       this.#http2Timers = new Http2Timers(this, timers, choice.keepalive);
       this.#http2 = new Http2ClientConnection(
@@ -118,6 +123,9 @@ export class HttpConnection
 
   /** Null: the codec refused the request and has told the sink already. */
   request(head: RequestHead, endStream: boolean, sink: ResponseSink): ClientStream | null {
+    if (this.#tellsVersion && head.version !== 'HTTP/2') {
+      setHeader(head.headers, 'x-weft-orig-proto', head.version);
+    }
     const before = this.codec.activeStreams;
     // Counted first: the codec may answer from within `request`.
     this.streams++;

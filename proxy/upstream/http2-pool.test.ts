@@ -10,6 +10,7 @@ import {
 } from '../../test/certificates.ts';
 import { RequestHead } from '../http/message.ts';
 import { SettingId } from '../http2/frame/settings.ts';
+import { HpackDecoder } from '../http2/hpack/hpack-decoder.ts';
 import {
   data,
   END_STREAM,
@@ -186,12 +187,25 @@ class FrameServer {
     return this.#frames(index).filter((frame) => frame.type === type).length;
   }
 
-  #frames(index: number): { type: number; id: number }[] {
+  /** The values of a field in the requests of a connection; each in one HEADERS frame. */
+  fields(index: number, name: string): string[] {
+    const decoder = new HpackDecoder(4096, 1 << 20, 1000);
+    const values: string[] = [];
+    for (const { type, payload } of this.#frames(index)) {
+      if (type !== FRAME_HEADERS || !decoder.decode(payload, 0, payload.length)) continue;
+      const at = decoder.fields.indexOf(name);
+      if (at >= 0) values.push(decoder.fields[at + 1]!);
+    }
+    return values;
+  }
+
+  #frames(index: number): { type: number; id: number; payload: Buffer }[] {
     const socket = this.sockets[index];
     const bytes = socket === undefined ? Buffer.alloc(0) : this.#seen.get(socket)!;
     const found = [];
     for (let at = PREFACE_BYTES; at + 9 <= bytes.length; at += 9 + bytes.readUIntBE(at, 3)) {
-      found.push({ type: bytes[at + 3]!, id: bytes.readUInt32BE(at + 5) });
+      const payload = bytes.subarray(at + 9, at + 9 + bytes.readUIntBE(at, 3));
+      found.push({ type: bytes[at + 3]!, id: bytes.readUInt32BE(at + 5), payload });
     }
     return found;
   }
@@ -570,7 +584,7 @@ describe('[PR-06] HTTP/1.1 where TLS offers to share HTTP/2', () => {
     for (const id of listening.streams()) listening.sockets[0]!.write(answerTo(id));
     await outcomes(sinks);
     expect(listening.sockets.length).toBe(1);
-    expect(cluster.endpoints[0]!.sharesHttp2).toBe(true);
+    expect(listening.fields(0, 'x-weft-orig-proto')).toEqual(Array(20).fill('HTTP/1.1'));
   });
 
   test('one that does not gets HTTP/1.1, with a connection for each request that waits', async () => {
@@ -579,6 +593,8 @@ describe('[PR-06] HTTP/1.1 where TLS offers to share HTTP/2', () => {
     const sinks = sendMany(cluster, 5);
     expect(cluster.breaker.connections).toBe(1);
     await until(() => listening.sockets.length === 5 && listening.text(4).includes('GET / '));
+    const told = [0, 1, 2, 3, 4].filter((at) => listening.text(at).includes('x-weft-'));
+    expect(told, 'its app would see the field').toEqual([]);
     for (const socket of listening.sockets) socket.write(answer);
     await outcomes(sinks);
     const { stats } = cluster;

@@ -29,6 +29,7 @@ export class UpstreamEndpoint implements Endpoint, SelectableHost {
   removed = false;
   config: EndpointConfig;
   #tls: UpstreamTlsConfig | null;
+  /** Its sidecar may agree to be sent HTTP/1.1 over HTTP/2 (PR-06). */
   sharesHttp2: boolean;
   readonly #stats: ClusterStats;
   readonly #makePool: (endpoint: UpstreamEndpoint, protocol: PoolProtocol) => HttpPool;

@@ -48,7 +48,9 @@ export type ExchangeEvent =
   /** The route's timeout ended it. */
   | 'timeout'
   /** A try's own timeout ended the try. */
-  | 'perTryTimeout';
+  | 'perTryTimeout'
+  /** `max_stream_duration` of the cluster ended the try. */
+  | 'maxDuration';
 
 export interface PickContext {
   /** Endpoints already tried, for the `previous_hosts` predicate; picks avoid them while another is left. */
@@ -68,8 +70,6 @@ export interface Endpoint {
   readonly workload: WorkloadMetadata | null;
   /** Requests under way. */
   readonly active: number;
-  /** Its sidecar may be sent HTTP/1.1 over HTTP/2, and has to be told which requests those are (PR-06). */
-  readonly sharesHttp2: boolean;
   /** Outcome of a try, for outlier detection and statistics: the status, or 0 for a local failure. */
   reportOutcome(status: number): void;
 }

@@ -19,7 +19,9 @@ t.test('[PR-07] grpc-js beside each of two sidecars', async (t) => {
     { service: 'health', port: health.port, protocol: 'grpc' },
   ]);
   const { outboundPort } = pair.client;
-  const client = new GrpcEchoClient(outboundPort, { 'grpc.default_authority': 'echo:9080' });
+  const client = new GrpcEchoClient(`127.0.0.1:${outboundPort}`, {
+    'grpc.default_authority': 'echo:9080',
+  });
   t.teardown(async () => {
     client.close();
     await pair.stop();

@@ -88,7 +88,7 @@ t.test('[PR-07] a server of grpcio', { skip: noGrpcio() }, async (t) => {
   const server = await grpcioServer();
   const files = await tlsFiles();
   const rig = await http2Proxy({ app: { port: server.port, version: 'http2' } }, files);
-  const client = new GrpcEchoClient(rig.plainPort);
+  const client = new GrpcEchoClient(`127.0.0.1:${rig.plainPort}`);
   t.teardown(async () => {
     client.close();
     await rig.proxy.stop();

@@ -100,7 +100,9 @@ async function allArrives(t: Test, frontPort: number): Promise<void> {
       t.equal(echoed.trailers['x-was-trailer'], 'yes');
     });
     await t.test(`[PR-07] gRPC over ${hop}`, async (t) => {
-      const client = new GrpcEchoClient(frontPort, { 'grpc.default_authority': `${hop}.test` });
+      const client = new GrpcEchoClient(`127.0.0.1:${frontPort}`, {
+        'grpc.default_authority': `${hop}.test`,
+      });
       t.teardown(() => client.close());
       await everyKindOfCall(t, client, grpc);
     });

@@ -9,12 +9,13 @@ import {
   type StatusObject,
 } from '@grpc/grpc-js';
 
-/** A caller of `grpc-echo-app.ts` through whatever listens at `port`. */
+/** A caller of `grpc-echo-app.ts` through whatever listens at `target`. */
 export class GrpcEchoClient {
   readonly client: Client;
 
-  constructor(port: number, options: ChannelOptions = {}) {
-    this.client = new Client(`127.0.0.1:${port}`, credentials.createInsecure(), {
+  /** `target`: `host:port` of who listens. */
+  constructor(target: string, options: ChannelOptions = {}) {
+    this.client = new Client(target, credentials.createInsecure(), {
       'grpc.max_receive_message_length': 16 << 20,
       'grpc.enable_retries': 0,
       ...options,

@@ -20,6 +20,8 @@ export interface WorkloadOptions {
   readonly rootCertFile?: string;
   readonly token?: string;
   readonly keepState?: boolean;
+  /** Seconds that streams have to end at SIGTERM, default 1. */
+  readonly drainTimeS?: number;
   /** Further node metadata. */
   readonly metadata?: Readonly<Record<string, unknown>>;
 }
@@ -28,13 +30,16 @@ export interface WorkloadOptions {
 export class Workload {
   readonly directory = mkdtempSync(join(tmpdir(), 'weft-sidecar-'));
   readonly settings: SidecarSettings;
+  readonly #drainTimeS: number;
   process!: NodeProcess;
 
   private constructor(
     settings: Omit<SidecarSettings, 'stateDirectory' | 'joinTokenFile'>,
     token: string,
     keepState: boolean,
+    drainTimeS: number,
   ) {
+    this.#drainTimeS = drainTimeS;
     const joinTokenFile = join(this.directory, 'token');
     writeFileSync(joinTokenFile, token, { mode: 0o600 });
     const stateDirectory = keepState ? join(this.directory, 'state') : '';
@@ -79,6 +84,7 @@ export class Workload {
       },
       token,
       options.keepState ?? false,
+      options.drainTimeS ?? 1,
     );
     const bootstrap = sidecarBootstrap(workload.settings) as { node: { metadata: object } };
     Object.assign(bootstrap.node.metadata, options.metadata);
@@ -101,7 +107,7 @@ export class Workload {
       '-c',
       bootstrap,
       '--drain-time-s',
-      '1',
+      String(this.#drainTimeS),
     ]);
   }
 

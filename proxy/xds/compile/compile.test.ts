@@ -112,7 +112,7 @@ typed_extension_protocol_options:
   envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
     "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
     explicit_http_config: {http_protocol_options: {}}
-    common_http_protocol_options: {idle_timeout: 0s, max_requests_per_connection: 1}
+    common_http_protocol_options: {idle_timeout: 0s, max_requests_per_connection: 1, max_stream_duration: 30s}
 `),
   );
   expect(config).toMatchObject({
@@ -130,6 +130,7 @@ typed_extension_protocol_options:
     tcpKeepaliveMs: 7000,
     idleTimeoutMs: 0,
     requestsPerConnectionMax: 1,
+    streamDurationMaxMs: 30_000,
     service: { host: 'reviews.default.svc.cluster.local', name: 'reviews', namespace: 'default' },
   });
 });

@@ -24,10 +24,16 @@ export interface UpstreamHttpOptions {
   readonly idleTimeoutMs: number;
   /** 0 = no limit. */
   readonly requestsPerConnectionMax: number;
+  /** 0 = no limit. */
+  readonly streamDurationMaxMs: number;
 }
 
 const IDLE_TIMEOUT_MS = 3_600_000;
-const DEFAULT_COMMON: Common = { idleTimeoutMs: IDLE_TIMEOUT_MS, requestsPerConnectionMax: 0 };
+const DEFAULT_COMMON: Common = {
+  idleTimeoutMs: IDLE_TIMEOUT_MS,
+  requestsPerConnectionMax: 0,
+  streamDurationMaxMs: 0,
+};
 
 /** `typed_extension_protocol_options`, else the deprecated fields beside it (RS-11). */
 export function compileUpstreamHttpOptions(reader: MessageReader<Cluster>): UpstreamHttpOptions {
@@ -47,7 +53,7 @@ export function compileUpstreamHttpOptions(reader: MessageReader<Cluster>): Upst
   let options: UpstreamHttpOptions = {
     httpProtocol: followsCaller ? 'DOWNSTREAM' : http2 === undefined ? 'HTTP1' : 'HTTP2',
     http2: compileHttp2Options(http2),
-    idleTimeoutMs: deprecated.idleTimeoutMs,
+    ...deprecated,
     requestsPerConnectionMax: deprecated.requestsPerConnectionMax || requestsMax,
   };
   for (const [name, any] of reader.take('typedExtensionProtocolOptions')) {
@@ -137,13 +143,17 @@ function readUnspoken(
   if (http1 !== undefined) readHttp1(http1);
 }
 
-type Common = Pick<UpstreamHttpOptions, 'idleTimeoutMs' | 'requestsPerConnectionMax'>;
+type Common = Pick<
+  UpstreamHttpOptions,
+  'idleTimeoutMs' | 'requestsPerConnectionMax' | 'streamDurationMaxMs'
+>;
 
 function readCommon(reader: MessageReader<HttpProtocolOptions> | undefined): Common {
   if (reader === undefined) return DEFAULT_COMMON;
   return {
     idleTimeoutMs: reader.durationMs('idleTimeout', IDLE_TIMEOUT_MS),
     requestsPerConnectionMax: reader.integer('maxRequestsPerConnection', { fallback: 0 }),
+    streamDurationMaxMs: reader.durationMs('maxStreamDuration', 0),
   };
 }
 

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { NodeProcess } from '../../harness/node-process.ts';
-import type { Cores } from './machine.ts';
+import { bindToCore, type Cores } from './machine.ts';
 import type { Programs } from './programs.ts';
 import { Scope } from './scope.ts';
 
@@ -85,6 +85,11 @@ export class Bench {
   /** Starts a backend or load generator on the core of everything else; it ends with the scope. */
   startBeside(command: string, args: readonly string[]): NodeProcess {
     return this.#start(this.cores.load, command, args);
+  }
+
+  /** For what something else has started. */
+  moveToProxyCore(pid: number): void {
+    bindToCore(pid, this.cores.proxy);
   }
 
   #start(core: number, command: string, args: readonly string[]): NodeProcess {

@@ -32,7 +32,12 @@ export function allowedCores(status = readFileSync('/proc/self/status', 'utf8'))
 
 /** Binds this process, and with it all that it starts, to the core of load and backends. */
 export function stayOnCore(core: number): void {
-  const { status, error, stderr } = spawnSync('taskset', ['-acp', `${core}`, `${process.pid}`], {
+  bindToCore(process.pid, core);
+}
+
+/** All threads of a process; what it starts from now on follows. */
+export function bindToCore(pid: number, core: number): void {
+  const { status, error, stderr } = spawnSync('taskset', ['-acp', `${core}`, `${pid}`], {
     encoding: 'utf8',
   });
   if (status !== 0) throw new Error(`taskset: ${error?.message ?? stderr}`);

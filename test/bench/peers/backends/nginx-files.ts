@@ -17,7 +17,7 @@ export async function startNginxBackend(bench: Bench, sizes: readonly number[]):
   sendfile on;
   open_file_cache max=100;
   server {
-    listen 127.0.0.1:${port} backlog=4096;
+    listen ${port} backlog=4096;
     root ${files};
     default_type text/plain;
   }`;

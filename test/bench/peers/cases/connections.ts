@@ -18,14 +18,9 @@ export const connections: BenchCase = {
     const backendPort = await startNginxBackend(bench, [0]);
     const { server } = await pairOfTlsFiles(bench.directory);
     const tls: Side = { protocol: 'http1', tls: { files: server, mutual: false } };
-    const byWrk = (scheme: string) => (part: Bench, port: number, seconds: number) => {
-      const url = `${scheme}://127.0.0.1:${port}/0`;
-      return wrk(part, { url, connections: 16, headers: ['Connection: close'] }, seconds);
-    };
     for (const [name, downstream, load] of [
-      ['TCP', PLAIN_HTTP1, byWrk('http')],
+      ['TCP', PLAIN_HTTP1, plainConnections],
       ['TLS 1.3, full handshake, P-256', tls, fullHandshakes],
-      ['TLS 1.3, session resumed where it is offered', tls, byWrk('https')],
     ] as const) {
       if (!bench.wants(name)) continue;
       await bench.part(async (part) => {
@@ -38,6 +33,11 @@ export const connections: BenchCase = {
     }
   },
 };
+
+function plainConnections(part: Bench, port: number, seconds: number): Promise<number> {
+  const url = `http://127.0.0.1:${port}/0`;
+  return wrk(part, { url, connections: 16, headers: ['Connection: close'] }, seconds);
+}
 
 function fullHandshakes(part: Bench, port: number, seconds: number): Promise<number> {
   return tlsHandshakes(part, port, '/0', seconds);

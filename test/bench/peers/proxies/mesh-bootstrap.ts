@@ -57,7 +57,7 @@ export function meshBootstrap(hop: Hop, places: Places): object {
 }
 
 /** What Istio gives every route that names no policy. */
-const RETRIES = {
+export const RETRIES = {
   retry_on: 'connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes',
   num_retries: 2,
   retriable_status_codes: [503],
@@ -75,7 +75,7 @@ const BREAKERS_OUT_OF_THE_WAY = {
   ],
 };
 
-const UPSTREAM_HTTP2 = {
+export const UPSTREAM_HTTP2 = {
   typed_extension_protocol_options: {
     'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
       '@type': 'type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions',

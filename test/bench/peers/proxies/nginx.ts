@@ -57,7 +57,6 @@ export function startNginxProcess(
     file,
     `${root}daemon off;
 worker_processes 1;
-worker_rlimit_nofile 20000;
 pid ${prefix}/pid;
 error_log ${prefix}/error.log;
 events { worker_connections 12000; }

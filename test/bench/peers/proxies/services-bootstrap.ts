@@ -1,0 +1,113 @@
+import {
+  TYPE_CLUSTER,
+  TYPE_ENDPOINT,
+  TYPE_LISTENER,
+  TYPE_ROUTE,
+} from '../../../../proto/type-urls.ts';
+import { httpListener, socketAddress, staticCluster } from '../../../harness/static-proxy.ts';
+import { type Mesh, meshOf, resource } from '../backends/ads-server.ts';
+import { MESH_FEATURES } from './hop.ts';
+import { type Places, RETRIES, UPSTREAM_HTTP2 } from './mesh-bootstrap.ts';
+
+/** As many services as a mesh may have, each with one virtual host, one route and one cluster. */
+export interface ServicesPlan {
+  readonly services: number;
+  readonly endpointsEach: number;
+  /** Every endpoint is this port, at as many loopback addresses as a service has endpoints. */
+  readonly backendPort: number;
+}
+
+/** All of it in the bootstrap. */
+export function servicesBootstrap(plan: ServicesPlan, places: Places): object {
+  const names = serviceNames(plan);
+  return {
+    node: { id: 'bench', cluster: 'bench' },
+    admin: { address: socketAddress(places.adminPort) },
+    static_resources: {
+      listeners: [httpListener(places.port, names.map(virtualHost), TRACING)],
+      clusters: names.map((name) => ({
+        ...staticCluster(name, []),
+        load_assignment: assignment(name, plan),
+      })),
+    },
+  };
+}
+
+const TRACING = { tracing: { random_sampling: { value: MESH_FEATURES.tracingPercent } } };
+const ADS = { ads: {}, resource_api_version: 'V3' };
+const ROUTES = 'services';
+
+/** A bootstrap that asks for all of it over incremental ADS, in clear text. */
+export function adsBootstrap(adsPort: number, { adminPort }: Places): object {
+  return {
+    node: {
+      id: 'sidecar~127.0.0.1~bench.default~default.svc.cluster.local',
+      cluster: 'bench',
+      metadata: { WEFT_READINESS: 'none', WEFT_PROMETHEUS: 'none', WEFT_STATUS: 'none' },
+    },
+    admin: { address: socketAddress(adminPort) },
+    dynamic_resources: {
+      ads_config: {
+        api_type: 'DELTA_GRPC',
+        transport_api_version: 'V3',
+        grpc_services: [{ envoy_grpc: { cluster_name: 'ads' } }],
+      },
+      cds_config: ADS,
+      lds_config: ADS,
+    },
+    static_resources: { clusters: [staticCluster('ads', [adsPort], UPSTREAM_HTTP2)] },
+  };
+}
+
+/** What an ADS server says to such a bootstrap; `version` is that of every resource. */
+export function servicesMesh(plan: ServicesPlan, places: Places, version: string): Mesh {
+  const names = serviceNames(plan);
+  const listener = httpListener(places.port, [], {
+    ...TRACING,
+    route_config: undefined,
+    rds: { config_source: ADS, route_config_name: ROUTES },
+  }) as { name: string };
+  const routes = { name: ROUTES, virtual_hosts: names.map(virtualHost) };
+  const cluster = (name: string) => ({
+    name,
+    type: 'EDS',
+    connect_timeout: '1s',
+    eds_cluster_config: { eds_config: ADS },
+  });
+  const jsonOf = (object: object) => JSON.parse(JSON.stringify(object)) as object;
+  return meshOf([
+    [TYPE_CLUSTER, names.map((name) => resource(TYPE_CLUSTER, name, version, cluster(name)))],
+    [
+      TYPE_ENDPOINT,
+      names.map((name) => resource(TYPE_ENDPOINT, name, version, assignment(name, plan))),
+    ],
+    [TYPE_LISTENER, [resource(TYPE_LISTENER, listener.name, '1', jsonOf(listener))]],
+    [TYPE_ROUTE, [resource(TYPE_ROUTE, ROUTES, version, routes)]],
+  ]);
+}
+
+export function lastServiceName({ services }: ServicesPlan): string {
+  return serviceName(services - 1);
+}
+
+function serviceNames({ services }: ServicesPlan): string[] {
+  return Array.from({ length: services }, (_, index) => serviceName(index));
+}
+
+function serviceName(index: number): string {
+  return `service-${index}.default.svc.cluster.local`;
+}
+
+function virtualHost(name: string): object {
+  const route = { cluster: name, timeout: '0s', retry_policy: RETRIES };
+  return { name, domains: [name, `${name}:*`], routes: [{ match: { prefix: '/' }, route }] };
+}
+
+function assignment(name: string, { endpointsEach, backendPort }: ServicesPlan): object {
+  const lb_endpoints = Array.from({ length: endpointsEach }, (_, index) => ({
+    endpoint: {
+      address: socketAddress(backendPort, `127.0.${index >> 8}.${(index & 255) + 1}`),
+    },
+  }));
+  return { cluster_name: name, endpoints: [{ lb_endpoints }] };
+}
