@@ -13,6 +13,7 @@ import {
   FLOOD_UNREAD_REPLIES,
   FLOOD_WINDOW_DRIBBLE,
   FLOOD_WINDOW_UPDATE,
+  HEADER_BLOCK_TOO_LARGE,
   NO_VIOLATION,
   type Violation,
 } from './violation.ts';
@@ -88,6 +89,8 @@ export function floodViolation(kind: FloodKind): Violation {
 
 /** The flood that a violation stands for, or -1. */
 export function floodOf(violation: Violation): FloodKind | -1 {
+  // A block without end is the same abuse with larger frames.
+  if (violation === HEADER_BLOCK_TOO_LARGE) return FloodKind.Continuation;
   return VIOLATIONS.indexOf(violation) as FloodKind | -1;
 }
 

@@ -258,6 +258,7 @@ describe('[A2.8] server role: floods end the connection', () => {
     expect(large.transport.frames().at(-1)).toMatch(
       'ENHANCE_YOUR_CALM http2.header_block_too_large',
     );
+    expect(large.floods).toEqual(['continuation']);
   });
 
   test('[CVE-2019-9511] windows of one byte: a response does not leave in 65,000 frames', () => {

@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process';
+import http2 from 'node:http2';
 import t from 'tap';
 import { NodeProcess } from '../harness/node-process.ts';
 import { hasProgram } from '../harness/program.ts';
@@ -55,5 +56,46 @@ t.test(
   async (t) => {
     const out = run('h2load', ['-n', '10000', '-c', '4', '-m', '32', `${origin}/bytes/1024`]);
     t.match(out, /10000 succeeded, 0 failed, 0 errored, 0 timeout/);
+  },
+);
+
+t.test(
+  '[A2.8] node:http2: 20,000 calls of which every other is cancelled at once are no flood',
+  async (t) => {
+    const session = http2.connect(origin);
+    t.teardown(() => session.destroy());
+    session.on('goaway', (code) => t.fail(`GOAWAY ${code}`));
+    const call = (cancel: boolean) =>
+      new Promise<string>((resolve) => {
+        const stream = session.request({ ':path': '/bytes/1' });
+        let text = '';
+        stream.setEncoding('utf8').on('data', (chunk: string) => {
+          text += chunk;
+        });
+        stream.on('error', () => {});
+        stream.on('close', () => resolve(text));
+        if (cancel) stream.close(http2.constants.NGHTTP2_CANCEL);
+      });
+    let [made, answered] = [0, 0];
+    const caller = async () => {
+      while (made < 20_000) {
+        const cancel = made++ % 2 === 1;
+        const text = await call(cancel);
+        if (!cancel && text === 'x') answered++;
+      }
+    };
+    await Promise.all(Array.from({ length: 200 }, caller));
+    t.equal(answered, 10_000);
+  },
+);
+
+t.test(
+  '[A2.8] h2load: 256 streams at once with small windows: a WINDOW_UPDATE for every frame',
+  { skip: noH2load },
+  async (t) => {
+    // Windows of 16 KiB for a stream and 128 KiB for the connection, 20 KiB a response.
+    const args = ['-n', '20000', '-c', '2', '-m', '256', '-w', '14', '-W', '17'];
+    const out = run('h2load', [...args, `${origin}/bytes/20000`]);
+    t.match(out, /20000 succeeded, 0 failed, 0 errored, 0 timeout/);
   },
 );

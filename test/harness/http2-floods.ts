@@ -165,7 +165,7 @@ export const FLOODS: readonly Flood[] = [
   },
   {
     name: 'header-block', // a block without end
-    kind: '',
+    kind: 'continuation',
     errorCode: ENHANCE_YOUR_CALM,
     frames: (count, { slow }) =>
       count === 0 ? frame(1, 0, 1, block(...request(slow))) : frame(9, 0, 1, Buffer.alloc(16_384)),
