@@ -18,6 +18,10 @@ const SIDECARS = [100, 1000] as const;
 const IDENTITIES = 10;
 const ENDPOINT_CHANGES = 20;
 const ROUTE_CHANGES = 5;
+/** No further route is changed after this; one change has been measured in any case. */
+const ROUTES_MS_MAX = 20_000;
+/** Services that are written at one time. */
+const WRITERS = 16;
 const KIB = 1024;
 const SUBJECT = 'Weft';
 
@@ -28,18 +32,29 @@ export const controlPlane: BenchCase = {
   needs: [],
   peers: [],
   async run(bench, onRow) {
-    for (const count of SIDECARS) {
-      if (!bench.wants(`${count} sidecars`)) continue;
-      await bench.part((part) => measureFleet(part, count, onRow));
+    const counts = SIDECARS.filter((count) => bench.wants(fleetName(count)));
+    if (counts.length === 0) return;
+    const started = await startControlPlane(bench);
+    const before = await settledPrivateBytes([started.process.pid]);
+    for (const count of counts) {
+      await bench.part((part) => measureFleet(part, started, before, count, onRow));
     }
   },
 };
 
-async function measureFleet(bench: Bench, count: number, onRow: (row: Row) => void): Promise<void> {
-  const started = await startControlPlane(bench);
+function fleetName(count: number): string {
+  return `${count} sidecars`;
+}
+
+/** `before`: private bytes of the control plane before its first sidecar. */
+async function measureFleet(
+  bench: Bench,
+  started: ControlPlane,
+  before: number,
+  count: number,
+  onRow: (row: Row) => void,
+): Promise<void> {
   const pids = [started.process.pid];
-  for (let index = 0; index < SERVICES; index++) await applyPolicy(started, serviceEntry(index, 0));
-  const before = await settledPrivateBytes(pids);
   const fleet = await fleetOf(started, count);
   bench.scope.defer(() => fleet.close());
 
@@ -50,20 +65,24 @@ async function measureFleet(bench: Bench, count: number, onRow: (row: Row) => vo
   const endpointCpuMs: number[] = [];
   for (let change = 1; change <= ENDPOINT_CHANGES; change++) {
     const cpuBefore = cpuTimeUs(pids);
-    endpointMs.push(await acknowledged(fleet, TYPE_ENDPOINT, started, serviceEntry(7, change)));
+    endpointMs.push(
+      await acknowledged(fleet, TYPE_ENDPOINT, started, serviceEntry(7, count + change)),
+    );
     endpointCpuMs.push((cpuTimeUs(pids) - cpuBefore) / 1000);
   }
   const endpointBytes = (fleet.bytes - coldBytes) / ENDPOINT_CHANGES;
   const routeMs: number[] = [];
   const bytesBeforeRoutes = fleet.bytes;
-  for (let change = 1; change <= ROUTE_CHANGES; change++) {
-    routeMs.push(await acknowledged(fleet, TYPE_ROUTE, started, virtualService(change)));
+  const endMs = performance.now() + ROUTES_MS_MAX;
+  for (let change = 1; change <= ROUTE_CHANGES && performance.now() < endMs; change++) {
+    const policy = virtualService(count + change);
+    routeMs.push(await acknowledged(fleet, TYPE_ROUTE, started, policy));
   }
-  const routeBytes = (fleet.bytes - bytesBeforeRoutes) / ROUTE_CHANGES;
+  const routeBytes = (fleet.bytes - bytesBeforeRoutes) / routeMs.length;
 
   const row = (name: string, unit: string, rounds: number[], targets: Target[] = []) =>
     onRow({
-      name: `${count} sidecars: ${name}`,
+      name: `${fleetName(count)}: ${name}`,
       unit,
       figures: [{ subject: SUBJECT, rounds }],
       targets,
@@ -83,11 +102,17 @@ async function measureFleet(bench: Bench, count: number, onRow: (row: Row) => vo
   row('sent for a route change', 'KiB/sidecar', [routeBytes / count / KIB]);
 }
 
-/** On the core of the proxies, with a port for sidecars that have certificates. */
+/** On the core of the proxies, knowing all services. */
 async function startControlPlane(bench: Bench): Promise<ControlPlane> {
   const started = await ControlPlane.start();
   bench.scope.defer(() => started.stop());
   bench.moveToProxyCore(started.process.pid);
+  const writer = async (first: number) => {
+    for (let index = first; index < SERVICES; index += WRITERS) {
+      await applyPolicy(started, serviceEntry(index, 0));
+    }
+  };
+  await Promise.all(Array.from({ length: WRITERS }, (_, first) => writer(first)));
   return started;
 }
 
@@ -145,7 +170,7 @@ async function timed(work: () => Promise<unknown>): Promise<number> {
 /** `change` moves one endpoint. */
 function serviceEntry(index: number, change: number): string {
   const endpoints = Array.from({ length: ENDPOINTS_EACH }, (_, at) => ({
-    address: `10.${at + 1 + (at === 0 ? 10 * change : 0)}.${index >> 8}.${index & 255}`,
+    address: `10.${at + 1 + (at === 0 ? change % 200 : 0)}.${index >> 8}.${index & 255}`,
   }));
   return JSON.stringify({
     apiVersion: 'networking.istio.io/v1',

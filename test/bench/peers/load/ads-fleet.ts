@@ -75,7 +75,7 @@ export class AdsFleet {
   }
 
   /** Resolves when `reached` holds of every sidecar; looked at after each ACK. */
-  untilEach(reached: (sidecar: SimulatedSidecar) => boolean, timeoutMs = 120_000): Promise<void> {
+  untilEach(reached: (sidecar: SimulatedSidecar) => boolean, timeoutMs = 300_000): Promise<void> {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
         const missing = this.sidecars.filter((sidecar) => !reached(sidecar)).length;
