@@ -189,6 +189,7 @@ export class HttpPool implements HttpConnectionOwner {
     stats.connectionsDestroyed.value++;
     stats.bytesReceived.value += connection.transport.bytesReceived;
     stats.bytesSent.value += connection.transport.bytesSent;
+    if (connection.codec.violated) stats.connectionsProtocolError.value++;
     if (connection.closeNotified) stats.connectionsCloseNotify.value++;
     if (this.#awaitingSettings.size > 0) this.#endAwaiting(connection);
     this.#connectAsNeeded();
