@@ -1,4 +1,4 @@
-import { connect as connectHttp2, createServer } from 'node:http2';
+import { connect as connectHttp2, createServer, type ServerHttp2Session } from 'node:http2';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import t from 'tap';
 import { applyPolicy, deletePolicy, STRICT_MTLS } from './harness/apply-policy.ts';
@@ -167,6 +167,21 @@ t.test('sidecars before apps of HTTP/1.1 and HTTP/2', async (t) => {
     t.notOk('x-weft-orig-proto' in seen.headers);
   });
 
+  t.test('[D14] readers that stand still hold up nobody else on their connection', async (t) => {
+    const readers = await Promise.all(
+      Array.from({ length: 40 }, () => stoppedReader(client.outboundPort, 'echo:9080', 32_000_000)),
+    );
+    t.teardown(() => {
+      for (const reader of readers) reader.destroy();
+    });
+    t.ok((await upstreamStat(client, 'echo', 'upstream_rq_active')) >= 40, 'none is complete');
+    const asked = performance.now();
+    for (let count = 0; count < 20; count++) t.equal((await get('echo')).app, 'one');
+    const tookMs = performance.now() - asked;
+    t.ok(tookMs < 15_000, `20 requests took ${tookMs.toFixed()} ms`);
+    t.ok((await upstreamStat(client, 'echo', 'upstream_cx_active')) <= 4);
+  });
+
   /** Acts under load; no request of it may fail. The WebSocket beside it must outlive what is done. */
   async function nothingLost(t: Tap, act: () => Promise<unknown>, host?: string): Promise<void> {
     const running = load(host);
@@ -258,54 +273,66 @@ t.test('sidecars before apps of HTTP/1.1 and HTTP/2', async (t) => {
     t.ok(open <= 4, `${open} connections`);
     t.equal(await upstreamStat(client, 'pair', 'upstream_cx_http1_total'), 0, 'all shared');
   });
+
+  t.test(
+    '[RFC 9113 §6.8] a server that refuses running streams by GOAWAY loses none',
+    async (t) => {
+      const server = await leavingServer();
+      t.teardown(() => server.close());
+      await applyPolicy(controlPlane, OUTSIDE(server.port));
+      const url = 'http://outside.internal:9080';
+      await until('an answer', async () => {
+        return (await viaProxy(client.outboundPort, url)).status === 200;
+      });
+      const running = steadyLoad(client.outboundPort, url, 150, 0);
+      await until('ten GOAWAYs', () => server.goaways() >= 10);
+      const { made, failed } = await running.stop();
+      t.same(failed.slice(0, 10), [], `${failed.length} of ${made} requests failed`);
+    },
+  );
 });
 
-t.test(
-  '[RFC 9113 §6.8] a server that refuses running streams by GOAWAY loses none of them',
-  async (t) => {
-    const server = createServer();
-    let goaways = 0;
-    server.on('session', (session) => {
-      session.on('error', () => {});
-      let streams = 0;
-      let isLeaving = false;
-      session.on('stream', (stream) => {
-        stream.on('error', () => {});
-        if (isLeaving) return;
-        if (++streams === 40) {
-          isLeaving = true;
-          goaways++;
-          session.goaway(0, (stream.id ?? 0) - 2);
-          session.close();
-          return;
-        }
-        let bodyBytes = 0;
-        stream.on('data', (chunk: Buffer) => {
-          bodyBytes += chunk.length;
-        });
-        stream.on('end', () => {
-          stream.respond({ ':status': 200 });
-          stream.end(JSON.stringify({ bodyBytes }));
-        });
+/** An HTTP/2 server that takes 39 streams of each connection, and leaves the 40th and what follows to others by GOAWAY. */
+async function leavingServer(): Promise<{ port: number; goaways: () => number; close(): void }> {
+  const server = createServer();
+  const sessions = new Set<ServerHttp2Session>();
+  let goaways = 0;
+  server.on('session', (session) => {
+    sessions.add(session);
+    session.on('close', () => sessions.delete(session));
+    session.on('error', () => {});
+    let streams = 0;
+    let isLeaving = false;
+    session.on('stream', (stream) => {
+      stream.on('error', () => {});
+      if (isLeaving) return;
+      if (++streams === 40) {
+        isLeaving = true;
+        goaways++;
+        session.goaway(0, (stream.id ?? 0) - 2);
+        session.close();
+        return;
+      }
+      let bodyBytes = 0;
+      stream.on('data', (chunk: Buffer) => {
+        bodyBytes += chunk.length;
+      });
+      stream.on('end', () => {
+        stream.respond({ ':status': 200 });
+        stream.end(JSON.stringify({ bodyBytes }));
       });
     });
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    const controlPlane = await ControlPlane.start();
-    const client = await Workload.ready(controlPlane);
-    t.teardown(async () => {
-      await client.stop();
-      await controlPlane.stop();
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return {
+    port: (server.address() as AddressInfo).port,
+    goaways: () => goaways,
+    close: () => {
+      for (const session of sessions) session.destroy();
       server.close();
-    });
-    await applyPolicy(controlPlane, OUTSIDE((server.address() as AddressInfo).port));
-    const url = 'http://outside.internal:9080';
-    await until('an answer', async () => (await viaProxy(client.outboundPort, url)).status === 200);
-    const load = steadyLoad(client.outboundPort, url, 150, 0);
-    await until('ten GOAWAYs', () => goaways >= 10);
-    const { made, failed } = await load.stop();
-    t.same(failed.slice(0, 10), [], `${failed.length} of ${made} requests failed`);
-  },
-);
+    },
+  };
+}
 
 const PAIR = `
 apiVersion: networking.istio.io/v1
@@ -380,6 +407,20 @@ function webSocket(proxyPort: number, authority: string): Promise<Socket> {
       const text = head.toString('latin1');
       if (text.startsWith('HTTP/1.1 101 ')) resolve(socket);
       else reject(new Error(text));
+    });
+  });
+}
+
+/** A request for `bytes` whose response is not read beyond its beginning. */
+function stoppedReader(proxyPort: number, authority: string, bytes: number): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(proxyPort, '127.0.0.1', () => {
+      socket.write(`GET http://${authority}/bytes/${bytes} HTTP/1.1\r\nhost: ${authority}\r\n\r\n`);
+    });
+    socket.on('error', reject);
+    socket.once('data', () => {
+      socket.pause();
+      resolve(socket);
     });
   });
 }

@@ -182,6 +182,32 @@ test('[PR-11] an opaque port offers the ALPN of opaque mesh TLS', () => {
   expect(tls.commonTlsContext?.alpnProtocols).toEqual(['istio']);
 });
 
+test.each<[string, 'weft' | 'envoy', string[]]>([
+  ['{number: 9080, name: http, protocol: HTTP}', 'weft', ['weft-h2', 'istio-http/1.1']],
+  ['{number: 9080, name: http, protocol: HTTP}', 'envoy', ['istio-http/1.1']],
+  ['{number: 9080, name: any}', 'weft', ['weft-h2', 'istio-http/1.1', 'istio-h2']],
+  ['{number: 9080, name: any}', 'envoy', ['istio-http/1.1']],
+  ['{number: 9080, name: grpc, protocol: GRPC}', 'weft', ['weft-h2', 'istio-h2']],
+  ['{number: 9080, name: grpc, protocol: GRPC}', 'envoy', ['istio-h2']],
+  ['{number: 9080, name: tcp, protocol: TCP}', 'weft', ['istio']],
+])('[PR-06] [PR-11] mesh TLS of a port %s, for %s, offers %j', (port, kind, expected) => {
+  const snapshot = testMesh(`---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: offered, namespace: default}
+spec:
+  hosts: [offered.internal]
+  location: MESH_INTERNAL
+  resolution: STATIC
+  ports: [${port}]
+  endpoints: [{address: 10.9.9.9, labels: {security.istio.io/tlsMode: istio}}]
+`);
+  const proxy = testProxy({ kind, secrets: 'static' });
+  const message = translated(snapshot, proxy).cluster('outbound|9080||offered.internal');
+  const tls = upstreamTls(message?.transportSocketMatches[0]?.transportSocket);
+  expect(tls.commonTlsContext?.alpnProtocols).toEqual(expected);
+});
+
 test('a stock Envoy gets mesh TLS only where it says that it has the certificates', () => {
   const without = cluster('', '', testProxy({ kind: 'envoy', secrets: 'none' }));
   expect(without.transportSocketMatches).toEqual([]);

@@ -277,13 +277,15 @@ function meshAlpn(protocol: Protocol, kind: ProxyView['kind']): readonly string[
       return kind === 'weft' ? SHARED_OR_EITHER : MESH_HTTP1_ALPN;
     case 'http2':
     case 'grpc-web':
-      return MESH_HTTP2_ALPN;
+      return kind === 'weft' ? SHARED_OR_HTTP2 : MESH_HTTP2_ALPN;
     default:
       return MESH_TCP_ALPN;
   }
 }
 
 const SHARED_OR_HTTP1: readonly string[] = [SHARED_HTTP2_ALPN, ...MESH_HTTP1_ALPN];
+/** HTTP/2 either way; a sidecar of ours may be asked by PING whether it is still there. */
+const SHARED_OR_HTTP2: readonly string[] = [SHARED_HTTP2_ALPN, ...MESH_HTTP2_ALPN];
 const SHARED_OR_EITHER: readonly string[] = [...SHARED_OR_HTTP1, ...MESH_HTTP2_ALPN];
 
 /** For metrics (`destination_service*`) and for tools: where the cluster comes from. */

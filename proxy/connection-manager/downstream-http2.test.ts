@@ -351,7 +351,7 @@ test('connection_keepalive: a client that does not answer a PING is cut', () => 
   client.send(HELLO);
   mesh.clock.advance(10_000);
   expect(client.frames).toEqual(['Ping']);
-  mesh.clock.advance(3_000);
+  mesh.clock.advance(3_500);
   expect(client.client.transport.destroyed).toBe(true);
   expect(stat('http2.keepalive_timeout')).toBe(1);
 });

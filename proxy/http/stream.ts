@@ -120,6 +120,8 @@ export interface ClientConnection {
   readonly activeStreams: number;
   /** False once the connection takes no new request (closing, GOAWAY, `connection: close`, broken). */
   readonly reusable: boolean;
+  /** The server broke the protocol of the connection, or in HTTP/1.1 of its response: it has ended for that. */
+  readonly violated: boolean;
   /** Starts a request; only where `capacity` > 0. The codec adds `host` and framing. */
   request(head: RequestHead, endStream: boolean, sink: ResponseSink): ClientStream;
   receive(bytes: Buffer): void;

@@ -62,6 +62,7 @@ export class Http1ClientConnection implements ClientConnection {
   #phase: Phase = Phase.Idle;
   #stream: Http1ClientStream | null = null;
   #reusable = true;
+  violated = false;
   #informationalCount = 0;
   #readingPaused = false;
   #closeDetail = '';
@@ -338,6 +339,7 @@ export class Http1ClientConnection implements ClientConnection {
   }
 
   #violate(violation: Violation, bytes: Buffer): number {
+    this.violated = true;
     this.#fail('protocolError', violation.code);
     return bytes.length;
   }

@@ -167,10 +167,8 @@ export class Http1ServerStream implements ServerStream, ChunkedSink {
 
   /** Where the end of the connection would be the end of the message, it must not look like one (I4): RST. */
   #cut(): void {
-    const { framing } = this.#writer;
-    const endsWithConnection =
-      this.headWritten && (framing === BodyFraming.UntilClose || framing === BodyFraming.Tunnel);
-    if (endsWithConnection) this.#transport.abort();
+    const endsWithConnection = this.tunnel || this.#writer.framing === BodyFraming.UntilClose;
+    if (this.headWritten && endsWithConnection) this.#transport.abort();
     else this.#transport.destroy();
   }
 

@@ -50,6 +50,7 @@ export class Http2ClientConnection extends Http2Connection implements ClientConn
   #nextId = 1;
   #retiring = false;
   #closeDetail = '';
+  violated = false;
 
   constructor(
     transport: CollectingTransport,
@@ -258,6 +259,7 @@ export class Http2ClientConnection extends Http2Connection implements ClientConn
   }
 
   protected onConnectionViolation(violation: Violation): void {
+    this.violated = true;
     this.#note(violation.code);
     this.#listener.onStreamEnd(this);
   }

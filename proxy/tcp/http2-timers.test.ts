@@ -94,7 +94,7 @@ describe('Http2Timers', () => {
       keepaliveTimeoutMs: 3_000,
     });
     timers.attach(connection);
-    clock.advance(12_999);
+    clock.advance(13_499);
     expect(take()).toEqual(['ping']);
     clock.advance(1);
     expect(take()).toEqual(['dead']);
@@ -104,14 +104,35 @@ describe('Http2Timers', () => {
     expect(take()).toEqual([]);
   });
 
+  test('[D15] an answer that came while the process stood still is read before the connection is given up', () => {
+    const { clock, timers, connection, take } = timed({
+      keepaliveIntervalMs: 60_000,
+      keepaliveTimeoutMs: 3_000,
+    });
+    timers.attach(connection);
+    clock.advance(60_000);
+    // Stopped for long: the timer is first, then the sockets are read.
+    clock.advance(3_000);
+    timers.onPong();
+    clock.advance(50_000);
+    expect(take()).toEqual(['ping']);
+    clock.advance(7_000);
+    clock.advance(3_000);
+    timers.onPong();
+    clock.advance(10_000);
+    expect(take(), 'the grace is there for each').toEqual(['ping']);
+  });
+
   test('a timeout longer than the interval runs from the first PING without answer', () => {
     const { clock, timers, connection, take } = timed({
       keepaliveIntervalMs: 1_000,
       keepaliveTimeoutMs: 2_500,
     });
     timers.attach(connection);
-    clock.advance(3_500);
-    expect(take()).toEqual(['ping', 'ping', 'ping', 'dead']);
+    clock.advance(3_999);
+    expect(take()).toEqual(['ping', 'ping', 'ping']);
+    clock.advance(1);
+    expect(take()).toEqual(['ping', 'dead']);
   });
 
   test('an answer that nobody asked for is none', () => {

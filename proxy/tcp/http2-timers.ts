@@ -35,6 +35,12 @@ const SETTINGS_TIMEOUT_MS = 10_000;
 const STALL_MS_MAX = 300_000;
 const STALL_LOOK_MS = 30_000;
 
+/**
+ * Milliseconds more for an answer that has arrived in time and has not been read: a process that was stopped, or starved,
+ * sees its timers before its sockets (D15), and would end all of its connections.
+ */
+const PONG_GRACE_MS = 500;
+
 const TimerId = { Settings: 0, Stall: 1, Keepalive: 2, Pong: 3 } as const;
 
 /**
@@ -50,6 +56,7 @@ export class Http2Timers implements TimerOwner {
   #stallTimer: Timer | null = null;
   #keepaliveTimer: Timer | null = null;
   #pongTimer: Timer | null = null;
+  #pongIsLate = false;
 
   constructor(owner: Http2TimersOwner, timers: TimerLists, keepalive: Http2Keepalive) {
     this.#owner = owner;
@@ -93,6 +100,7 @@ export class Http2Timers implements TimerOwner {
 
   onPong(): void {
     if (this.#pongTimer !== null) this.#timers.cancel(this.#pongTimer);
+    this.#pongIsLate = false;
   }
 
   // --- timers ---------------------------------------------------------------------------------
@@ -117,7 +125,12 @@ export class Http2Timers implements TimerOwner {
         this.#timers.arm(this.#keepaliveTimer!, this.#keepalive.keepaliveIntervalMs);
         return;
       case TimerId.Pong:
-        this.#owner.onKeepaliveTimeout();
+        if (this.#pongIsLate) {
+          this.#owner.onKeepaliveTimeout();
+        } else {
+          this.#pongIsLate = true;
+          this.#timers.arm(this.#pongTimer!, PONG_GRACE_MS);
+        }
     }
   }
 }

@@ -369,6 +369,21 @@ describe('upgrades over HTTP/2 (RFC 8441 §3: not before the SETTINGS that allow
   });
 });
 
+test.each([
+  ['HTTP1', 'HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n'],
+  ['HTTP2', 'HTTP/1.1 200 OK\r\n\r\n'],
+] as const)('[OB-06] a server that breaks %s is counted', async (httpProtocol, answer) => {
+  const server = await serve((socket) => socket.on('data', () => socket.write(answer)));
+  const cluster = clusterOf(server.port, { httpProtocol });
+  const [sink] = send(cluster);
+  await sink.outcome;
+  expect(sink.reset).toMatch(/^protocolError: /);
+  const { connectionsProtocolError, connectionsDestroyed } = cluster.stats;
+  while (connectionsDestroyed.value === 0) await ended();
+  expect(connectionsProtocolError.value).toBe(1);
+  expect((await get(clusterOf((await serve()).port))).status).toBe(200);
+});
+
 /** A root that signed nothing; any well-formed certificate does. */
 const ROOT_PEM = await (await import('../../test/certificates.ts'))
   .makeAuthority()

@@ -1,15 +1,13 @@
 import type { RequestHead } from '../http/message.ts';
 import { Http1ClientConnection } from '../http1/client-connection.ts';
-import { type Http2ClientOptions, http2ClientOptions } from '../http2/connection-options.ts';
 import type { FloodKind } from '../http2/flood-guard.ts';
-import type { Http2Keepalive } from '../tcp/http2-timers.ts';
 import type { SocketTransport } from '../tcp/socket-transport.ts';
-import { SHARED_HTTP2_ALPN } from '../tls/http2-alpn.ts';
 import type { CircuitBreaker } from './circuit-breaker.ts';
 import type { ClusterConfig } from './cluster-config.ts';
 import type { ClusterStats } from './cluster-stats.ts';
 import type { ConnectedInfo, ConnectorDeps } from './connector.ts';
 import { HttpConnection, type HttpConnectionOwner } from './http-connection.ts';
+import { clientOptions, keepaliveOf } from './http2-client-settings.ts';
 import { PendingRequest } from './pending-request.ts';
 import { PoolAttempt } from './pool-attempt.ts';
 import { type PoolProtocol, poolTls, speaksHttp2 } from './pool-protocol.ts';
@@ -191,6 +189,7 @@ export class HttpPool implements HttpConnectionOwner {
     stats.connectionsDestroyed.value++;
     stats.bytesReceived.value += connection.transport.bytesReceived;
     stats.bytesSent.value += connection.transport.bytesSent;
+    if (connection.codec.violated) stats.connectionsProtocolError.value++;
     if (connection.closeNotified) stats.connectionsCloseNotify.value++;
     if (this.#awaitingSettings.size > 0) this.#endAwaiting(connection);
     this.#connectAsNeeded();
@@ -424,40 +423,8 @@ function mustAwaitSettings(connection: HttpConnection, head: RequestHead): boole
   return head.upgrade !== '' && head.upgrade !== 'connect' && connection.awaitsSettings;
 }
 
-/**
- * Between Weft's sidecars, where one connection carries so much that a peer which vanished without a word has to be
- * found out soon. Servers that are not ours may take unasked PINGs for an attack (gRPC's do).
- */
-const SHARED_KEEPALIVE: Http2Keepalive = Object.freeze({
-  keepaliveIntervalMs: 15_000,
-  keepaliveTimeoutMs: 10_000,
-});
-
-function keepaliveOf({ http2 }: ClusterConfig, alpnProtocol: string): Http2Keepalive {
-  const own = http2.keepaliveIntervalMs > 0 || alpnProtocol !== SHARED_HTTP2_ALPN;
-  return own ? http2 : SHARED_KEEPALIVE;
-}
-
 /** Requests that an HTTP/2 peer is thought to take before its SETTINGS have come. */
 const STREAMS_ASSUMED = 100;
-
-/** Made once for a configuration: connections share them. */
-const optionsMade = new WeakMap<ClusterConfig, Http2ClientOptions>();
-
-function clientOptions(config: ClusterConfig, deps: ConnectorDeps): Http2ClientOptions {
-  let options = optionsMade.get(config);
-  if (options === undefined) {
-    const { streamsMax, streamWindowBytes, connectionWindowBytes } = config.http2;
-    options = http2ClientOptions({
-      streamWindowBytes,
-      connectionWindowBytes,
-      ...(streamsMax === 0 ? {} : { streamsMax }),
-      nowMs: () => deps.timers.clock.nowMs(),
-    });
-    optionsMade.set(config, options);
-  }
-  return options;
-}
 
 /** A peer that says `keep-alive: timeout=5` is not used after 4.5 s of rest. */
 const KEEP_ALIVE_MARGIN_MS = 500;

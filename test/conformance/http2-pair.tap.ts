@@ -1,11 +1,11 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import t, { type Test } from 'tap';
+import t from 'tap';
 import { curlWithHttp2, noCurlWithHttp2 } from '../harness/curl.ts';
 import { noH2load, noNghttp } from '../harness/nghttp.ts';
 import { nghttpd, noNghttpd } from '../harness/nghttpd.ts';
-import { runProgram } from '../harness/run-program.ts';
+import { succeeds } from '../harness/run-program.ts';
 import { sidecarPair } from '../harness/sidecar-pair.ts';
 import { MIB, noiseSha256, versionedApp } from '../harness/versioned-app.ts';
 
@@ -37,12 +37,6 @@ const APPS = [
   ['plain', '1.1'],
   ['second', '2.0'],
 ] as const;
-
-async function ok(t: Test, command: string, args: readonly string[], input?: string | Buffer) {
-  const run = await runProgram(command, args, input);
-  t.equal(run.code, 0, `${command} ${args.join(' ')}: ${run.stderr}${run.stdout.slice(0, 2000)}`);
-  return run;
-}
 
 t.test('[PR-05] curl', { skip: noCurlWithHttp2() }, async (t) => {
   const proxy = `http://127.0.0.1:${outboundPort}`;
@@ -89,7 +83,7 @@ t.test('nghttp', { skip: noNghttp() }, async (t) => {
   const nghttp = (service: string, path: string, args: readonly string[], input?: string) => {
     const authority = ['-H', `:authority: ${service}:9080`];
     const url = `http://127.0.0.1:${outboundPort}${path}`;
-    return ok(t, 'nghttp', ['-t', '20', ...authority, ...args, url], input);
+    return succeeds(t, 'nghttp', ['-t', '20', ...authority, ...args, url], input);
   };
   for (const [service, spoken] of APPS) {
     const many = await nghttp(service, '/bytes/70000', ['-m', '20', '-b', '255', '-w', '12']);
@@ -113,7 +107,7 @@ t.test('h2load', { skip: noH2load() }, async (t) => {
   const load = async (count: number, service: string, path: string, args: readonly string[]) => {
     const authority = ['-H', `:authority: ${service}:9080`];
     const url = `http://127.0.0.1:${outboundPort}${path}`;
-    const { stdout } = await ok(t, 'h2load', ['-n', `${count}`, ...authority, ...args, url]);
+    const { stdout } = await succeeds(t, 'h2load', ['-n', `${count}`, ...authority, ...args, url]);
     t.match(stdout, new RegExp(`${count} succeeded, 0 failed, 0 errored, 0 timeout`), service);
     t.match(stdout, new RegExp(`status codes: ${count} 2xx`), service);
   };
@@ -129,16 +123,23 @@ t.test('h2load', { skip: noH2load() }, async (t) => {
   }
 });
 
-t.test('[PR-06] each app was spoken to in its own version, over few connections', async (t) => {
-  t.same(Object.keys(plain.versions()), ['1.1']);
-  t.same(Object.keys(second.versions()), ['2.0']);
-  const stats = await pair.client.admin('/stats');
-  for (const [service] of APPS) {
-    const opened = new RegExp(`outbound\\|9080\\|\\|${service}\\..*upstream_cx_total: (\\d+)`);
-    const connections = Number(opened.exec(stats)?.[1]);
-    t.ok(connections >= 1 && connections <= 40, `${connections} connections to ${service}`);
-  }
-  for (const { process } of [pair.client, ...pair.servers.values()]) {
-    t.equal(process.exitCode, undefined, 'the sidecar lives');
-  }
-});
+const none = [noCurlWithHttp2(), noNghttp(), noH2load()];
+const NOBODY = none.includes(false) ? false : 'no client is installed';
+
+t.test(
+  '[PR-06] each app was spoken to in its own version, over few connections',
+  { skip: NOBODY },
+  async (t) => {
+    t.same(Object.keys(plain.versions()), ['1.1']);
+    t.same(Object.keys(second.versions()), ['2.0']);
+    const stats = await pair.client.admin('/stats');
+    for (const [service] of APPS) {
+      const opened = new RegExp(`outbound\\|9080\\|\\|${service}\\..*upstream_cx_total: (\\d+)`);
+      const connections = Number(opened.exec(stats)?.[1]);
+      t.ok(connections >= 1 && connections <= 40, `${connections} connections to ${service}`);
+    }
+    for (const { process } of [pair.client, ...pair.servers.values()]) {
+      t.equal(process.exitCode, undefined, 'the sidecar lives');
+    }
+  },
+);

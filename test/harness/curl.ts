@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import type { Test } from 'tap';
-import { type ProgramRun, runProgram } from './run-program.ts';
+import { type ProgramRun, succeeds } from './run-program.ts';
 
 export const noCurlWithHttp2 = () =>
   /\bHTTP2\b/.test(spawnSync('curl', ['--version'], { encoding: 'utf8' }).stdout ?? '')
@@ -8,12 +8,10 @@ export const noCurlWithHttp2 = () =>
     : 'curl with HTTP/2 is not installed';
 
 /** Runs curl, silent but for errors, which must not be. */
-export async function curlWithHttp2(
+export function curlWithHttp2(
   t: Test,
   args: readonly string[],
   input?: string | Uint8Array,
 ): Promise<ProgramRun> {
-  const run = await runProgram('curl', ['-sS', '--max-time', '25', ...args], input);
-  t.equal(run.code, 0, `curl ${args.join(' ')}: ${run.stderr}`);
-  return run;
+  return succeeds(t, 'curl', ['-sS', '--max-time', '25', ...args], input);
 }

@@ -31,12 +31,13 @@ interface Asked {
 interface Answer {
   writeHead(status: number, headers: Record<string, string>): unknown;
   write(chunk: string): unknown;
-  end(chunk?: string): unknown;
+  end(chunk?: string | Buffer): unknown;
 }
 
 /**
  * An app on a free loopback port that takes HTTP/1.1 and HTTP/2 without TLS, told apart by their first bytes, and
- * WebSocket by echoing what comes. It answers with what it saw; `/ticks/N` sends a line every 50 ms, N in all.
+ * WebSocket by echoing what comes. It answers with what it saw; `/ticks/N` sends a line every 50 ms, N in all, and
+ * `/bytes/N` N bytes, at most 32 million.
  */
 export async function eitherVersionApp(name = 'either'): Promise<EitherVersionApp> {
   const answer = (asked: Asked, response: Answer) => {
@@ -50,6 +51,12 @@ export async function eitherVersionApp(name = 'either'): Promise<EitherVersionAp
       const ticks = /^\/ticks\/(\d{1,4})$/.exec(url);
       if (ticks !== null) {
         sendTicks(Number(ticks[1]), response);
+        return;
+      }
+      const bytes = /^\/bytes\/(\d{1,8})$/.exec(url);
+      if (bytes !== null) {
+        response.writeHead(200, { 'content-type': 'application/octet-stream' });
+        response.end(BYTES.subarray(0, Number(bytes[1])));
         return;
       }
       const headers = asked.headers as Record<string, string>;
@@ -109,6 +116,9 @@ async function listen(server: Server): Promise<number> {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return (server.address() as AddressInfo).port;
 }
+
+/** One for all responses: those that nobody reads cost no memory of their own. */
+const BYTES = Buffer.alloc(32_000_000, 'x');
 
 function sendTicks(count: number, response: Answer): void {
   response.writeHead(200, { 'content-type': 'text/plain' });

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
+import type { Test } from 'tap';
 import { inherited } from './node-process.ts';
 
 export interface ProgramRun {
@@ -45,4 +46,17 @@ export function runProgram(
     child.stdin.on('error', () => {});
     child.stdin.end(input);
   });
+}
+
+/** Runs a program that must end with 0. */
+export async function succeeds(
+  t: Test,
+  command: string,
+  args: readonly string[],
+  input?: string | Uint8Array,
+): Promise<ProgramRun> {
+  const run = await runProgram(command, args, input);
+  const told = run.code === 0 ? '' : `: ${run.stderr}${run.stdout.slice(0, 2000)}`;
+  t.equal(run.code, 0, `${command} ${args.join(' ')}${told}`);
+  return run;
 }
