@@ -122,6 +122,7 @@ export class ControlPlaneSession {
     this.#cancelFirstAnswer();
     this.#cancelWarming();
     this.#client.close();
+    this.resources.close();
     await this.#lastGood?.flush();
   }
 
