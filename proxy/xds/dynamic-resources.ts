@@ -67,6 +67,8 @@ export interface DynamicResourcesOptions {
   readonly onLateProblem: (listener: string, problem: string) => void;
   /** Names of secrets that never come over the wire: the sidecar's own and those of the bootstrap. */
   readonly localSecrets: ReadonlySet<string>;
+  /** Told when the taking of a response begins; the answer is called when it ends. */
+  readonly onTaking?: () => () => void;
   /** Default: that of the process. */
   readonly loop?: EventLoop;
 }
@@ -124,7 +126,14 @@ export class DynamicResources {
     resources: readonly Resource[],
     removed: readonly string[],
   ): Promise<ReadonlyMap<string, string>> {
-    const problems = this.#latest.then(() => this.#apply(typeUrl, resources, removed));
+    const problems = this.#latest.then(async () => {
+      const taken = this.#options.onTaking?.();
+      try {
+        return await this.#apply(typeUrl, resources, removed);
+      } finally {
+        taken?.();
+      }
+    });
     this.#latest = problems.catch(() => {});
     return problems;
   }
