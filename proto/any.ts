@@ -3,6 +3,7 @@ import type { Any } from './gen/google/protobuf/any.ts';
 import type { MessageTypes } from './gen/registry.ts';
 import { codecOf } from './message-codec.ts';
 import { nearest } from './nearest.ts';
+import type { Steps } from './steps.ts';
 import { messageNameOf, TYPE_URL_PREFIX } from './type-urls.ts';
 
 /** The message in an Any; narrow it by `typeUrl`. */
@@ -36,22 +37,43 @@ export function unpackAny(any: Any): Unpacked {
   try {
     return { ok: true, typeUrl: any.typeUrl, message: codec.decode(any.value) };
   } catch (error) {
-    return {
-      ok: false,
-      problem: `malformed ${name}: ${error instanceof Error ? error.message : error}`,
-    };
+    return malformed(name, error);
   }
+}
+
+function malformed(name: string, error: unknown): { readonly ok: false; readonly problem: string } {
+  const why = error instanceof Error ? error.message : error;
+  return { ok: false, problem: `malformed ${name}: ${why}` };
 }
 
 /** Decodes an Any that must hold the message called `name`. */
 export function unpackAs<N extends MessageName>(name: N, any: Any): UnpackedAs<MessageTypes[N]> {
-  if (messageNameOf(any.typeUrl) !== name) {
-    return {
-      ok: false,
-      problem: `expected ${TYPE_URL_PREFIX}${name}, got ${any.typeUrl || 'no type'}`,
-    };
-  }
+  if (messageNameOf(any.typeUrl) !== name) return otherType(name, any);
   return unpackAny(any) as UnpackedAs<MessageTypes[N]>;
+}
+
+/** As `unpackAs`, with a pause after each field of the message itself. */
+export function* unpackAsSteps<N extends MessageName>(
+  name: N,
+  any: Any,
+): Steps<UnpackedAs<MessageTypes[N]>> {
+  if (messageNameOf(any.typeUrl) !== name) return otherType(name, any);
+  try {
+    const message = yield* codecOf(name)!.decodeSteps(any.value);
+    return { ok: true, message: message as MessageTypes[N] };
+  } catch (error) {
+    return malformed(name, error);
+  }
+}
+
+function otherType(
+  name: string,
+  { typeUrl }: Any,
+): { readonly ok: false; readonly problem: string } {
+  return {
+    ok: false,
+    problem: `expected ${TYPE_URL_PREFIX}${name}, got ${typeUrl || 'no type'}`,
+  };
 }
 
 /** What to tell somebody who wrote a type URL that the subset does not have. */

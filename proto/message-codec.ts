@@ -7,6 +7,7 @@ import {
   type ValueType,
 } from './fields.ts';
 import type { MessageTypes } from './gen/registry.ts';
+import type { Steps } from './steps.ts';
 import { hasOwnJsonForm, unwrapWellKnown, wrapWellKnown } from './well-known.ts';
 
 /**
@@ -99,6 +100,14 @@ export class MessageCodec {
     return this.read(reader, reader.len, 0);
   }
 
+  /** As `decode`, with a pause after each field of the message itself. */
+  *decodeSteps(bytes: Uint8Array): Steps<unknown> {
+    const reader = new BinaryReader(bytes);
+    const message = this.create();
+    while (reader.pos < reader.len && this.#readField(message, reader, 0)) yield;
+    return message;
+  }
+
   write(message: Message, writer: BinaryWriter): void {
     for (const each of this.#inOrder) each.write(message, writer);
   }
@@ -107,17 +116,21 @@ export class MessageCodec {
   read(reader: BinaryReader, end: number, depth: number): Message {
     if (depth >= DEPTH_MAX) throw new Error('protobuf decode recursion limit exceeded');
     const message = this.create();
-    while (reader.pos < end) {
-      const tag = reader.uint32();
-      const field = this.#byTag.get(tag);
-      if (field !== undefined) {
-        field.read(message, reader, tag, depth);
-        continue;
-      }
-      if ((tag & 7) === WireType.EndGroup || tag === 0) break;
-      reader.skip(tag & 7);
-    }
+    while (reader.pos < end && this.#readField(message, reader, depth));
     return message;
+  }
+
+  /** False where the message ends before its bytes do. */
+  #readField(message: Message, reader: BinaryReader, depth: number): boolean {
+    const tag = reader.uint32();
+    const field = this.#byTag.get(tag);
+    if (field !== undefined) {
+      field.read(message, reader, tag, depth);
+      return true;
+    }
+    if ((tag & 7) === WireType.EndGroup || tag === 0) return false;
+    reader.skip(tag & 7);
+    return true;
   }
 }
 

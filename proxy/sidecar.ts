@@ -20,6 +20,7 @@ import type { AppProbe } from './registration/app-probe.ts';
 import { RouteTables } from './router/route-tables.ts';
 import { adminView } from './sidecar/admin-view.ts';
 import { openDnsPort } from './sidecar/dns-port.ts';
+import { holdHeapGrowth } from './sidecar/heap-growth.ts';
 import { MeshCredential } from './sidecar/mesh-credential.ts';
 import { openServerPorts, type ServerPortsOptions } from './sidecar/server-ports.ts';
 import { StartError } from './sidecar/start-error.ts';
@@ -69,7 +70,15 @@ export interface SidecarOptions {
 
 /** Starts a proxy; resolves when its static part serves. Rejects with `StartError`. */
 export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
-  const sidecar = new Sidecar(options);
+  const letHeapGrow = holdHeapGrowth();
+  try {
+    return await startParts(new Sidecar(options));
+  } finally {
+    letHeapGrow();
+  }
+}
+
+async function startParts(sidecar: Sidecar): Promise<Sidecar> {
   try {
     await sidecar.start();
   } catch (error) {
@@ -312,6 +321,7 @@ export class Sidecar {
       random,
       stats: this.stats,
       log: loggers.get('xds'),
+      onTaking: holdHeapGrowth,
       localSecrets: new Set(['default', 'ROOTCA', ...bootstrap.secrets.map(({ name }) => name)]),
     });
     this.#session = session;

@@ -1,7 +1,7 @@
 import type { RequestRecord, WorkloadMetadata } from './request-record.ts';
 import { responseFlags } from './request-record.ts';
+import { OVERFLOW_LABEL_VALUE } from './series-group.ts';
 import type { Label, Labels } from './stats.ts';
-import { OVERFLOW_LABEL_VALUE } from './stats.ts';
 
 /** `UNAUTHENTICATED`, the highest gRPC status. */
 export const GRPC_STATUS_MAX = 16;

@@ -1,7 +1,7 @@
 import { Histogram } from './metric.ts';
 import { renderNumber } from './render-number.ts';
 import { ALL_STATS, isSelected, type StatsSelection } from './render-stats.ts';
-import { type Family, type Series, type StatsRegistry, seriesValue } from './stats.ts';
+import { type Family, type Series, type StatsRegistry, seriesOf, seriesValue } from './stats.ts';
 
 /**
  * Prometheus' text exposition format 0.0.4, and OpenMetrics 1.0 for scrapers that ask for it. Text
@@ -36,7 +36,7 @@ export function* renderPrometheus(
   let chunk = '';
   for (const family of registry.families.values()) {
     let head = header(family, format);
-    for (const series of allSeries(family)) {
+    for (const series of seriesOf(family)) {
       if (!isSelected(series, selection)) continue;
       chunk += head;
       head = '';
@@ -51,11 +51,6 @@ export function* renderPrometheus(
   }
   if (format === 'openmetrics') chunk += '# EOF\n';
   if (chunk !== '') yield chunk;
-}
-
-function* allSeries({ series, overflow }: Family): Generator<Series> {
-  yield* series.values();
-  if (overflow !== null) yield overflow;
 }
 
 function header({ name, kind, help }: Family, format: ExpositionFormat): string {

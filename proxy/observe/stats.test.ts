@@ -1,5 +1,10 @@
 import { expect, test } from 'vitest';
-import { LABEL_VALUE_LENGTH_MAX, StatsRegistry } from './stats.ts';
+import { LABEL_VALUE_LENGTH_MAX } from './label-text.ts';
+import { Counter } from './metric.ts';
+import { renderPrometheus } from './render-prometheus.ts';
+import { renderStatsText } from './render-stats.ts';
+import type { SeriesPlan } from './series-group.ts';
+import { StatsRegistry } from './stats.ts';
 
 const names = (registry: StatsRegistry) => [...registry.series()].map(([, { dotted }]) => dotted);
 
@@ -105,4 +110,91 @@ test('one name cannot be two kinds', () => {
   registry.counter('a', 'A');
   expect(() => registry.gauge('a', 'A')).toThrow("metric 'a' is a counter");
   expect(() => registry.counter('no good', 'A')).toThrow('not a metric name');
+});
+
+interface Owner {
+  readonly counted: Counter | null;
+  readonly size: number;
+}
+const OWNER_SERIES: SeriesPlan<Owner> = {
+  dotted: 'cluster',
+  prometheus: 'envoy_cluster',
+  label: 'envoy_cluster_name',
+  series: [
+    {
+      name: 'upstream_rq_total',
+      help: 'Requests',
+      kind: 'counter',
+      labels: [],
+      value: { counter: ({ counted }) => counted },
+    },
+    {
+      name: { dotted: 'upstream_rq_2xx', prometheus: 'upstream_rq_xx' },
+      help: 'By class',
+      kind: 'counter',
+      labels: [['envoy_response_code_class', '2']],
+      value: { counter: ({ counted }) => counted },
+    },
+    {
+      name: 'membership_total',
+      help: 'Endpoints',
+      kind: 'gauge',
+      labels: [],
+      value: { read: ({ size }) => size },
+    },
+  ],
+  other: () => ({ counted: new Counter(), size: 0 }),
+};
+
+test('series of a plan read as those of a scope, and are gone when the last owner leaves', () => {
+  const planned = new StatsRegistry();
+  const owners = ['a"b', 'c'].map((name, at) => {
+    const owner = { counted: at === 0 ? new Counter() : null, size: at };
+    expect(planned.join(OWNER_SERIES, name, owner)).toBe(owner);
+    return { name, owner };
+  });
+  owners[0]!.owner.counted!.add(7);
+  const scoped = new StatsRegistry();
+  for (const [at, name] of ['a"b', 'c'].entries()) {
+    const scope = scoped.clusterScope(name);
+    const [total, class2] = OWNER_SERIES.series;
+    for (const { name: own, help, labels } of [total!, class2!]) {
+      scope.counter(own, help, labels).add(at === 0 ? 7 : 0);
+    }
+    scope.gaugeFrom('membership_total', 'Endpoints', () => at);
+  }
+  expect([...renderPrometheus(planned)].join('')).toBe([...renderPrometheus(scoped)].join(''));
+  expect([...renderStatsText(planned)].join('')).toBe([...renderStatsText(scoped)].join(''));
+  planned.resetCounters();
+  expect(owners[0]!.owner.counted!.value).toBe(0);
+  for (const { name, owner } of owners) planned.leave(OWNER_SERIES, name, owner);
+  expect([...planned.series()]).toHaveLength([...new StatsRegistry().series()].length);
+});
+
+test('the newest owner of a name is read, and the old one leaves without it', () => {
+  const registry = new StatsRegistry();
+  const size = () => [
+    ...registry.families.get('envoy_cluster_membership_total')!.columns[0]!.rows(),
+  ];
+  const [old, young] = [1, 2].map((size) => ({ counted: null, size }));
+  registry.join(OWNER_SERIES, 'a', old!);
+  registry.join(OWNER_SERIES, 'a', young!);
+  registry.leave(OWNER_SERIES, 'a', old!);
+  expect(size().map(({ read }) => read!())).toEqual([2]);
+});
+
+test('[A7.4] owners beyond the bound count as one called other, and are counted', () => {
+  const registry = new StatsRegistry(10);
+  const owners = Array.from({ length: 30 }, (_, at) => {
+    const owner = { counted: new Counter(), size: 1 };
+    return registry.join(OWNER_SERIES, `c${at}`, owner);
+  });
+  for (const { counted } of owners) counted!.add(1);
+  const rows = [...registry.families.get('envoy_cluster_upstream_rq_total')!.columns[0]!.rows()];
+  const last = rows.at(-1)!;
+  expect(rows.length).toBeLessThan(5);
+  expect(last.labelText).toBe('envoy_cluster_name="other"');
+  expect(last.metric).toMatchObject({ value: 31 - rows.length });
+  const [overflowed] = [...registry.families.get('weft_stats_overflow_total')!.series.values()];
+  expect(overflowed!.metric).toMatchObject({ value: 3 * (31 - rows.length) });
 });

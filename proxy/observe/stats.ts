@@ -1,4 +1,12 @@
+import { cutLabelValue, type Label, type Labels, renderLabels } from './label-text.ts';
 import { Counter, Gauge, Histogram } from './metric.ts';
+import {
+  GroupColumn,
+  OVERFLOW_LABEL_VALUE,
+  type SeriesColumn,
+  SeriesGroup,
+  type SeriesPlan,
+} from './series-group.ts';
 
 /**
  * All statistics of the process. A series is defined once and read in two spellings: Envoy's dotted
@@ -17,8 +25,7 @@ import { Counter, Gauge, Histogram } from './metric.ts';
  * series whose label values are all `other`, and `weft_stats_overflow_total` counts them.
  */
 
-export type Label = readonly [name: string, value: string];
-export type Labels = readonly Label[];
+export type { Label, Labels } from './label-text.ts';
 
 /**
  * A string serves both spellings (`outlier_detection.ejections_active`: dots become `_` for
@@ -30,11 +37,6 @@ export type MetricKind = 'counter' | 'gauge' | 'histogram';
 
 /** Series in one registry: a full label matrix of a large mesh, about 40 MB. */
 const SERIES_MAX = 50_000;
-/** Characters of one label value; longer ones are cut (a peer chooses some of them). */
-export const LABEL_VALUE_LENGTH_MAX = 256;
-
-export const OVERFLOW_LABEL_VALUE = 'other';
-
 /** One label set of a family. */
 export interface Series {
   /** `a="b",c="d"` in Prometheus' escaping, '' without labels. */
@@ -53,6 +55,8 @@ export interface Family {
   readonly kind: MetricKind;
   readonly bounds: readonly number[];
   readonly series: ReadonlyMap<string, Series>;
+  /** Those of groups. */
+  readonly columns: readonly SeriesColumn[];
   /** Takes the label sets beyond the bound; null until needed. */
   readonly overflow: Series | null;
 }
@@ -87,6 +91,7 @@ interface OwnedSeries extends Series {
 
 interface OwnedFamily extends Family {
   readonly series: Map<string, OwnedSeries>;
+  columns: readonly SeriesColumn[];
   overflow: OwnedSeries | null;
 }
 
@@ -102,6 +107,8 @@ interface Definition {
 
 export class StatsRegistry implements StatsScope {
   readonly #families = new Map<string, OwnedFamily>();
+  // A plan and its group have one type of owner; the map cannot say so.
+  readonly #groups = new Map<object, SeriesGroup<unknown>>();
   readonly #seriesMax: number;
   readonly #root: Scope;
   readonly #overflowed: Counter;
@@ -151,6 +158,14 @@ export class StatsRegistry implements StatsScope {
     return new Scope(this, prefix);
   }
 
+  /** For further series of one that has joined. */
+  scopeOf(
+    { dotted, prometheus, label }: Omit<SeriesPlan<unknown>, 'series' | 'other'>,
+    name: string,
+  ): StatsScope {
+    return this.scope({ dotted: `${dotted}.${name}`, prometheus, labels: [[label, name]] });
+  }
+
   /** `cluster.<name>.…`, `envoy_cluster_…{envoy_cluster_name="<name>"}`. */
   clusterScope(name: string): StatsScope {
     return this.scope({
@@ -194,8 +209,7 @@ export class StatsRegistry implements StatsScope {
   /** Every series, the overflow ones included. May be walked while series come and go. */
   *series(): Generator<readonly [Family, Series]> {
     for (const family of this.#families.values()) {
-      for (const series of family.series.values()) yield [family, series];
-      if (family.overflow !== null) yield [family, family.overflow];
+      for (const series of seriesOf(family)) yield [family, series];
     }
   }
 
@@ -207,10 +221,70 @@ export class StatsRegistry implements StatsScope {
     }
   }
 
+  /**
+   * Gives `owner` every series of the plan under its name, until it leaves. Answers who counts: the owner, or, where
+   * the registry is full, the one that stands for all beyond it.
+   */
+  join<Owner>(plan: SeriesPlan<Owner>, name: string, owner: Owner): Owner {
+    const group = this.#groupOf(plan);
+    const { length } = plan.series;
+    const isFull = this.#seriesCount + length > this.#seriesMax && !group.members.has(name);
+    if (group.isEmpty) this.#listColumns(group);
+    if (isFull) {
+      this.#overflowed.add(length);
+      group.other ??= plan.other(this.scopeOf(plan, OVERFLOW_LABEL_VALUE));
+      return group.other;
+    }
+    // The newest owner of a name wins: it replaces the other one and is read from then on.
+    if (!group.members.has(name)) this.#seriesCount += length;
+    group.members.set(name, owner);
+    return owner;
+  }
+
+  leave<Owner>(plan: SeriesPlan<Owner>, name: string, owner: Owner): void {
+    const group = this.#groupOf(plan);
+    if (group.members.get(name) !== owner) return;
+    group.members.delete(name);
+    this.#seriesCount -= plan.series.length;
+    if (group.isEmpty) this.#unlistColumns(group);
+  }
+
+  #groupOf<Owner>(plan: SeriesPlan<Owner>): SeriesGroup<Owner> {
+    let group = this.#groups.get(plan) as SeriesGroup<Owner> | undefined;
+    if (group === undefined) {
+      group = new SeriesGroup(plan);
+      this.#groups.set(plan, group as SeriesGroup<unknown>);
+    }
+    return group;
+  }
+
+  #listColumns<Owner>(group: SeriesGroup<Owner>): void {
+    for (const series of group.plan.series) {
+      const family = this.#family({
+        family: plannedFamily(group.plan, series.name),
+        help: series.help,
+        kind: series.kind,
+        bounds: [],
+      });
+      family.columns = [...family.columns, new GroupColumn(group, series)];
+    }
+  }
+
+  #unlistColumns<Owner>({ plan }: SeriesGroup<Owner>): void {
+    for (const series of plan.series) {
+      const family = this.#families.get(plannedFamily(plan, series.name));
+      if (family === undefined) continue;
+      family.columns = family.columns.filter(
+        (column) => (column as GroupColumn<Owner>).series !== series,
+      );
+      this.#dropEmpty(family);
+    }
+  }
+
   /** For scopes only. */
   hold(definition: Definition): { series: OwnedSeries; release: () => void } {
     const family = this.#family(definition);
-    const labels = definition.labels.map(([name, value]): Label => [name, cut(value)]);
+    const labels = definition.labels.map(([name, value]): Label => [name, cutLabelValue(value)]);
     const labelText = renderLabels(labels);
     let series = family.series.get(labelText);
     if (series === undefined) {
@@ -233,17 +307,21 @@ export class StatsRegistry implements StatsScope {
     series.holders -= 1;
     if (series.holders > 0) return;
     if (family.series.delete(series.labelText)) this.#seriesCount -= 1;
-    if (family.series.size === 0 && family.overflow === null) this.#families.delete(family.name);
+    this.#dropEmpty(family);
   }
 
-  #family(definition: Definition): OwnedFamily {
+  #dropEmpty({ name, series, columns, overflow }: OwnedFamily): void {
+    if (series.size + columns.length === 0 && overflow === null) this.#families.delete(name);
+  }
+
+  #family(definition: Pick<Definition, 'family' | 'help' | 'kind' | 'bounds'>): OwnedFamily {
     let family = this.#families.get(definition.family);
     if (family === undefined) {
       if (!METRIC_NAME.test(definition.family)) {
         throw new Error(`'${definition.family}' is not a metric name`);
       }
       const { family: name, help, kind, bounds } = definition;
-      family = { name, help, kind, bounds, series: new Map(), overflow: null };
+      family = { name, help, kind, bounds, series: new Map(), columns: [], overflow: null };
       this.#families.set(name, family);
     }
     if (family.kind !== definition.kind) {
@@ -253,6 +331,18 @@ export class StatsRegistry implements StatsScope {
     }
     return family;
   }
+}
+
+/** Every series of a family, the overflow ones included. */
+export function* seriesOf({ series, columns, overflow }: Family): Generator<Series> {
+  yield* series.values();
+  for (const column of columns) yield* column.rows();
+  if (overflow !== null) yield overflow;
+}
+
+function plannedFamily({ prometheus }: { readonly prometheus: string }, name: StatName): string {
+  const own = typeof name === 'string' ? name : name.prometheus;
+  return join(prometheus, '_', own.replaceAll('.', '_'));
 }
 
 /** The value of a counter or gauge now. */
@@ -347,27 +437,6 @@ function overflowSeries(family: OwnedFamily, definition: Definition): OwnedSerie
     family.overflow = newSeries(shared, labels, renderLabels(labels));
   }
   return family.overflow;
-}
-
-/** Exposition format 0.0.4: `\`, `"` and line feed are escaped; the rest is UTF-8. */
-function renderLabels(labels: Labels): string {
-  let text = '';
-  for (const [name, value] of labels) {
-    if (text !== '') text += ',';
-    text += `${name}="${escapeLabelValue(value)}"`;
-  }
-  return text;
-}
-
-function escapeLabelValue(value: string): string {
-  if (!/[\\"\n]/.test(value)) return value;
-  return value.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n');
-}
-
-function cut(value: string): string {
-  return value.length > LABEL_VALUE_LENGTH_MAX
-    ? value.slice(0, LABEL_VALUE_LENGTH_MAX).toWellFormed()
-    : value;
 }
 
 function join(left: string, separator: string, right: string): string {

@@ -14,8 +14,8 @@ import type {
 } from './route-config.ts';
 
 /**
- * A RouteConfiguration ready to be asked: hosts indexed, header formats compiled. Immutable; a
- * request keeps the one that it began with.
+ * A RouteConfiguration ready to be asked: hosts indexed, header formats compiled when they are first needed. What it
+ * answers never changes; a request keeps the one that it began with.
  */
 export class RouteTable {
   readonly config: RouteConfig;
@@ -23,10 +23,12 @@ export class RouteTable {
 
   constructor(config: RouteConfig) {
     this.config = config;
-    const requestHeaders = new CompiledMutations(config.requestHeaders);
-    const responseHeaders = new CompiledMutations(config.responseHeaders);
+    const table: OwnMutations = {
+      request: new CompiledMutations(config.requestHeaders),
+      response: new CompiledMutations(config.responseHeaders),
+    };
     for (const virtualHost of config.virtualHosts) {
-      const compiled = new VirtualHost(virtualHost, requestHeaders, responseHeaders);
+      const compiled = new VirtualHost(virtualHost, table);
       for (const domain of virtualHost.domains) this.#hosts.add(domain, compiled);
     }
   }
@@ -43,21 +45,30 @@ export class RouteTable {
   }
 }
 
+/** Compiled with its first request: of the thousands that a mesh has, a workload calls a few. */
 export class VirtualHost {
   readonly config: VirtualHostConfig;
-  readonly routes: readonly Route[];
+  readonly #table: OwnMutations;
+  #routes: readonly Route[] | null = null;
 
-  constructor(
-    config: VirtualHostConfig,
-    tableRequestHeaders: CompiledMutations,
-    tableResponseHeaders: CompiledMutations,
-  ) {
+  constructor(config: VirtualHostConfig, table: OwnMutations) {
     this.config = config;
-    const requestHeaders = [new CompiledMutations(config.requestHeaders), tableRequestHeaders];
-    const responseHeaders = [new CompiledMutations(config.responseHeaders), tableResponseHeaders];
-    this.routes = config.routes.map(
+    this.#table = table;
+  }
+
+  get routes(): readonly Route[] {
+    return this.#routes ?? this.#compile();
+  }
+
+  #compile(): readonly Route[] {
+    const { config } = this;
+    const { request, response } = this.#table;
+    const requestHeaders = [new CompiledMutations(config.requestHeaders), request];
+    const responseHeaders = [new CompiledMutations(config.responseHeaders), response];
+    this.#routes = config.routes.map(
       (entry) => new Route(entry, this, requestHeaders, responseHeaders),
     );
+    return this.#routes;
   }
 
   /** Tried top to bottom, first hit wins (TM-01). */
@@ -79,7 +90,7 @@ export class Route {
   /** Weighted cluster's own mutations by its config, then route, virtual host, table (TM-13, Envoy's order). */
   readonly requestHeaders: readonly CompiledMutations[];
   readonly responseHeaders: readonly CompiledMutations[];
-  readonly #clusterMutations = new Map<WeightedCluster, ClusterMutations>();
+  readonly #clusterMutations = new Map<WeightedCluster, OwnMutations>();
 
   constructor(
     entry: RouteEntryConfig,
@@ -107,12 +118,12 @@ export class Route {
     }
   }
 
-  clusterMutations(cluster: WeightedCluster): ClusterMutations | undefined {
+  clusterMutations(cluster: WeightedCluster): OwnMutations | undefined {
     return this.#clusterMutations.get(cluster);
   }
 }
 
-export interface ClusterMutations {
+export interface OwnMutations {
   readonly request: CompiledMutations;
   readonly response: CompiledMutations;
 }

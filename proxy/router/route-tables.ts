@@ -15,7 +15,7 @@ export class RouteTables implements RouteTableSource {
     return this.#tables.get(name);
   }
 
-  /** Compiles and swaps in. Throws where a header format is bad, which the compiler of `xds/` has excluded. */
+  /** Swaps in; header formats have been checked by the compiler of `xds/`. */
   set(config: RouteConfig): void {
     this.#tables.set(config.name, new RouteTable(config));
   }

@@ -67,7 +67,7 @@ describe('LiveClusterManager', () => {
     assign('3', endpointConfig({ port: server.port }));
     await get(cluster);
     expect(server.connections).toBe(1);
-    expect(cluster.stats.membershipChange.value).toBe(3);
+    expect(cluster.updates.membershipChange.value).toBe(3);
   });
 
   test('an EDS cluster is warm when its assignment has come, in either order', async () => {
@@ -220,7 +220,7 @@ describe('STRICT_DNS', () => {
     const cluster = manager.get('test')!;
     answers.clear();
     clock.advance(1_000);
-    while (cluster.stats.updateFailure.value === 0) await settled();
+    while (cluster.updates.updateFailure.value === 0) await settled();
     expect(addresses(cluster)).toEqual(['10.0.0.1:80']);
   });
 

@@ -20,6 +20,8 @@ interface Managed {
 export class LiveClusterManager implements ClusterManager {
   readonly #deps: ClusterManagerDeps;
   readonly #clusters = new Map<string, Managed>();
+  /** Clusters of type EDS by the service whose endpoints they take: an assignment must not look through ten thousand. */
+  readonly #byService = new Map<string, readonly Managed[]>();
   /** Also for clusters that have not come yet: EDS may overtake CDS. */
   readonly #assignments = new Map<string, EndpointAssignment>();
 
@@ -44,16 +46,19 @@ export class LiveClusterManager implements ClusterManager {
       managed = { cluster, dns: null, warm: false, waiting: [] };
       this.#clusters.set(config.name, managed);
     } else {
+      this.#unlist(managed);
       managed.cluster.setConfig(config);
+    }
+    if (config.discovery === 'EDS') {
+      const others = this.#byService.get(config.edsServiceName) ?? [];
+      this.#byService.set(config.edsServiceName, [...others, managed]);
     }
     this.#discover(managed, config);
   }
 
   setAssignment(edsServiceName: string, assignment: EndpointAssignment): void {
     this.#assignments.set(edsServiceName, assignment);
-    for (const managed of this.#clusters.values()) {
-      const { config } = managed.cluster;
-      if (config.discovery !== 'EDS' || config.edsServiceName !== edsServiceName) continue;
+    for (const managed of this.#byService.get(edsServiceName) ?? []) {
       managed.cluster.setAssignment(assignment);
       this.#warmed(managed);
     }
@@ -71,11 +76,18 @@ export class LiveClusterManager implements ClusterManager {
     managed.dns?.stop();
     managed.cluster.close();
     this.#warmed(managed);
+    this.#unlist(managed);
     const { edsServiceName } = managed.cluster.config;
-    for (const { cluster } of this.#clusters.values()) {
-      if (cluster.config.edsServiceName === edsServiceName) return;
-    }
-    this.#assignments.delete(edsServiceName);
+    if (!this.#byService.has(edsServiceName)) this.#assignments.delete(edsServiceName);
+  }
+
+  #unlist(managed: Managed): void {
+    const { edsServiceName } = managed.cluster.config;
+    const listed = this.#byService.get(edsServiceName);
+    if (listed === undefined) return;
+    const others = listed.filter((each) => each !== managed);
+    if (others.length === 0) this.#byService.delete(edsServiceName);
+    else this.#byService.set(edsServiceName, others);
   }
 
   warm(name: string): Promise<void> {
@@ -98,6 +110,7 @@ export class LiveClusterManager implements ClusterManager {
       this.#warmed(managed);
     }
     this.#clusters.clear();
+    this.#byService.clear();
     this.#assignments.clear();
   }
 

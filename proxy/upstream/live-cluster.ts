@@ -4,7 +4,12 @@ import type { StatsRegistry } from '../observe/stats.ts';
 import { type HostPort, parseAddress } from '../tcp/socket-address.ts';
 import { CircuitBreaker } from './circuit-breaker.ts';
 import type { ClusterConfig, EndpointAssignment, EndpointConfig } from './cluster-config.ts';
-import { type ClusterGauges, ClusterStats } from './cluster-stats.ts';
+import {
+  CLUSTER_SERIES,
+  type ClusterNumbers,
+  ClusterStats,
+  ClusterUpdates,
+} from './cluster-stats.ts';
 import type { ConnectorDeps } from './connector.ts';
 import { HostSelection } from './host-selection.ts';
 import { HttpPool, type PoolShared } from './http-pool.ts';
@@ -21,7 +26,12 @@ import type {
   UpstreamSink,
   UpstreamTunnelSink,
 } from './upstream.ts';
-import { endpointTls, tlsFingerprint, UpstreamEndpoint } from './upstream-endpoint.ts';
+import {
+  type EndpointOwner,
+  endpointTls,
+  tlsFingerprint,
+  UpstreamEndpoint,
+} from './upstream-endpoint.ts';
 
 export interface ClusterDeps extends ConnectorDeps {
   readonly stats: StatsRegistry;
@@ -32,15 +42,20 @@ export interface ClusterDeps extends ConnectorDeps {
  * A cluster at work. The object stays while its configuration and endpoints are swapped, so that
  * requests under way, counters and connections to unchanged endpoints live on.
  */
-export class LiveCluster implements Cluster, PoolShared, ClusterGauges {
+export class LiveCluster implements Cluster, PoolShared, ClusterNumbers, EndpointOwner {
   readonly name: string;
   readonly breaker: CircuitBreaker;
-  readonly stats: ClusterStats;
+  readonly updates: ClusterUpdates;
   readonly deps: ClusterDeps;
+  /** Null until there is traffic. */
+  #stats: ClusterStats | null = null;
+  /** This one, or the one that counts for all clusters beyond the bound of the registry. */
+  readonly #counting: ClusterNumbers;
   #config: ClusterConfig;
   #endpoints = new Map<string, UpstreamEndpoint>();
   #selection: HostSelection<UpstreamEndpoint>;
-  readonly #originals: OriginalDestinations;
+  /** Of type ORIGINAL_DST, else null. */
+  #originals: OriginalDestinations | null = null;
   #closed = false;
 
   constructor(config: ClusterConfig, deps: ClusterDeps) {
@@ -48,11 +63,9 @@ export class LiveCluster implements Cluster, PoolShared, ClusterGauges {
     this.#config = config;
     this.deps = deps;
     this.breaker = new CircuitBreaker(config);
-    this.stats = new ClusterStats(deps.stats, config.name, this);
+    this.#counting = deps.stats.join<ClusterNumbers>(CLUSTER_SERIES, config.name, this);
+    this.updates = this.#counting === this ? new ClusterUpdates() : this.#counting.updates;
     this.#selection = new HostSelection([], config, deps.random);
-    this.#originals = new OriginalDestinations(deps.timers, (host, port) =>
-      this.#makeEndpoint(originalEndpoint(host, port)),
-    );
   }
 
   get config(): ClusterConfig {
@@ -63,20 +76,39 @@ export class LiveCluster implements Cluster, PoolShared, ClusterGauges {
     return this.#config.service;
   }
 
+  get stats(): ClusterStats {
+    return this.#stats ?? this.#makeStats();
+  }
+
+  get madeStats(): ClusterStats | null {
+    return this.#stats;
+  }
+
+  #makeStats(): ClusterStats {
+    const own = this.#counting === this;
+    const { stats } = this.deps;
+    this.#stats = own
+      ? new ClusterStats(stats.scopeOf(CLUSTER_SERIES, this.name))
+      : this.#counting.madeStats!;
+    return this.#stats;
+  }
+
   get membershipTotal(): number {
-    return this.#config.discovery === 'ORIGINAL_DST' ? this.#originals.size : this.#endpoints.size;
+    return this.#config.discovery === 'ORIGINAL_DST'
+      ? (this.#originals?.size ?? 0)
+      : this.#endpoints.size;
   }
 
   get membershipHealthy(): number {
     return this.#config.discovery === 'ORIGINAL_DST'
-      ? this.#originals.size
+      ? (this.#originals?.size ?? 0)
       : this.#selection.healthyCount;
   }
 
   /** All endpoints, for `/clusters`. */
   get endpoints(): readonly UpstreamEndpoint[] {
     return this.#config.discovery === 'ORIGINAL_DST'
-      ? this.#originals.endpoints
+      ? (this.#originals?.endpoints ?? [])
       : [...this.#endpoints.values()];
   }
 
@@ -141,7 +173,7 @@ export class LiveCluster implements Cluster, PoolShared, ClusterGauges {
       this.#setTls(endpoint);
       if (!sameSocket) endpoint.drainPools();
     }
-    if (previous.discovery !== config.discovery) this.#originals.drain();
+    if (previous.discovery !== config.discovery) this.#originals?.drain();
     this.#rebuild();
   }
 
@@ -174,8 +206,8 @@ export class LiveCluster implements Cluster, PoolShared, ClusterGauges {
       endpoint.drainPools();
     }
     this.#endpoints = next;
-    this.stats.updateSuccess.value++;
-    if (changed) this.stats.membershipChange.value++;
+    this.updates.updateSuccess.value++;
+    if (changed) this.updates.membershipChange.value++;
     this.#rebuild();
   }
 
@@ -206,14 +238,16 @@ export class LiveCluster implements Cluster, PoolShared, ClusterGauges {
       endpoint.removed = true;
       endpoint.drainPools();
     }
-    this.#originals.drain();
-    this.stats.close();
+    this.#originals?.drain();
+    if (this.#counting !== this) return;
+    this.deps.stats.leave<ClusterNumbers>(CLUSTER_SERIES, this.name, this);
+    this.#stats?.close();
   }
 
   /** Ends everything now. */
   destroy(): void {
     for (const endpoint of this.#endpoints.values()) endpoint.destroyPools();
-    this.#originals.destroy();
+    this.#originals?.destroy();
     this.close();
   }
 
@@ -223,6 +257,9 @@ export class LiveCluster implements Cluster, PoolShared, ClusterGauges {
       this.stats.connectionsNoneHealthy.value++;
       return null;
     }
+    this.#originals ??= new OriginalDestinations(this.deps.timers, (host, port) =>
+      this.#makeEndpoint(originalEndpoint(host, port)),
+    );
     return this.#originals.endpoint(address.host, address.port);
   }
 
@@ -236,12 +273,11 @@ export class LiveCluster implements Cluster, PoolShared, ClusterGauges {
 
   #makeEndpoint(config: EndpointConfig): UpstreamEndpoint {
     const { tls, tlsMatches } = this.#config;
-    return new UpstreamEndpoint(
-      config,
-      endpointTls(config, tlsMatches, tls),
-      this.stats,
-      (endpoint, protocol) => new HttpPool(endpoint, this, protocol),
-    );
+    return new UpstreamEndpoint(config, endpointTls(config, tlsMatches, tls), this);
+  }
+
+  makePool(endpoint: UpstreamEndpoint, protocol: PoolProtocol): HttpPool {
+    return new HttpPool(endpoint, this, protocol);
   }
 
   #setTls(endpoint: UpstreamEndpoint): void {

@@ -58,7 +58,7 @@ export class StrictDns implements TimerOwner {
         if (addresses.length > 0) this.#lastGood.set(name, addresses);
         else failed = true;
       }
-      if (failed) this.#cluster.stats.updateFailure.value++;
+      if (failed) this.#cluster.updates.updateFailure.value++;
       for (const name of this.#lastGood.keys()) if (!names.has(name)) this.#lastGood.delete(name);
       this.#apply(config);
       this.#onFirstAnswer();

@@ -8,6 +8,12 @@ import type { HttpPool } from './http-pool.ts';
 import { offersSharing, POOL_PROTOCOLS, type PoolProtocol } from './pool-protocol.ts';
 import type { Endpoint } from './upstream.ts';
 
+/** The cluster, to its endpoints. */
+export interface EndpointOwner {
+  readonly stats: ClusterStats;
+  makePool(endpoint: UpstreamEndpoint, protocol: PoolProtocol): HttpPool;
+}
+
 /**
  * One address of a cluster with its counters and connections. It outlives changes of weight, health
  * and metadata: an update in which the address stands again keeps the object.
@@ -31,24 +37,17 @@ export class UpstreamEndpoint implements Endpoint, SelectableHost {
   #tls: UpstreamTlsConfig | null;
   /** Its sidecar may agree to be sent HTTP/1.1 over HTTP/2 (PR-06). */
   sharesHttp2: boolean;
-  readonly #stats: ClusterStats;
-  readonly #makePool: (endpoint: UpstreamEndpoint, protocol: PoolProtocol) => HttpPool;
+  readonly #owner: EndpointOwner;
   #pools: Readonly<Record<PoolProtocol, HttpPool | null>> = NO_POOLS;
 
-  constructor(
-    config: EndpointConfig,
-    tls: UpstreamTlsConfig | null,
-    stats: ClusterStats,
-    makePool: (endpoint: UpstreamEndpoint, protocol: PoolProtocol) => HttpPool,
-  ) {
+  constructor(config: EndpointConfig, tls: UpstreamTlsConfig | null, owner: EndpointOwner) {
     this.host = config.address;
     this.port = config.port;
     this.address = formatAddress(config.address, config.port);
     this.config = config;
     this.#tls = tls;
     this.sharesHttp2 = offersSharing(tls);
-    this.#stats = stats;
-    this.#makePool = makePool;
+    this.#owner = owner;
   }
 
   /** From `transport_socket_matches` and the endpoint's metadata (SC-01); null = plain text. */
@@ -65,7 +64,7 @@ export class UpstreamEndpoint implements Endpoint, SelectableHost {
   pool(protocol: PoolProtocol): HttpPool {
     const pool = this.#pools[protocol];
     if (pool !== null) return pool;
-    const made = this.#makePool(this, protocol);
+    const made = this.#owner.makePool(this, protocol);
     this.#pools = { ...this.#pools, [protocol]: made };
     return made;
   }
@@ -122,7 +121,7 @@ export class UpstreamEndpoint implements Endpoint, SelectableHost {
   }
 
   reportOutcome(status: number): void {
-    this.#stats.countResponse(status);
+    this.#owner.stats.countResponse(status);
     if (status === 0 || status >= 500) this.requestsError++;
     else this.requestsSuccess++;
   }

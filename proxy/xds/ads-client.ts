@@ -16,6 +16,7 @@ import {
 } from '../../proto/type-urls.ts';
 import type { AdsStream, AdsTransport } from './ads-transport.ts';
 import { DeltaSubscription } from './delta-subscription.ts';
+import { ExpectedNames } from './expected-names.ts';
 import { ReconnectBackoff } from './reconnect-backoff.ts';
 import type { Timers } from './timers.ts';
 
@@ -84,7 +85,7 @@ export class AdsClient {
   readonly #options: AdsClientOptions;
   readonly #subscriptions: ReadonlyMap<string, DeltaSubscription>;
   readonly #backoff: ReconnectBackoff;
-  readonly #missingTimers = new Map<string, () => void>();
+  readonly #expected: ReadonlyMap<string, ExpectedNames>;
   #stream: AdsStream | null = null;
   #nodeSent = false;
   #connected = false;
@@ -102,6 +103,14 @@ export class AdsClient {
           (type !== TYPE_LISTENER || options.listeners) &&
           (type !== TYPE_NAME_TABLE || options.names),
       ).map((type) => [type, new DeltaSubscription(type, WILDCARD_TYPES.has(type))]),
+    );
+    this.#expected = new Map(
+      [...this.#subscriptions.values()].map((subscription) => [
+        subscription.typeUrl,
+        new ExpectedNames(options.timers, RESOURCE_MISSING_MS, (names) =>
+          this.#onMissing(subscription, names),
+        ),
+      ]),
     );
   }
 
@@ -135,8 +144,7 @@ export class AdsClient {
   close(): void {
     this.#closed = true;
     this.#cancelRetry();
-    for (const cancel of this.#missingTimers.values()) cancel();
-    this.#missingTimers.clear();
+    for (const expected of this.#expected.values()) expected.close();
     this.#stream?.close();
     this.#stream = null;
   }
@@ -245,22 +253,17 @@ export class AdsClient {
     const subscription = this.#subscriptions.get(typeUrl);
     if (subscription === undefined || subscription.wildcard || this.#stream === null) return;
     const names = [...subscription.names].filter((name) => !subscription.held.has(name));
-    for (const name of names) {
-      const key = `${typeUrl} ${name}`;
-      if (this.#missingTimers.has(key)) continue;
-      const cancel = this.#options.timers.after(RESOURCE_MISSING_MS, () => {
-        this.#missingTimers.delete(key);
-        if (subscription.names.has(name) && !subscription.held.has(name)) {
-          this.#options.handler.missing(typeUrl, [name]);
-        }
-      });
-      this.#missingTimers.set(key, cancel);
-    }
+    this.#expected.get(typeUrl)?.add(names);
+  }
+
+  #onMissing(subscription: DeltaSubscription, names: readonly string[]): void {
+    const missing = names.filter(
+      (name) => subscription.names.has(name) && !subscription.held.has(name),
+    );
+    if (missing.length > 0) this.#options.handler.missing(subscription.typeUrl, missing);
   }
 
   #arrived(typeUrl: string, name: string): void {
-    const key = `${typeUrl} ${name}`;
-    this.#missingTimers.get(key)?.();
-    this.#missingTimers.delete(key);
+    this.#expected.get(typeUrl)?.arrived(name);
   }
 }

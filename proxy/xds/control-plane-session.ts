@@ -40,6 +40,8 @@ export interface ControlPlaneSessionOptions {
   readonly log: AdsClientLog & { error(fields: object, message: string): void };
   /** Secrets that never come over the wire. */
   readonly localSecrets: ReadonlySet<string>;
+  /** Told when the taking of a response begins; the answer is called when it ends. */
+  readonly onTaking: () => () => void;
 }
 
 /**
@@ -67,6 +69,7 @@ export class ControlPlaneSession {
       context,
       now: () => timers.now(),
       localSecrets: options.localSecrets,
+      onTaking: options.onTaking,
       onNames: (typeUrl, names) => this.#client.setNames(typeUrl, names),
       onChange: () => this.#lastGood?.changed(),
       onLateProblem: (listener, problem) => {
@@ -122,6 +125,7 @@ export class ControlPlaneSession {
     this.#cancelFirstAnswer();
     this.#cancelWarming();
     this.#client.close();
+    this.resources.close();
     await this.#lastGood?.flush();
   }
 

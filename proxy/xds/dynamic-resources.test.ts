@@ -13,6 +13,7 @@ import {
 import { makeAuthority } from '../../test/certificates.ts';
 import { checkOnlyContext } from './compile/compile-context.ts';
 import { type ConfigTarget, DynamicResources } from './dynamic-resources.ts';
+import type { EventLoop } from './time-slices.ts';
 
 const HCM =
   'type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager';
@@ -30,7 +31,7 @@ class Mesh {
   readonly resources: DynamicResources;
   isReady = false;
 
-  constructor() {
+  constructor(loop?: EventLoop) {
     const target: ConfigTarget = {
       setCluster: ({ name }) => void this.done.push(`cluster ${name}`),
       removeCluster: (name) => void this.done.push(`no cluster ${name}`),
@@ -65,6 +66,7 @@ class Mesh {
       },
       onLateProblem: (name, problem) => void this.late.push(`${name}: ${problem}`),
       localSecrets: new Set(['default']),
+      ...(loop === undefined ? {} : { loop }),
     });
     void this.resources.ready.then(() => {
       this.isReady = true;
@@ -345,4 +347,111 @@ test('[DS-05] a table of names is in use at once; a bad one, and its removal, le
     version: '1',
     error: { version: '2' },
   });
+});
+
+/** A millisecond goes by whenever it is asked for the time; each turn is the test's to give. */
+class SlowLoop implements EventLoop {
+  turns = 0;
+  #nowMs = 0;
+  #waiting: (() => void)[] = [];
+
+  now(): number {
+    this.#nowMs++;
+    return this.#nowMs;
+  }
+
+  nextTurn(): Promise<void> {
+    this.turns++;
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  turn(): void {
+    for (const resolve of this.#waiting.splice(0)) resolve();
+  }
+}
+
+const many = (count: number) => Array.from({ length: count }, (_, index) => `c${index}`);
+
+test('a large response is taken over many turns of the event loop, and is answered once', async () => {
+  const loop = new SlowLoop();
+  const mesh = new Mesh(loop);
+  const clusters = [
+    ...many(20).map((name) => cluster(name)),
+    cluster('bad', { type: 'LOGICAL_DNS' }),
+  ];
+  const answers: ReadonlyMap<string, string>[] = [];
+  void mesh.resources.apply(TYPE_CLUSTER, clusters, []).then((one) => answers.push(one));
+  let mostOfOneTurn = 0;
+  for (let taken = 0; answers.length === 0; loop.turn()) {
+    const lines = await mesh.take();
+    mostOfOneTurn = Math.max(mostOfOneTurn, lines.length);
+    taken += lines.length;
+    expect(taken).toBeLessThanOrEqual(20);
+  }
+  expect(mostOfOneTurn).toBeLessThan(6);
+  expect(loop.turns).toBeGreaterThan(4);
+  expect([...answers[0]!.keys()]).toEqual(['bad']);
+});
+
+test('the virtual hosts of one route configuration are compiled over many turns and used at once', async () => {
+  const loop = new SlowLoop();
+  const mesh = new Mesh(loop);
+  const hosts = many(40).map((name) => ({
+    name,
+    domains: [name],
+    routes: [{ match: { prefix: '/' }, route: { cluster: name } }],
+  }));
+  const value = { name: 'r', virtual_hosts: hosts };
+  const done = mesh.resources.apply(TYPE_ROUTE, [resource(TYPE_ROUTE, 'r', value)], []);
+  for (let turn = 0; turn < 10; turn++) {
+    expect(await mesh.take()).toEqual([]);
+    loop.turn();
+  }
+  let isDone = false;
+  void done.then(() => {
+    isDone = true;
+  });
+  const lines: string[] = [];
+  for (; !isDone; loop.turn()) lines.push(...(await mesh.take()));
+  expect(lines).toEqual(['routes r 1']);
+  expect(loop.turns).toBeGreaterThan(15);
+});
+
+test('a response that comes while another is taken waits until that one is in use', async () => {
+  const loop = new SlowLoop();
+  const mesh = new Mesh(loop);
+  const first = mesh.resources.apply(
+    TYPE_CLUSTER,
+    many(10).map((name) => cluster(name)),
+    [],
+  );
+  const second = mesh.resources.apply(TYPE_CLUSTER, [cluster('last')], ['c0']);
+  let isDone = false;
+  void Promise.all([first, second]).then(() => {
+    isDone = true;
+  });
+  const lines: string[] = [];
+  for (; !isDone; loop.turn()) lines.push(...(await mesh.take()));
+  expect(lines).toEqual([
+    ...many(10).map((name) => `cluster ${name}`),
+    'cluster last',
+    'no cluster c0',
+  ]);
+});
+
+test('after close nothing more of a response is used', async () => {
+  const loop = new SlowLoop();
+  const mesh = new Mesh(loop);
+  const done = mesh.resources.apply(
+    TYPE_CLUSTER,
+    many(10).map((name) => cluster(name)),
+    [],
+  );
+  const before = (await mesh.take()).length;
+  expect(before).toBeLessThan(6);
+  mesh.resources.close();
+  loop.turn();
+  await done;
+  expect(await mesh.take()).toEqual([]);
+  expect(mesh.names.size).toBe(0);
 });

@@ -1,4 +1,4 @@
-import { unpackAs } from '../../proto/any.ts';
+import { unpackAs, unpackAsSteps } from '../../proto/any.ts';
 import type { Resource } from '../../proto/gen/envoy/service/discovery/v3/discovery.ts';
 import type { Any } from '../../proto/gen/google/protobuf/any.ts';
 import {
@@ -19,9 +19,10 @@ import { compileListener } from './compile/listener.ts';
 import { compileLoadAssignment } from './compile/load-assignment.ts';
 import { compileNameTable } from './compile/name-table.ts';
 import { type Compiled, formatProblems } from './compile/problems.ts';
-import { compileRouteConfiguration } from './compile/route-configuration.ts';
+import { compileRouteConfigurationSteps } from './compile/route-configuration.ts';
 import { compileSecret, type NamedSecret } from './compile/secret.ts';
 import { routeNamesOf, secretNamesOfCluster, secretNamesOfListener } from './referenced-names.ts';
+import { type EventLoop, TimeSlices } from './time-slices.ts';
 
 /** The live tables, as this folder may change them; `sidecar.ts` puts the managers behind it. */
 export interface ConfigTarget {
@@ -66,6 +67,10 @@ export interface DynamicResourcesOptions {
   readonly onLateProblem: (listener: string, problem: string) => void;
   /** Names of secrets that never come over the wire: the sidecar's own and those of the bootstrap. */
   readonly localSecrets: ReadonlySet<string>;
+  /** Told when the taking of a response begins; the answer is called when it ends. */
+  readonly onTaking?: () => () => void;
+  /** Default: that of the process. */
+  readonly loop?: EventLoop;
 }
 
 /**
@@ -92,6 +97,9 @@ export class DynamicResources {
   /** Clusters of the first answer have their endpoints, or 15 s have passed. */
   #clustersWarm = false;
   #listenersAnswered = false;
+  /** The latest response that is being taken. */
+  #latest: Promise<unknown> = Promise.resolve();
+  #closed = false;
   #whenReady: () => void = () => {};
   /** Resolves when the first set of listeners is open. */
   readonly ready: Promise<void>;
@@ -112,18 +120,50 @@ export class DynamicResources {
     return this.#warming;
   }
 
-  async apply(
+  /** Takes a response between requests, in slices of time; the next one waits until this one is in use. */
+  apply(
+    typeUrl: string,
+    resources: readonly Resource[],
+    removed: readonly string[],
+  ): Promise<ReadonlyMap<string, string>> {
+    const problems = this.#latest.then(async () => {
+      const taken = this.#options.onTaking?.();
+      try {
+        return await this.#apply(typeUrl, resources, removed);
+      } finally {
+        taken?.();
+      }
+    });
+    this.#latest = problems.catch(() => {});
+    return problems;
+  }
+
+  /** Nothing more is changed, of a response under way either. */
+  close(): void {
+    this.#closed = true;
+  }
+
+  async #apply(
     typeUrl: string,
     resources: readonly Resource[],
     removed: readonly string[],
   ): Promise<ReadonlyMap<string, string>> {
     const problems = new Map<string, string>();
+    const slices = new TimeSlices(this.#options.loop);
     for (const resource of resources) {
-      const problem = await this.#applyOne(typeUrl, resource);
+      if (slices.isOver) await slices.next();
+      if (this.#closed) return problems;
+      const problem = await this.#applyOne(typeUrl, resource, slices);
       this.#note(typeUrl, resource, problem);
       if (problem !== '') problems.set(resource.name, problem);
     }
-    for (const name of removed) this.#remove(typeUrl, name);
+    for (const name of removed) {
+      if (slices.isOver) await slices.next();
+      if (this.#closed) return problems;
+      this.#remove(typeUrl, name);
+    }
+    if (slices.isOver) await slices.next();
+    if (this.#closed) return problems;
     this.#announceNames(typeUrl);
     if (typeUrl === TYPE_CLUSTER) this.#warmClusters();
     if (typeUrl === TYPE_LISTENER) this.#listenersAnswered = true;
@@ -145,7 +185,7 @@ export class DynamicResources {
     void this.#activateListeners();
   }
 
-  async #applyOne(typeUrl: string, resource: Resource): Promise<string> {
+  async #applyOne(typeUrl: string, resource: Resource, slices: TimeSlices): Promise<string> {
     const { name, version } = resource;
     const any = resource.resource!;
     const { target, context } = this.#options;
@@ -176,10 +216,14 @@ export class DynamicResources {
         });
       }
       case TYPE_ROUTE: {
-        const message = unpackAs('envoy.config.route.v3.RouteConfiguration', any);
+        // One resource may hold the routes of a whole mesh.
+        const message = await slices.run(
+          unpackAsSteps('envoy.config.route.v3.RouteConfiguration', any),
+        );
         if (!message.ok) return message.problem;
         const routes = message.message;
-        const compiled = compileRouteConfiguration(routes, version, context);
+        const compiled = await slices.run(compileRouteConfigurationSteps(routes, version, context));
+        if (this.#closed) return '';
         return this.#use(name, routes.name, compiled, (config) => {
           target.setRoutes(config);
           this.#routes.add(name);

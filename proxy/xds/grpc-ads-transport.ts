@@ -11,6 +11,7 @@ import type {
 } from '../../proto/gen/envoy/service/discovery/v3/discovery.ts';
 import { codecOf } from '../../proto/message-codec.ts';
 import type { AdsStream, AdsStreamEvents, AdsTransport } from './ads-transport.ts';
+import { TimeSlices } from './time-slices.ts';
 
 /** Bytes of one response; rule 18. */
 const MESSAGE_BYTES_MAX = 16 * 1024 * 1024;
@@ -56,7 +57,7 @@ export class GrpcAdsTransport implements AdsTransport {
     const call = client.makeBidiStreamRequest(
       METHOD,
       (request: DeltaDiscoveryRequest) => Buffer.from(REQUEST.encode(request)),
-      (bytes) => RESPONSE.decode(bytes) as DeltaDiscoveryResponse,
+      (bytes) => bytes,
       metadata,
     );
     let over = false;
@@ -66,9 +67,13 @@ export class GrpcAdsTransport implements AdsTransport {
       client.close();
       events.onEnd(reason);
     };
-    call.on('data', (response: DeltaDiscoveryResponse) => {
+    const take = async (bytes: Uint8Array): Promise<void> => {
+      const response = await new TimeSlices().run(RESPONSE.decodeSteps(bytes));
+      if (!over) await events.onResponse(response as DeltaDiscoveryResponse);
+    };
+    call.on('data', (bytes: Uint8Array) => {
       call.pause();
-      events.onResponse(response).then(
+      take(bytes).then(
         () => call.resume(),
         (error: unknown) => {
           call.cancel();

@@ -128,6 +128,20 @@ export class MessageReader<T extends object> {
     );
   }
 
+  /**
+   * The same one by one, for lists of thousands: what of a value was not read is reported when the next one is asked
+   * for, and its reader is let go.
+   */
+  *eachChild<K extends Key<T>>(key: K): Generator<MessageReader<ElementOf<T[K]> & object>> {
+    type Element = ElementOf<T[K]> & object;
+    const type = this.#typeOf(key);
+    for (const [index, value] of (this.take(key) as Element[]).entries()) {
+      const child = new MessageReader(this.problems, type, value, this.at(key, index));
+      yield child;
+      child.finish();
+    }
+  }
+
   /** The set member of a oneof, to be narrowed by `$case`. */
   oneof<K extends Key<T>>(key: K): T[K] {
     return this.take(key);
@@ -185,8 +199,9 @@ export class MessageReader<T extends object> {
   /** Reports every field that is set and was not read, in this message and in those read through it. */
   finish(): void {
     const ignored = ignoredFields(this.fullName);
-    for (const [key, value] of Object.entries(this.message)) {
-      if (this.#taken.has(key) || isDefault(value)) continue;
+    for (const key in this.message) {
+      const value: unknown = this.message[key];
+      if (isDefault(value) || this.#taken.has(key)) continue;
       const name = setName(key, value);
       const field = this.#info.byName.get(name);
       if (ignored?.has(field?.name ?? name) === true) continue;

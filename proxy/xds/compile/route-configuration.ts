@@ -3,6 +3,7 @@ import type {
   Route,
   VirtualHost,
 } from '../../../proto/gen/envoy/config/route/v3/route_components.ts';
+import { runToEnd, type Steps } from '../../../proto/steps.ts';
 import type {
   RouteConfig,
   RouteEntryConfig,
@@ -23,6 +24,15 @@ export function compileRouteConfiguration(
   version: string,
   context: CompileContext,
 ): Compiled<RouteConfig> {
+  return runToEnd(compileRouteConfigurationSteps(message, version, context));
+}
+
+/** The same with a pause after each virtual host: one resource may hold a whole mesh. */
+export function* compileRouteConfigurationSteps(
+  message: RouteConfiguration,
+  version: string,
+  context: CompileContext,
+): Steps<Compiled<RouteConfig>> {
   const problems = new Problems();
   const reader = new MessageReader(
     problems,
@@ -31,7 +41,7 @@ export function compileRouteConfiguration(
     context.root,
   );
   if (message.name === '') reader.problem('name', 'must be set');
-  const config = readRouteConfiguration(reader, version, context);
+  const config = yield* readSteps(reader, version, context);
   reader.finish();
   return problems.finish(config);
 }
@@ -42,10 +52,22 @@ export function readRouteConfiguration(
   version: string,
   context: CompileContext,
 ): RouteConfig {
-  const virtualHosts = reader
-    .children('virtualHosts')
-    .map((virtualHost) => compileVirtualHost(virtualHost, context));
-  checkUnique(reader, virtualHosts);
+  return runToEnd(readSteps(reader, version, context));
+}
+
+function* readSteps(
+  reader: MessageReader<RouteConfiguration>,
+  version: string,
+  context: CompileContext,
+): Steps<RouteConfig> {
+  const virtualHosts: VirtualHostConfig[] = [];
+  const unique = new UniqueHosts(reader);
+  for (const virtualHost of reader.eachChild('virtualHosts')) {
+    const config = compileVirtualHost(virtualHost, context);
+    unique.check(config, virtualHosts.length);
+    virtualHosts.push(config);
+    yield;
+  }
   return {
     name: reader.string('name'),
     version,
@@ -88,26 +110,30 @@ function compileDomains(reader: MessageReader<VirtualHost>): string[] {
 }
 
 /** Names and domains must be unique: which of two would win is nobody's to guess. */
-function checkUnique(
-  reader: MessageReader<RouteConfiguration>,
-  virtualHosts: readonly VirtualHostConfig[],
-): void {
-  const names = new Set<string>();
-  const owners = new Map<string, string>();
-  virtualHosts.forEach(({ name, domains }, index) => {
-    if (names.has(name)) {
-      reader.problems.add(reader.at('virtualHosts', index, 'name'), `"${name}" stands here twice`);
+class UniqueHosts {
+  readonly #reader: MessageReader<RouteConfiguration>;
+  readonly #names = new Set<string>();
+  readonly #owners = new Map<string, string>();
+
+  constructor(reader: MessageReader<RouteConfiguration>) {
+    this.#reader = reader;
+  }
+
+  check({ name, domains }: VirtualHostConfig, index: number): void {
+    const { problems } = this.#reader;
+    if (this.#names.has(name)) {
+      problems.add(this.#reader.at('virtualHosts', index, 'name'), `"${name}" stands here twice`);
     }
-    names.add(name);
+    this.#names.add(name);
     domains.forEach((domain, at) => {
-      const owner = owners.get(domain);
+      const owner = this.#owners.get(domain);
       if (owner !== undefined) {
-        const path = reader.at('virtualHosts', index, 'domains', at);
-        reader.problems.add(path, `"${domain}" belongs to virtual host "${owner}" already`);
+        const path = this.#reader.at('virtualHosts', index, 'domains', at);
+        problems.add(path, `"${domain}" belongs to virtual host "${owner}" already`);
       }
-      owners.set(domain, name);
+      this.#owners.set(domain, name);
     });
-  });
+  }
 }
 
 function compileRoute(reader: MessageReader<Route>, context: CompileContext): RouteEntryConfig {
