@@ -15,7 +15,9 @@ const BAR_WIDTH = WIDTH - LABEL_WIDTH - VALUE_WIDTH;
 const BAR_HEIGHT = 16;
 const BAR_STEP = 20;
 const HEAD_HEIGHT = 30;
-const FOOT_HEIGHT = 14;
+/** Two labels of limits may stand close to each other: each has a line of its own. */
+const LABEL_STEP = 11;
+const FOOT_HEIGHT = 6;
 
 const OURS = '#1f6feb';
 const THEIRS = '#9aa4af';
@@ -30,10 +32,12 @@ export function benchmarksPlot(cases: readonly CaseResult[]): string {
     for (const row of rows) {
       if (row.targets.length === 0 || row.figures.length === 0) continue;
       parts.push(group(title, row, y));
-      y += HEAD_HEIGHT + row.figures.length * BAR_STEP + FOOT_HEIGHT;
+      const labels = row.targets.length * LABEL_STEP;
+      y += HEAD_HEIGHT + row.figures.length * BAR_STEP + labels + FOOT_HEIGHT;
     }
   }
-  return `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${y}" viewBox="0 0 ${WIDTH} ${y}" font-family="system-ui, sans-serif" font-size="12">
+  return `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${y}" viewBox="0 0 ${WIDTH} ${y}" font-family="system-ui, sans-serif" font-size="12" role="img">
+<title>Weft beside its peers, and where the limits of the targets lie</title>
 <rect width="100%" height="100%" fill="#ffffff"/>
 ${parts.join('\n')}
 </svg>
@@ -67,9 +71,9 @@ function group(title: string, row: Row, top: number): string {
 <text x="${px(x(max) + 6)}" y="${middle + 4}">${numberText(median)}</text>`;
   });
   const ticks = limits.map(
-    ({ at, label, met }) =>
+    ({ at, label, met }, index) =>
       `<line x1="${px(x(at))}" x2="${px(x(at))}" y1="${firstBar - 4}" y2="${lastBar}" stroke="${met ? MET : MISSED}" stroke-width="2"><title>${escapeText(label)}</title></line>
-<text x="${px(x(at))}" y="${lastBar + 9}" text-anchor="middle" font-size="10" fill="${met ? MET : MISSED}">${escapeText(label)}</text>`,
+<text x="${px(x(at))}" y="${lastBar + 9 + index * LABEL_STEP}" text-anchor="middle" font-size="10" fill="${met ? MET : MISSED}">${escapeText(label)}</text>`,
   );
   const heading = `${title}: ${row.name} (${row.unit})`;
   return `<text x="8" y="${top + 16}" font-weight="600">${escapeText(heading)}</text>
