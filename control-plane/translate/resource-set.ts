@@ -14,6 +14,7 @@ import type { Service } from '../registry/registry.ts';
 import { selects } from '../registry/service-entries.ts';
 import { DiscoveryResource, type ResourceType } from './discovery-resource.ts';
 import { explicitListeners, inboundClusters } from './explicit-mode.ts';
+import { LayeredResources } from './layered-resources.ts';
 import { nameFamilies, nameTable } from './name-table.ts';
 import { outboundClusters, outboundEndpoints } from './outbound-resources.ts';
 import type { ProxyView } from './proxy-view.ts';
@@ -101,7 +102,7 @@ function endpoints(snapshot: MeshSnapshot, { mode, namespace }: ProxyView): Reso
   const nowhere = emptyAssignment();
   const { clusterName } = nowhere;
   const resource = new DiscoveryResource(TYPE_ENDPOINT, clusterName, nowhere);
-  return new Map<string, DiscoveryResource>([...outbound, [clusterName, resource]]);
+  return new LayeredResources(outbound, new Map([[clusterName, resource]]));
 }
 
 function listeners(snapshot: MeshSnapshot, proxy: ProxyView): ResourceMap {
@@ -190,7 +191,7 @@ function joined(
   type: ResourceType,
   own: readonly (Cluster | Listener)[],
 ): ResourceMap {
-  return own.length === 0 ? common : new Map([...common, ...named(type, own)]);
+  return own.length === 0 ? common : new LayeredResources(common, named(type, own));
 }
 
 /** What was translated for proxies that cannot be told apart, kept with its snapshot. */

@@ -7,6 +7,7 @@ import type { DiscoveryResource } from '../translate/discovery-resource.ts';
 import { type Acknowledgement, Delivery } from './delivery.ts';
 import { WHOLE_WORLD_TYPES } from './push-order.ts';
 import { ResourceNames } from './resource-names.ts';
+import { sharedBody } from './response-body.ts';
 import type { Pending, Push, Resources, Subscription } from './subscription.ts';
 
 /**
@@ -38,6 +39,14 @@ export class SotwSubscription implements Subscription<DiscoveryRequest, Discover
 
   get held(): ReadonlyMap<string, string> {
     return this.#held;
+  }
+
+  get heldAloneCount(): number {
+    return this.#held.size;
+  }
+
+  get agreed(): null {
+    return null;
   }
 
   receive(request: DiscoveryRequest, nowMs: number): Acknowledgement {
@@ -87,8 +96,8 @@ export class SotwSubscription implements Subscription<DiscoveryRequest, Discover
       if (kept.length === 0) this.#doneWith = resources;
       return null;
     }
-    const body = this.#isWholeWorld ? [...wanted, ...kept] : changed;
-    if (body.length === 0 && !this.#isWholeWorld) {
+    const said = this.#isWholeWorld ? [...wanted, ...kept] : changed;
+    if (said.length === 0 && !this.#isWholeWorld) {
       for (const { name } of removed) this.#forget(name);
       this.#version = version;
       return null;
@@ -105,7 +114,7 @@ export class SotwSubscription implements Subscription<DiscoveryRequest, Discover
       typeUrl: this.typeUrl,
       nonce,
     });
-    response.resources = body.map(({ any }) => any);
+    response.resources = sharedBody(said).stateOfTheWorldResources;
     return { response, resources: changed, removedCount: removed.length };
   }
 
