@@ -48,27 +48,36 @@ export class ResponseBody {
   }
 }
 
-/** A field's list and the bytes of its fields, made when the first of its messages is written. */
+/** A field's list and the bytes of its fields, made when the first message with it is written. */
 class Encoded<T> {
   readonly list: T[];
   readonly #encode: (list: T[]) => Uint8Array;
-  #bytes: Uint8Array | null = null;
+  /** The message that was written last, and the bytes of it that are the list's. */
+  #whole: Buffer = NO_BYTES;
+  #listBytes = 0;
 
   constructor(list: T[], encode: (list: T[]) => Uint8Array) {
     this.list = list;
     this.#encode = encode;
   }
 
-  /** Fields may stand in any order, so these can go before those of the message that is only this stream's. */
+  /**
+   * The whole message, not to be changed. Fields may stand in any order, so the list's go before `rest`, which is only
+   * this stream's. Streams that began alike are given equal nonces: then it is the very buffer of the stream before.
+   */
   before(rest: Uint8Array): Buffer {
-    this.#bytes ??= this.#encode(this.list);
-    const whole = Buffer.allocUnsafe(this.#bytes.length + rest.length);
-    whole.set(this.#bytes);
-    whole.set(rest, this.#bytes.length);
-    return whole;
+    if (this.#whole === NO_BYTES) {
+      const list = this.#encode(this.list);
+      this.#listBytes = list.length;
+      this.#whole = Buffer.concat([list, rest]);
+    } else if (!this.#whole.subarray(this.#listBytes).equals(rest)) {
+      this.#whole = Buffer.concat([this.#whole.subarray(0, this.#listBytes), rest]);
+    }
+    return this.#whole;
   }
 }
 
+const NO_BYTES = Buffer.alloc(0);
 const EMPTY_DELTA = DeltaDiscoveryResponse.create();
 const EMPTY_STATE_OF_THE_WORLD = DiscoveryResponse.create();
 
