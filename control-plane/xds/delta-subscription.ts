@@ -10,7 +10,7 @@ import { Refusals } from './refusals.ts';
 import { changedNames } from './resource-difference.ts';
 import { ResourceNames, WILDCARD } from './resource-names.ts';
 import { type ResponseBody, sharedBody } from './response-body.ts';
-import type { Held, Pending, Push, Resources, Subscription } from './subscription.ts';
+import type { Held, NextNonce, Pending, Push, Resources, Subscription } from './subscription.ts';
 
 /**
  * One type of an incremental stream (`DeltaAggregatedResources`). What has to be sent is always the difference between
@@ -22,7 +22,7 @@ export class DeltaSubscription
   readonly typeUrl: string;
   readonly names: ResourceNames;
   readonly delivery = new Delivery();
-  readonly #nextNonce: () => string;
+  readonly #nextNonce: NextNonce;
   readonly #held: HeldVersions;
   /** To be answered even if unchanged, or if there is no such resource (rules 8, 10, 11). */
   readonly #owed = new Set<string>();
@@ -34,8 +34,7 @@ export class DeltaSubscription
   /** Nothing was left to say about this very map. */
   #doneWith: Resources | null = null;
 
-  /** `nextNonce`: unique on the stream. */
-  constructor(typeUrl: string, nextNonce: () => string) {
+  constructor(typeUrl: string, nextNonce: NextNonce) {
     this.typeUrl = typeUrl;
     this.names = new ResourceNames(WHOLE_WORLD_TYPES.has(typeUrl));
     this.#held = new HeldVersions(this.names);
@@ -147,7 +146,7 @@ export class DeltaSubscription
   ): Push<DeltaDiscoveryResponse> {
     this.#owesFirstAnswer = false;
     this.#outstanding = { body, removed };
-    const nonce = this.#nextNonce();
+    const nonce = this.#nextNonce(body.serial);
     this.delivery.sent(nonce, nowMs);
     const response = DeltaDiscoveryResponse.create({
       typeUrl: this.typeUrl,

@@ -1,5 +1,10 @@
 import { AggregatedDiscoveryServiceService } from '../../proto/gen/envoy/service/discovery/v3/ads.ts';
-import { encodeDelta, encodeStateOfTheWorld } from './response-body.ts';
+import type {
+  DeltaDiscoveryResponse,
+  DiscoveryResponse,
+} from '../../proto/gen/envoy/service/discovery/v3/discovery.ts';
+import { frameDelta, frameStateOfTheWorld } from './response-body.ts';
+import { FRAME_HEAD_BYTES } from './write-framed.ts';
 
 const { streamAggregatedResources, deltaAggregatedResources } = AggregatedDiscoveryServiceService;
 
@@ -7,7 +12,12 @@ const { streamAggregatedResources, deltaAggregatedResources } = AggregatedDiscov
 export const DISCOVERY_SERVICE = {
   streamAggregatedResources: {
     ...streamAggregatedResources,
-    responseSerialize: encodeStateOfTheWorld,
+    responseSerialize: (message: DiscoveryResponse): Buffer =>
+      frameStateOfTheWorld(message).subarray(FRAME_HEAD_BYTES),
   },
-  deltaAggregatedResources: { ...deltaAggregatedResources, responseSerialize: encodeDelta },
+  deltaAggregatedResources: {
+    ...deltaAggregatedResources,
+    responseSerialize: (message: DeltaDiscoveryResponse): Buffer =>
+      frameDelta(message).subarray(FRAME_HEAD_BYTES),
+  },
 } as const;

@@ -5,17 +5,21 @@ import {
 } from '../../proto/gen/envoy/service/discovery/v3/discovery.ts';
 import type { Any } from '../../proto/gen/google/protobuf/any.ts';
 import type { DiscoveryResource } from '../translate/discovery-resource.ts';
+import { FRAME_HEAD_BYTES, framed } from './write-framed.ts';
 
 /**
  * The resources of one response. Streams that are sent the very same have one body together: it is encoded once for each
  * protocol, and what differs from stream to stream (the nonce, removed names) is put behind it. Immutable.
  */
 export class ResponseBody {
+  /** Counts bodies, from 1; 0 is the one without resources. */
+  readonly serial: number;
   readonly resources: readonly DiscoveryResource[];
   #delta: Encoded<Resource> | null = null;
   #stateOfTheWorld: Encoded<Any> | null = null;
 
   constructor(resources: readonly DiscoveryResource[]) {
+    this.serial = bodyCount++;
     this.resources = resources;
   }
 
@@ -48,13 +52,15 @@ export class ResponseBody {
   }
 }
 
+let bodyCount = 0;
+
 /** A field's list and the bytes of its fields, made when the first message with it is written. */
 class Encoded<T> {
   readonly list: T[];
   readonly #encode: (list: T[]) => Uint8Array;
-  /** The message that was written last, and the bytes of it that are the list's. */
+  /** The framed message that was written last, and where in it the list's bytes end. */
   #whole: Buffer = NO_BYTES;
-  #listBytes = 0;
+  #listEnd = 0;
 
   constructor(list: T[], encode: (list: T[]) => Uint8Array) {
     this.list = list;
@@ -62,17 +68,19 @@ class Encoded<T> {
   }
 
   /**
-   * The whole message, not to be changed. Fields may stand in any order, so the list's go before `rest`, which is only
-   * this stream's. Streams that began alike are given equal nonces: then it is the very buffer of the stream before.
+   * The framed message, not to be changed. Fields may stand in any order, so the list's go before `rest`, which is only
+   * this stream's; where that is as on the stream before, it is the very same buffer.
    */
   before(rest: Uint8Array): Buffer {
-    if (this.#whole === NO_BYTES) {
-      const list = this.#encode(this.list);
-      this.#listBytes = list.length;
-      this.#whole = Buffer.concat([list, rest]);
-    } else if (!this.#whole.subarray(this.#listBytes).equals(rest)) {
-      this.#whole = Buffer.concat([this.#whole.subarray(0, this.#listBytes), rest]);
-    }
+    const isNew = this.#whole === NO_BYTES;
+    if (!isNew && this.#whole.subarray(this.#listEnd).equals(rest)) return this.#whole;
+    const list = isNew
+      ? this.#encode(this.list)
+      : this.#whole.subarray(FRAME_HEAD_BYTES, this.#listEnd);
+    this.#whole = framed(list.length + rest.length);
+    this.#listEnd = FRAME_HEAD_BYTES + list.length;
+    this.#whole.set(list, FRAME_HEAD_BYTES);
+    this.#whole.set(rest, this.#listEnd);
     return this.#whole;
   }
 }
@@ -85,18 +93,24 @@ const EMPTY_STATE_OF_THE_WORLD = DiscoveryResponse.create();
 const deltaBodies = new WeakMap<Resource[], Encoded<Resource>>();
 const stateOfTheWorldBodies = new WeakMap<Any[], Encoded<Any>>();
 
-/** The message on the wire. */
-export function encodeDelta(message: DeltaDiscoveryResponse): Buffer {
+/** The message on the wire, with its head. */
+export function frameDelta(message: DeltaDiscoveryResponse): Buffer {
   const body = deltaBodies.get(message.resources);
-  if (body === undefined) return Buffer.from(DeltaDiscoveryResponse.encode(message).finish());
+  if (body === undefined) return frameOf(DeltaDiscoveryResponse.encode(message).finish());
   return body.before(DeltaDiscoveryResponse.encode({ ...message, resources: [] }).finish());
 }
 
-/** The message on the wire. */
-export function encodeStateOfTheWorld(message: DiscoveryResponse): Buffer {
+/** The message on the wire, with its head. */
+export function frameStateOfTheWorld(message: DiscoveryResponse): Buffer {
   const body = stateOfTheWorldBodies.get(message.resources);
-  if (body === undefined) return Buffer.from(DiscoveryResponse.encode(message).finish());
+  if (body === undefined) return frameOf(DiscoveryResponse.encode(message).finish());
   return body.before(DiscoveryResponse.encode({ ...message, resources: [] }).finish());
+}
+
+function frameOf(message: Uint8Array): Buffer {
+  const frame = framed(message.length);
+  frame.set(message, FRAME_HEAD_BYTES);
+  return frame;
 }
 
 const NO_RESOURCES = new ResponseBody([]);

@@ -8,7 +8,7 @@ import { type Acknowledgement, Delivery } from './delivery.ts';
 import { WHOLE_WORLD_TYPES } from './push-order.ts';
 import { ResourceNames } from './resource-names.ts';
 import { sharedBody } from './response-body.ts';
-import type { Pending, Push, Resources, Subscription } from './subscription.ts';
+import type { NextNonce, Pending, Push, Resources, Subscription } from './subscription.ts';
 
 /**
  * One type of a state-of-the-world stream (`StreamAggregatedResources`). Listeners and clusters are sent whole, and
@@ -19,7 +19,7 @@ export class SotwSubscription implements Subscription<DiscoveryRequest, Discover
   readonly names: ResourceNames;
   readonly delivery = new Delivery();
   readonly #isWholeWorld: boolean;
-  readonly #nextNonce: () => string;
+  readonly #nextNonce: NextNonce;
   readonly #sent = new Map<string, DiscoveryResource>();
   readonly #held = new Map<string, string>();
   readonly #owed = new Set<string>();
@@ -29,8 +29,7 @@ export class SotwSubscription implements Subscription<DiscoveryRequest, Discover
   #owesAnswer = false;
   #doneWith: Resources | null = null;
 
-  /** `nextNonce`: unique on the stream. */
-  constructor(typeUrl: string, nextNonce: () => string) {
+  constructor(typeUrl: string, nextNonce: NextNonce) {
     this.typeUrl = typeUrl;
     this.#isWholeWorld = WHOLE_WORLD_TYPES.has(typeUrl);
     this.names = new ResourceNames(this.#isWholeWorld);
@@ -107,14 +106,15 @@ export class SotwSubscription implements Subscription<DiscoveryRequest, Discover
     this.#version = version;
     this.#owesAnswer = false;
     this.#owed.clear();
-    const nonce = this.#nextNonce();
+    const body = sharedBody(said);
+    const nonce = this.#nextNonce(body.serial);
     this.delivery.sent(nonce, nowMs);
     const response = DiscoveryResponse.create({
       versionInfo: version,
       typeUrl: this.typeUrl,
       nonce,
     });
-    response.resources = sharedBody(said).stateOfTheWorldResources;
+    response.resources = body.stateOfTheWorldResources;
     return { response, resources: changed, removedCount: removed.length };
   }
 

@@ -13,6 +13,12 @@ export interface Held extends Iterable<readonly [name: string, version: string]>
   keys(): Iterable<string>;
 }
 
+/**
+ * A nonce that is new on its stream: the number `atLeast` where that is greater than all before. So streams that are sent
+ * the same body mostly give it the same nonce, and the very bytes are the same.
+ */
+export type NextNonce = (atLeast: number) => string;
+
 /** What a subscription still wants to tell its client. */
 export interface Pending {
   /** Something to add, to change, or to answer. */
