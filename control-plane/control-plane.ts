@@ -8,7 +8,6 @@ import {
   type ServerUnaryCall,
 } from '@grpc/grpc-js';
 import type { Logger } from 'pino';
-import { AggregatedDiscoveryServiceService } from '../proto/gen/envoy/service/discovery/v3/ads.ts';
 import { IstioCertificateServiceService } from '../proto/gen/istio/v1/auth/ca.ts';
 import { startWebhooks } from './admission/start-webhooks.ts';
 import { ApiRoutes } from './api/api-routes.ts';
@@ -42,6 +41,7 @@ import { openSqliteStore } from './store/sqlite-store.ts';
 import { parseProxyView } from './translate/proxy-view.ts';
 import { translate } from './translate/resource-set.ts';
 import { DiscoveryServer } from './xds/discovery-server.ts';
+import { DISCOVERY_SERVICE } from './xds/discovery-service.ts';
 import { createGrpcServer } from './xds/grpc-server.ts';
 import { addProxyRoutes } from './xds/proxy-routes.ts';
 
@@ -199,12 +199,12 @@ export async function startControlPlane(
       return formatListenAddress(server.address);
     };
     const xds = await grpc('--xds', options.xds, serverCertificate.credentials, [
-      [AggregatedDiscoveryServiceService, discovery.service(authenticate)],
+      [DISCOVERY_SERVICE, discovery.service(authenticate)],
       [IstioCertificateServiceService, certificates],
     ]);
     const plaintextXds = await startPlaintext(options.plaintextXds, (listen) =>
       grpc('--plaintext-xds', listen, ServerCredentials.createInsecure(), [
-        [AggregatedDiscoveryServiceService, discovery.service(async () => null)],
+        [DISCOVERY_SERVICE, discovery.service(async () => null)],
       ]),
     );
 

@@ -46,7 +46,7 @@ const OPT_OUT_LABELS = [
 export function addressesInForce(
   serviceEntries: readonly Entry[],
 ): ReadonlyMap<Entry, ReadonlyMap<string, readonly string[]>> {
-  return claims(serviceEntries).inForce;
+  return claimsOf(serviceEntries).inForce;
 }
 
 /**
@@ -55,7 +55,8 @@ export function addressesInForce(
  */
 export function planAddresses(inputs: AllocationInputs): AllocationPlan {
   const { serviceEntries, remembered } = inputs;
-  const { inForce, taken } = claims(serviceEntries);
+  const { inForce, taken: claimed } = claimsOf(serviceEntries);
+  const taken = new Set(claimed);
   const declaredKeys = inputs.declared.map(declaredKey).sort(compare);
   const declared = new Map<string, number>();
   for (const key of declaredKeys) {
@@ -116,8 +117,19 @@ export function declaredKey(service: {
   return `${service.namespace}/${service.host}`;
 }
 
-/** Of an object as stored; elements that are not of the shape are skipped. */
-export function statusAddresses({ status }: Pick<Resource, 'status'>): readonly StatusAddress[] {
+/** Of an object as stored; elements that are not of the shape are skipped. Read once an object. */
+export function statusAddresses(resource: Pick<Resource, 'status'>): readonly StatusAddress[] {
+  let addresses = addressesRead.get(resource);
+  if (addresses === undefined) {
+    addresses = readStatusAddresses(resource);
+    addressesRead.set(resource, addresses);
+  }
+  return addresses;
+}
+
+const addressesRead = new WeakMap<Pick<Resource, 'status'>, readonly StatusAddress[]>();
+
+function readStatusAddresses({ status }: Pick<Resource, 'status'>): readonly StatusAddress[] {
   const { addresses } = (status ?? {}) as { readonly addresses?: unknown };
   if (!Array.isArray(addresses)) return [];
   return addresses.slice(0, STATUS_ADDRESSES_MAX).flatMap((item: unknown) => {
@@ -140,7 +152,25 @@ function hostsToAddress({ metadata, spec }: Entry): readonly string[] {
   return spec.hosts.map((host) => host.toLowerCase()).filter((host) => !host.startsWith('*'));
 }
 
-function claims(serviceEntries: readonly Entry[]) {
+interface Claims {
+  readonly inForce: ReadonlyMap<Entry, ReadonlyMap<string, readonly string[]>>;
+  /** Slots of all addresses that are claimed. */
+  readonly taken: ReadonlySet<number>;
+}
+
+/** One list is asked for twice: for the directory and for the plan. */
+const claimsMade = new WeakMap<readonly Entry[], Claims>();
+
+function claimsOf(serviceEntries: readonly Entry[]): Claims {
+  let made = claimsMade.get(serviceEntries);
+  if (made === undefined) {
+    made = claims(serviceEntries);
+    claimsMade.set(serviceEntries, made);
+  }
+  return made;
+}
+
+function claims(serviceEntries: readonly Entry[]): Claims {
   const addresses = new Set<string>();
   const taken = new Set<number>();
   const claim = (address: string): boolean => {

@@ -113,7 +113,7 @@ export function buildDirectory(
 ): ServiceDirectory {
   const problems: RegistryProblem[] = [];
   const workloads = new WorkloadIndex(inputs);
-  const drafts = new Map<string, { service: EntryService; endpoints: Endpoint[] }>();
+  const drafts = new Map<string, { service: EntryService; endpoints: readonly Endpoint[] }>();
   const accounts = new Map<string, Set<string>>();
 
   const provided = new Map<string, ProvidedService>();
@@ -145,8 +145,11 @@ export function buildDirectory(
         continue;
       }
       const selected = workloads.ofEntry(entry, service.host);
-      const endpoints = selected.map((workload) => endpointOf(workload, entry.spec.ports));
-      endpoints.push(...inlineEndpoints(entry, service.host));
+      const inline = inlineEndpoints(entry, service.host);
+      const endpoints =
+        selected.length === 0
+          ? inline
+          : [...selected.map((workload) => endpointOf(workload, entry.spec.ports)), ...inline];
       drafts.set(key, { service, endpoints });
     }
   }
@@ -202,8 +205,24 @@ export function buildDirectory(
     for (const { namespace, serviceAccount } of endpoints) {
       if (serviceAccount !== '') expected.add(`${namespace}/${serviceAccount}`);
     }
-    return { service: { ...service, serviceAccounts: [...expected].sort(compare) }, endpoints };
+    return { service: completed(service, [...expected].sort(compare)), endpoints };
   }
+}
+
+const completedServices = new WeakMap<EntryService, Service>();
+
+/** The same object where it was completed with the same accounts before: then nothing has to be compared. */
+function completed(service: EntryService, serviceAccounts: readonly string[]): Service {
+  const before = completedServices.get(service);
+  if (
+    before?.serviceAccounts.length === serviceAccounts.length &&
+    serviceAccounts.every((account, at) => account === before.serviceAccounts[at])
+  ) {
+    return before;
+  }
+  const made = { ...service, serviceAccounts };
+  completedServices.set(service, made);
+  return made;
 }
 
 /** The objects of the directory before, where they say the same. */

@@ -8,13 +8,45 @@ import type { Endpoint, Service, Workload } from './registry.ts';
 /** A ServiceEntry host before identities are known: `service-directory.ts` completes it. */
 export type EntryService = Omit<Service, 'serviceAccounts'>;
 
-/** The hosts of a ServiceEntry (DS-02), each a service of its own with the same endpoints. */
+/** What was made of an entry, for as long as this very object lives: most entries outlive many changes of others. */
+interface EntryParts {
+  services: readonly EntryService[];
+  /** The allocated addresses of `services`. */
+  allocated: string;
+  /** By host. */
+  readonly endpoints: Map<string, readonly Endpoint[]>;
+}
+
+const partsByEntry = new WeakMap<Resource<ServiceEntrySpec>, EntryParts>();
+
+function partsOf(entry: Resource<ServiceEntrySpec>): EntryParts {
+  let parts = partsByEntry.get(entry);
+  if (parts === undefined) {
+    parts = { services: [], allocated: '', endpoints: new Map() };
+    partsByEntry.set(entry, parts);
+  }
+  return parts;
+}
+
+/** The hosts of a ServiceEntry (DS-02), each a service of its own with the same endpoints. The same objects every time. */
 export function servicesOfEntry(
   entry: Resource<ServiceEntrySpec>,
   /** By host (DS-06). */
   allocated: ReadonlyMap<string, readonly string[]> = NONE_ALLOCATED,
+): readonly EntryService[] {
+  const parts = partsOf(entry);
+  const stamp = [...allocated].join(' ');
+  if (parts.services.length === 0 || parts.allocated !== stamp) {
+    parts.services = declaredServices(entry, allocated);
+    parts.allocated = stamp;
+  }
+  return parts.services;
+}
+
+function declaredServices(
+  { metadata, spec }: Resource<ServiceEntrySpec>,
+  allocated: ReadonlyMap<string, readonly string[]>,
 ): EntryService[] {
-  const { metadata, spec } = entry;
   const ports = spec.ports
     .map(({ number, name, protocol }) => ({
       number,
@@ -36,9 +68,24 @@ export function servicesOfEntry(
   }));
 }
 
-/** The endpoints written in the entry itself; with resolution DNS and none written, its host. */
-export function inlineEndpoints(entry: Resource<ServiceEntrySpec>, host: string): Endpoint[] {
-  const { metadata, spec } = entry;
+/** The endpoints written in the entry itself; with resolution DNS and none written, its host. The same list every time. */
+export function inlineEndpoints(
+  entry: Resource<ServiceEntrySpec>,
+  host: string,
+): readonly Endpoint[] {
+  const { endpoints } = partsOf(entry);
+  let list = endpoints.get(host);
+  if (list === undefined) {
+    list = writtenEndpoints(entry, host);
+    endpoints.set(host, list);
+  }
+  return list;
+}
+
+function writtenEndpoints(
+  { metadata, spec }: Resource<ServiceEntrySpec>,
+  host: string,
+): Endpoint[] {
   if (spec.endpoints.length > 0) {
     return spec.endpoints.map((endpoint) =>
       endpointOf(inlineWorkload(endpoint, metadata.namespace), spec.ports),

@@ -30,6 +30,8 @@ export type ResourceType = keyof ResourceMessages;
  * asked. Equal content has an equal version, in every replica and after every restart.
  */
 export class DiscoveryResource<T extends ResourceType = ResourceType> {
+  /** Tells resources apart within this process. */
+  readonly serial = ++serials;
   readonly type: T;
   readonly name: string;
   readonly message: ResourceMessages[T];
@@ -54,3 +56,5 @@ export class DiscoveryResource<T extends ResourceType = ResourceType> {
     return this.#version;
   }
 }
+
+let serials = 0;

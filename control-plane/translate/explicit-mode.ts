@@ -7,19 +7,19 @@ import {
 } from '../../proto/gen/envoy/config/cluster/v3/cluster.ts';
 import { TrafficDirection } from '../../proto/gen/envoy/config/core/v3/base.ts';
 import { Listener } from '../../proto/gen/envoy/config/listener/v3/listener.ts';
-import type { MeshSnapshot } from '../mesh/snapshot.ts';
 import { COMMON, inboundHttpOptions, serviceMetadata } from './clusters.ts';
 import { tcpAddress } from './config-source.ts';
 import { outboundConnectionManager } from './connection-manager.ts';
 import { inboundChains, inspection } from './inbound-chains.ts';
 import { inspect } from './listener-inspection.ts';
 import { HTTP_PROXY_ROUTE, inboundName, VIRTUAL_OUTBOUND } from './names.ts';
+import type { OwnSources } from './own-resources.ts';
 import type { ProxyPort, ProxyView } from './proxy-view.ts';
 
 const CONNECT_TIMEOUT_MS = 10_000;
 
 /** The listener that the app names in HTTP_PROXY, and one for each port of the app. */
-export function explicitListeners(snapshot: MeshSnapshot, proxy: ProxyView): Listener[] {
+export function explicitListeners(snapshot: OwnSources, proxy: ProxyView): Listener[] {
   const listeners = proxy.ports
     .filter(({ protocol }) => protocol !== 'udp')
     .map((port) => inboundListener(port, snapshot, proxy));
@@ -46,7 +46,7 @@ export function explicitListeners(snapshot: MeshSnapshot, proxy: ProxyView): Lis
 }
 
 /** The clusters of the app's own ports. */
-export function inboundClusters(snapshot: MeshSnapshot, proxy: ProxyView): Cluster[] {
+export function inboundClusters(snapshot: OwnSources, proxy: ProxyView): Cluster[] {
   const { domain } = snapshot.options;
   return proxy.ports
     .filter(({ protocol }) => protocol !== 'udp')
@@ -91,7 +91,7 @@ function appEndpoint({ number, app }: ProxyPort): DeepPartial<Cluster> {
   };
 }
 
-function inboundListener(port: ProxyPort, snapshot: MeshSnapshot, proxy: ProxyView): Listener {
+function inboundListener(port: ProxyPort, snapshot: OwnSources, proxy: ProxyView): Listener {
   const { peerAuthentications, options } = snapshot;
   const inbound = {
     number: port.number,

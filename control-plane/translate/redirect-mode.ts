@@ -4,7 +4,6 @@ import { Cluster, type DeepPartial } from '../../proto/gen/envoy/config/cluster/
 import { TrafficDirection } from '../../proto/gen/envoy/config/core/v3/base.ts';
 import { Listener } from '../../proto/gen/envoy/config/listener/v3/listener.ts';
 import type { FilterChain } from '../../proto/gen/envoy/config/listener/v3/listener_components.ts';
-import type { MeshSnapshot } from '../mesh/snapshot.ts';
 import { COMMON, inboundHttpOptions, ORIGINAL_DESTINATION, serviceMetadata } from './clusters.ts';
 import { tcpAddress } from './config-source.ts';
 import { tcpProxy } from './connection-manager.ts';
@@ -20,6 +19,7 @@ import {
   VIRTUAL_INBOUND,
   VIRTUAL_OUTBOUND,
 } from './names.ts';
+import type { OwnSources } from './own-resources.ts';
 import type { ProxyView } from './proxy-view.ts';
 import { unknownCluster } from './routes.ts';
 
@@ -30,11 +30,16 @@ const INBOUND_PORT = 15_006;
 const INBOUND_SOURCE = { v4: '127.0.0.6', v6: '::6' };
 const CONNECT_TIMEOUT_MS = 10_000;
 
+/** `virtualOutbound` and `virtualInbound`. */
+export function redirectListeners(snapshot: OwnSources, proxy: ProxyView): Listener[] {
+  return [redirectOutboundListener(snapshot, proxy), redirectInboundListener(snapshot, proxy)];
+}
+
 /**
  * `virtualOutbound`: what the app's redirected connections meet. It takes each and hands it to the listener of its
  * original destination (`redirect-outbound.ts`); what nobody knows is passed on or ended (TM-19).
  */
-export function redirectOutboundListener(snapshot: MeshSnapshot, proxy: ProxyView): Listener {
+function redirectOutboundListener(snapshot: OwnSources, proxy: ProxyView): Listener {
   const { options } = snapshot;
   const unknown = unknownCluster(snapshot);
   return Listener.create({
@@ -50,7 +55,7 @@ export function redirectOutboundListener(snapshot: MeshSnapshot, proxy: ProxyVie
 }
 
 /** Every redirected connection to the app: by its port, and the other ports as they are. */
-export function redirectInboundListener(snapshot: MeshSnapshot, proxy: ProxyView): Listener {
+function redirectInboundListener(snapshot: OwnSources, proxy: ProxyView): Listener {
   const { peerAuthentications, options } = snapshot;
   const filterChains = [trap('virtualInbound-trap', INBOUND_PORT, snapshot)];
   const asked = { tls: false, http: false };
@@ -88,7 +93,7 @@ export function redirectInboundListener(snapshot: MeshSnapshot, proxy: ProxyView
 }
 
 /** The app by the address that was dialled, for declared ports and for all others. */
-export function redirectInboundClusters(snapshot: MeshSnapshot, proxy: ProxyView): Cluster[] {
+export function redirectInboundClusters(snapshot: OwnSources, proxy: ProxyView): Cluster[] {
   const toApp: DeepPartial<Cluster> = {
     ...ORIGINAL_DESTINATION,
     connectTimeout: duration(CONNECT_TIMEOUT_MS),
@@ -147,7 +152,7 @@ function inboundSource(proxy: ProxyView): DeepPartial<Cluster>['upstreamBindConf
 function trap(
   name: string,
   destinationPort: number,
-  { options }: MeshSnapshot,
+  { options }: OwnSources,
 ): DeepPartial<FilterChain> {
   return {
     name,
@@ -157,7 +162,7 @@ function trap(
 }
 
 /** Ports that the app did not declare, by the mode of the whole workload. */
-function passthroughChains(snapshot: MeshSnapshot, proxy: ProxyView): DeepPartial<FilterChain>[] {
+function passthroughChains(snapshot: OwnSources, proxy: ProxyView): DeepPartial<FilterChain>[] {
   const { peerAuthentications, options } = snapshot;
   const mode = peerAuthentications.mode(proxy.namespace, proxy.labels, 0);
   const filters = [tcpProxy(INBOUND_PASSTHROUGH_CLUSTER, INBOUND_PASSTHROUGH_CLUSTER, options)];

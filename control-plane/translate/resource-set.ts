@@ -8,14 +8,17 @@ import {
   TYPE_NAME_TABLE,
   TYPE_ROUTE,
 } from '../../proto/type-urls.ts';
+import type { StringMap } from '../kinds/resource.ts';
 import type { MeshSnapshot } from '../mesh/snapshot.ts';
 import type { VirtualServiceIndex } from '../mesh/virtual-service-index.ts';
 import type { Service } from '../registry/registry.ts';
 import { selects } from '../registry/service-entries.ts';
 import { DiscoveryResource, type ResourceType } from './discovery-resource.ts';
 import { explicitListeners, inboundClusters } from './explicit-mode.ts';
+import { LayeredResources } from './layered-resources.ts';
 import { nameFamilies, nameTable } from './name-table.ts';
 import { outboundClusters, outboundEndpoints } from './outbound-resources.ts';
+import { ownResources } from './own-resources.ts';
 import type { ProxyView } from './proxy-view.ts';
 import {
   emptyAssignment,
@@ -23,11 +26,7 @@ import {
   proxylessListeners,
   proxylessRoutes,
 } from './proxyless-mode.ts';
-import {
-  redirectInboundClusters,
-  redirectInboundListener,
-  redirectOutboundListener,
-} from './redirect-mode.ts';
+import { redirectInboundClusters, redirectListeners } from './redirect-mode.ts';
 import { redirectPortListeners } from './redirect-outbound.ts';
 import { explicitProxyRoutes, httpPorts, portRoutes } from './routes.ts';
 import { withServicePorts } from './service-ports.ts';
@@ -85,11 +84,14 @@ function clusters(snapshot: MeshSnapshot, proxy: ProxyView): ResourceMap {
   );
   switch (proxy.mode) {
     case 'explicit':
-      return joined(outbound, TYPE_CLUSTER, inboundClusters(snapshot, proxy));
+      return joined(outbound, ownResources(snapshot, proxy, TYPE_CLUSTER, inboundClusters));
     case 'redirect':
-      return joined(outbound, TYPE_CLUSTER, redirectInboundClusters(snapshot, proxy));
+      return joined(outbound, ownResources(snapshot, proxy, TYPE_CLUSTER, redirectInboundClusters));
     case 'proxyless':
-      return joined(outbound, TYPE_CLUSTER, [proxylessBlackHole()]);
+      return joined(
+        outbound,
+        ownResources(snapshot, proxy, TYPE_CLUSTER, () => [proxylessBlackHole()]),
+      );
   }
 }
 
@@ -98,24 +100,23 @@ function endpoints(snapshot: MeshSnapshot, { mode, namespace }: ProxyView): Reso
     outboundEndpoints(snapshot, namespace),
   );
   if (mode !== 'proxyless') return outbound;
-  const nowhere = emptyAssignment();
-  const { clusterName } = nowhere;
-  const resource = new DiscoveryResource(TYPE_ENDPOINT, clusterName, nowhere);
-  return new Map<string, DiscoveryResource>([...outbound, [clusterName, resource]]);
+  return joined(outbound, NOWHERE);
 }
+
+const nowhere = emptyAssignment();
+const NOWHERE: ResourceMap = new Map([
+  [nowhere.clusterName, new DiscoveryResource(TYPE_ENDPOINT, nowhere.clusterName, nowhere)],
+]);
 
 function listeners(snapshot: MeshSnapshot, proxy: ProxyView): ResourceMap {
   switch (proxy.mode) {
     case 'explicit':
-      return named(TYPE_LISTENER, explicitListeners(snapshot, proxy));
+      return ownResources(snapshot, proxy, TYPE_LISTENER, explicitListeners);
     case 'redirect': {
       const outbound = shared(snapshot, `listeners ${proxy.namespace} ${proxy.answersNames}`, () =>
         redirectPortListeners(snapshot, proxy.namespace, proxy.answersNames),
       );
-      return joined(outbound, TYPE_LISTENER, [
-        redirectOutboundListener(snapshot, proxy),
-        redirectInboundListener(snapshot, proxy),
-      ]);
+      return joined(outbound, ownResources(snapshot, proxy, TYPE_LISTENER, redirectListeners));
     }
     case 'proxyless':
       return shared(snapshot, `proxyless listeners ${proxy.namespace}`, () =>
@@ -184,14 +185,23 @@ function named<T extends ResourceType>(
   );
 }
 
-/** What proxies have in common, and what is this one's own. */
-function joined(
-  common: ResourceMap,
-  type: ResourceType,
-  own: readonly (Cluster | Listener)[],
-): ResourceMap {
-  return own.length === 0 ? common : new Map([...common, ...named(type, own)]);
+/** What proxies have in common, and what is this one's own: one map for all proxies of which both are the same. */
+function joined(common: ResourceMap, own: ResourceMap): ResourceMap {
+  if (own.size === 0) return common;
+  let byOwn = joinedMaps.get(common);
+  if (byOwn === undefined) {
+    byOwn = new WeakMap();
+    joinedMaps.set(common, byOwn);
+  }
+  let map = byOwn.get(own);
+  if (map === undefined) {
+    map = new LayeredResources(common, own);
+    byOwn.set(own, map);
+  }
+  return map;
 }
+
+const joinedMaps = new WeakMap<ResourceMap, WeakMap<ResourceMap, ResourceMap>>();
 
 /** What was translated for proxies that cannot be told apart, kept with its snapshot. */
 const sharedBySnapshot = new WeakMap<MeshSnapshot, Map<string, ResourceMap>>();
@@ -211,14 +221,21 @@ function shared(snapshot: MeshSnapshot, key: string, make: () => ResourceMap): R
 }
 
 /** The namespace, and which of all `sourceLabels` of the mesh hold for this proxy: all that rules ask of a caller. */
-function callerKey(snapshot: MeshSnapshot, { namespace, labels }: ProxyView): string {
-  let held = '';
-  for (const { http } of snapshot.virtualServices.all) {
-    for (const { match } of http) {
-      for (const { sourceLabels } of match) {
-        if (Object.keys(sourceLabels).length > 0) held += selects(sourceLabels, labels) ? '1' : '0';
-      }
-    }
+function callerKey({ virtualServices }: MeshSnapshot, { namespace, labels }: ProxyView): string {
+  let asked = askedLabels.get(virtualServices);
+  if (asked === undefined) {
+    asked = virtualServices.all.flatMap(({ http }) =>
+      http.flatMap(({ match }) =>
+        match
+          .map(({ sourceLabels }) => sourceLabels)
+          .filter((sourceLabels) => Object.keys(sourceLabels).length > 0),
+      ),
+    );
+    askedLabels.set(virtualServices, asked);
   }
+  let held = '';
+  for (const sourceLabels of asked) held += selects(sourceLabels, labels) ? '1' : '0';
   return `${namespace} ${held}`;
 }
+
+const askedLabels = new WeakMap<VirtualServiceIndex, readonly StringMap[]>();

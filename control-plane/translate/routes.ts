@@ -290,8 +290,8 @@ function tunnel(cluster: string): DeepPartial<Route> {
 }
 
 /** What a redirected connection of unknown destination gets (TM-19). */
-export function unknownCluster(snapshot: MeshSnapshot): string {
-  return snapshot.options.outboundTrafficPolicy === 'REGISTRY_ONLY'
+export function unknownCluster({ options }: Pick<MeshSnapshot, 'options'>): string {
+  return options.outboundTrafficPolicy === 'REGISTRY_ONLY'
     ? BLACK_HOLE_CLUSTER
     : PASSTHROUGH_CLUSTER;
 }

@@ -11,7 +11,26 @@ import type { ProxyPort, ProxyView } from './proxy-view.ts';
  */
 export function withServicePorts(snapshot: MeshSnapshot, proxy: ProxyView): ProxyView {
   if (proxy.mode !== 'redirect' || proxy.ports.length > 0) return proxy;
-  const services = selectingServices(snapshot.directory, proxy);
+  const { services } = snapshot.directory;
+  const known = withPorts.get(proxy);
+  if (known?.services === services) return known.view;
+  const made = withPortsOf(selectingServices(snapshot.directory, proxy), proxy);
+  // The very view of before where it says the same: what was made for it is good still.
+  const view = known !== undefined && isSameView(known.view, made) ? known.view : made;
+  withPorts.set(proxy, { services, view });
+  return view;
+}
+
+const withPorts = new WeakMap<
+  ProxyView,
+  { readonly services: readonly Service[]; readonly view: ProxyView }
+>();
+
+function isSameView(a: ProxyView, b: ProxyView): boolean {
+  return a.host === b.host && JSON.stringify(a.ports) === JSON.stringify(b.ports);
+}
+
+function withPortsOf(services: readonly Service[], proxy: ProxyView): ProxyView {
   if (services.length === 0) return proxy;
   const ports = new Map<number, ProxyPort>();
   for (const service of services) {

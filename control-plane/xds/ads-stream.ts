@@ -9,6 +9,7 @@ import type { Clock } from '../clock.ts';
 import type { Acknowledgement } from './delivery.ts';
 import { pushRank, REMOVAL_ORDER } from './push-order.ts';
 import { endpointNameOf, routeNamesOf } from './references.ts';
+import type { ResourceNames } from './resource-names.ts';
 import type { Push, Resources, Subscription } from './subscription.ts';
 
 /** What one proxy should have. */
@@ -221,9 +222,15 @@ export class AdsStream<Request extends { readonly typeUrl: string }, Response> {
 
   /** The client has asked for the endpoints of every cluster that it holds. */
   #endpointsAreAskedFor(): boolean {
+    const resources = this.#of(TYPE_CLUSTER);
     const names = this.#subscriptions.get(TYPE_ENDPOINT)?.names;
-    const held = this.#subscriptions.get(TYPE_CLUSTER)!.held;
-    for (const cluster of this.#of(TYPE_CLUSTER).values()) {
+    const { held, agreed } = this.#subscriptions.get(TYPE_CLUSTER)!;
+    if (agreed === resources && names !== undefined) {
+      const { lasting } = names;
+      if (names.wildcard || lasting === null) return asksForAll(resources, names);
+      return asksForAllOnce(resources, lasting, names);
+    }
+    for (const cluster of resources.values()) {
       if (!held.has(cluster.name)) continue;
       const name = endpointNameOf(cluster);
       if (name !== '' && names?.covers(name) !== true) return false;
@@ -259,6 +266,36 @@ export class AdsStream<Request extends { readonly typeUrl: string }, Response> {
     );
   }
 }
+
+/** Whether the names cover the endpoints of all these clusters. */
+function asksForAll(clusters: Resources, names: ResourceNames): boolean {
+  for (const cluster of clusters.values()) {
+    const name = endpointNameOf(cluster);
+    if (name !== '' && !names.covers(name)) return false;
+  }
+  return true;
+}
+
+/** The same, looked at once for all streams that ask for `lasting`. */
+function asksForAllOnce(
+  clusters: Resources,
+  lasting: ReadonlySet<string>,
+  names: ResourceNames,
+): boolean {
+  let bySet = askedForAll.get(clusters);
+  if (bySet === undefined) {
+    bySet = new WeakMap();
+    askedForAll.set(clusters, bySet);
+  }
+  let isAll = bySet.get(lasting);
+  if (isAll === undefined) {
+    isAll = asksForAll(clusters, names);
+    bySet.set(lasting, isAll);
+  }
+  return isAll;
+}
+
+const askedForAll = new WeakMap<Resources, WeakMap<ReadonlySet<string>, boolean>>();
 
 /** A stream's first requests may come in any order (rule 15): so long listeners wait for clusters to be asked for. */
 const CLUSTERS_FIRST_MS = 100;

@@ -1,14 +1,16 @@
 import {
   type DeltaDiscoveryRequest,
   DeltaDiscoveryResponse,
-  Resource,
 } from '../../proto/gen/envoy/service/discovery/v3/discovery.ts';
 import type { DiscoveryResource } from '../translate/discovery-resource.ts';
 import { type Acknowledgement, Delivery } from './delivery.ts';
+import { HeldVersions } from './held-versions.ts';
 import { WHOLE_WORLD_TYPES } from './push-order.ts';
 import { Refusals } from './refusals.ts';
+import { changedNames } from './resource-difference.ts';
 import { ResourceNames, WILDCARD } from './resource-names.ts';
-import type { Pending, Push, Resources, Subscription } from './subscription.ts';
+import { type ResponseBody, sharedBody } from './response-body.ts';
+import type { Held, NextNonce, Pending, Push, Resources, Subscription } from './subscription.ts';
 
 /**
  * One type of an incremental stream (`DeltaAggregatedResources`). What has to be sent is always the difference between
@@ -20,28 +22,35 @@ export class DeltaSubscription
   readonly typeUrl: string;
   readonly names: ResourceNames;
   readonly delivery = new Delivery();
-  readonly #nextNonce: () => string;
-  readonly #held = new Map<string, string>();
+  readonly #nextNonce: NextNonce;
+  readonly #held: HeldVersions;
   /** To be answered even if unchanged, or if there is no such resource (rules 8, 10, 11). */
   readonly #owed = new Set<string>();
   readonly #refusals = new Refusals();
-  #outstanding: { readonly sent: readonly string[]; readonly removed: readonly string[] } | null =
-    null;
+  #outstanding: { readonly body: ResponseBody; readonly removed: readonly string[] } | null = null;
   #begun = false;
   /** A wildcard subscriber that gets nothing has to be told so once: it waits for the first answer. */
   #owesFirstAnswer = false;
   /** Nothing was left to say about this very map. */
   #doneWith: Resources | null = null;
 
-  /** `nextNonce`: unique on the stream. */
-  constructor(typeUrl: string, nextNonce: () => string) {
+  constructor(typeUrl: string, nextNonce: NextNonce) {
     this.typeUrl = typeUrl;
     this.names = new ResourceNames(WHOLE_WORLD_TYPES.has(typeUrl));
+    this.#held = new HeldVersions(this.names);
     this.#nextNonce = nextNonce;
   }
 
-  get held(): ReadonlyMap<string, string> {
+  get held(): Held {
     return this.#held;
+  }
+
+  get heldAloneCount(): number {
+    return this.#held.exceptionCount;
+  }
+
+  get agreed(): Resources | null {
+    return this.heldAloneCount === 0 ? this.#held.agreed : null;
   }
 
   /**
@@ -70,7 +79,7 @@ export class DeltaSubscription
       if (resource !== null) return { changes: true, removals: true };
       removals = true;
     }
-    if (!removals && !this.#owesFirstAnswer) this.#doneWith = resources;
+    if (!removals) this.#holds(resources);
     return { changes: this.#owesFirstAnswer || this.#owesAbsent(resources), removals };
   }
 
@@ -99,16 +108,27 @@ export class DeltaSubscription
       sent.push(resource);
     }
     const isEmpty = sent.length === 0 && removed.length === 0;
-    if (isEmpty && isWhole && !this.#owesFirstAnswer) this.#doneWith = resources;
-    if (isEmpty && !(this.#owesFirstAnswer && isWhole)) return null;
-    return this.#send(sent, removed, nowMs);
+    if (isEmpty && !(this.#owesFirstAnswer && isWhole)) {
+      if (isWhole) this.#holds(resources);
+      return null;
+    }
+    if (isWhole) {
+      this.#owesFirstAnswer = false;
+      this.#owed.clear();
+      this.#holds(resources);
+    } else {
+      this.#note(sent, removed);
+    }
+    return this.#send(sharedBody(sent), removed, nowMs);
   }
 
-  #send(
-    sent: readonly DiscoveryResource[],
-    removed: readonly string[],
-    nowMs: number,
-  ): Push<DeltaDiscoveryResponse> {
+  /** The client holds all that it asks for of these and is owed nothing of it. */
+  #holds(resources: Resources): void {
+    this.#held.agree(resources);
+    if (!this.#owesFirstAnswer) this.#doneWith = resources;
+  }
+
+  #note(sent: readonly DiscoveryResource[], removed: readonly string[]): void {
     for (const { name, version } of sent) {
       this.#held.set(name, version);
       this.#owed.delete(name);
@@ -117,31 +137,38 @@ export class DeltaSubscription
       this.#held.delete(name);
       this.#owed.delete(name);
     }
+  }
+
+  #send(
+    body: ResponseBody,
+    removed: readonly string[],
+    nowMs: number,
+  ): Push<DeltaDiscoveryResponse> {
     this.#owesFirstAnswer = false;
-    this.#outstanding = { sent: sent.map(({ name }) => name), removed };
-    const nonce = this.#nextNonce();
+    this.#outstanding = { body, removed };
+    const nonce = this.#nextNonce(body.serial);
     this.delivery.sent(nonce, nowMs);
     const response = DeltaDiscoveryResponse.create({
       typeUrl: this.typeUrl,
       nonce,
     });
-    response.resources = sent.map(({ name, version, any }) => {
-      const resource = Resource.create({ name, version });
-      resource.resource = any;
-      return resource;
-    });
+    response.resources = body.deltaResources;
     response.removedResources = [...removed];
-    return { response, resources: sent, removedCount: removed.length };
+    return { response, resources: body.resources, removedCount: removed.length };
   }
 
   #acknowledge(request: DeltaDiscoveryRequest, nowMs: number): Acknowledgement {
     const error = request.errorDetail?.message ?? null;
     const result = this.delivery.answered(request.responseNonce, error, nowMs);
     if (result === 'none' || result === 'stale') return result;
-    const { sent, removed } = this.#outstanding!;
+    const { body, removed } = this.#outstanding!;
     this.#outstanding = null;
-    if (result === 'nack') this.#refusals.refused(sent, this.delivery.error);
-    else this.#refusals.accepted([...sent, ...removed]);
+    if (result === 'nack') {
+      const sent = body.resources.map(({ name }) => name);
+      this.#refusals.refused(sent, this.delivery.error);
+    } else if (this.#refusals.stand) {
+      this.#refusals.accepted([...body.resources.map(({ name }) => name), ...removed]);
+    }
     this.delivery.error = this.#refusals.text;
     return result;
   }
@@ -157,15 +184,14 @@ export class DeltaSubscription
       if (!this.#held.has(name)) this.#owed.add(name);
     }
     // What the client has and does not ask for is none of ours.
-    for (const name of this.#held.keys()) {
-      if (!this.names.covers(name)) this.#held.delete(name);
-    }
-    this.#owesFirstAnswer = this.names.wildcard && this.#held.size === 0;
+    this.#held.forgetUncovered();
+    this.#owesFirstAnswer = this.names.wildcard && this.#held.exceptionCount === 0;
   }
 
   /** Rule 10: sent even where the client should have it, it may have dropped it. */
   #subscribe(names: readonly string[]): void {
     const hadWildcard = this.names.wildcard;
+    this.#held.beforeAdding(names, names.includes(WILDCARD));
     this.names.add(names);
     for (const name of names) if (name !== WILDCARD) this.#owed.add(name);
     if (this.names.wildcard && !hadWildcard) this.#owesFirstAnswer = true;
@@ -176,9 +202,7 @@ export class DeltaSubscription
   #unsubscribe(names: readonly string[]): void {
     this.names.delete(names);
     if (names.includes(WILDCARD)) {
-      for (const name of this.#held.keys()) {
-        if (!this.names.covers(name)) this.#held.delete(name);
-      }
+      this.#held.forgetUncovered();
       for (const name of this.#owed) if (!this.names.covers(name)) this.#owed.delete(name);
     }
     for (const name of names) {
@@ -205,11 +229,10 @@ export class DeltaSubscription
   *#differences(
     resources: Resources,
   ): IterableIterator<{ name: string; resource: DiscoveryResource | null }> {
-    const wildcard = this.names.wildcard;
-    const wanted = wildcard ? resources.keys() : this.names.names;
-    for (const name of wanted) {
+    const candidates = this.#candidates(resources);
+    for (const name of candidates) {
       const resource = resources.get(name);
-      if (resource === undefined) continue;
+      if (resource === undefined || !this.names.covers(name)) continue;
       if (this.#held.get(name) !== resource.version || this.#owed.has(name)) {
         yield { name, resource };
       }
@@ -217,9 +240,18 @@ export class DeltaSubscription
     for (const name of this.#owed) {
       if (!resources.has(name) && !this.#held.has(name)) yield { name, resource: null };
     }
-    for (const name of this.#held.keys()) {
-      if (!resources.has(name)) yield { name, resource: null };
+    for (const name of this.#held.agreed === null ? this.#held.exceptions : candidates) {
+      if (!resources.has(name) && this.#held.has(name)) yield { name, resource: null };
     }
+  }
+
+  /** Names that may differ: all, or, where the client agreed to a map, what has changed since and what is its own. */
+  #candidates(resources: Resources): Iterable<string> {
+    const { agreed, exceptions, exceptionCount } = this.#held;
+    if (agreed === null) return this.names.wildcard ? resources.keys() : this.names.names;
+    const changed = changedNames(agreed, resources);
+    if (exceptionCount === 0 && this.#owed.size === 0) return changed;
+    return new Set([...changed, ...exceptions, ...this.#owed]);
   }
 }
 

@@ -3,7 +3,6 @@ import { connect as connectHttp2 } from 'node:http2';
 import { ServerCredentials, status } from '@grpc/grpc-js';
 import { afterEach, expect, test } from 'vitest';
 import { Node } from '../../proto/gen/envoy/config/core/v3/base.ts';
-import { AggregatedDiscoveryServiceService } from '../../proto/gen/envoy/service/discovery/v3/ads.ts';
 import { DeltaDiscoveryRequest } from '../../proto/gen/envoy/service/discovery/v3/discovery.ts';
 import { TYPE_CLUSTER, TYPE_ENDPOINT } from '../../proto/type-urls.ts';
 import { HandClock } from '../clock.testing.ts';
@@ -16,6 +15,7 @@ import type { ResourceSet } from '../translate/resource-set.ts';
 import { deltaClient } from './discovery-client.testing.ts';
 import type { DiscoveryMetrics } from './discovery-metrics.ts';
 import { DiscoveryServer } from './discovery-server.ts';
+import { DISCOVERY_SERVICE } from './discovery-service.ts';
 import { createGrpcServer, type GrpcServer } from './grpc-server.ts';
 import { NAMES_MAX } from './resource-names.ts';
 import { byName, cluster } from './resources.testing.ts';
@@ -84,7 +84,7 @@ async function serve(
   const server: GrpcServer = await createGrpcServer({
     listen: { host: '127.0.0.1', port: 0 },
     credentials: ServerCredentials.createInsecure(),
-    services: [[AggregatedDiscoveryServiceService, discovery.service(async () => null)]],
+    services: [[DISCOVERY_SERVICE, discovery.service(async () => null)]],
   });
   toClose.push(
     () => server.close(0),
@@ -178,7 +178,7 @@ test('[A6.2] a client that takes no data is reset', async () => {
   toClose.push(() => session.destroy());
   const request = session.request({
     ':method': 'POST',
-    ':path': AggregatedDiscoveryServiceService.deltaAggregatedResources.path,
+    ':path': DISCOVERY_SERVICE.deltaAggregatedResources.path,
     'content-type': 'application/grpc',
     te: 'trailers',
   });

@@ -19,9 +19,11 @@ import type { DiscoveryMetrics } from './discovery-metrics.ts';
 import { type AnyRequest, DiscoverySession, type Log, type Session } from './discovery-session.ts';
 import { ProxyResources } from './proxy-resources.ts';
 import { PUSH_QUEUE_DEFAULTS, PushQueue } from './push-queue.ts';
+import { frameDelta, frameStateOfTheWorld } from './response-body.ts';
 import { SotwSubscription } from './sotw-subscription.ts';
 import { ADMISSION_DEFAULTS, type AdmissionOptions, StreamAdmission } from './stream-admission.ts';
-import type { Subscription } from './subscription.ts';
+import type { NextNonce, Subscription } from './subscription.ts';
+import { writeFramed } from './write-framed.ts';
 
 export interface DiscoveryServerOptions {
   readonly clock: Clock;
@@ -75,10 +77,16 @@ export class DiscoveryServer {
     return {
       deltaAggregatedResources: (
         call: ServerDuplexStream<DeltaDiscoveryRequest, DeltaDiscoveryResponse>,
-      ) =>
-        this.#accept(call, authenticate, (typeUrl, nonce) => new DeltaSubscription(typeUrl, nonce)),
-      streamAggregatedResources: (call: ServerDuplexStream<DiscoveryRequest, DiscoveryResponse>) =>
-        this.#accept(call, authenticate, (typeUrl, nonce) => new SotwSubscription(typeUrl, nonce)),
+      ) => {
+        writeFramed(call, frameDelta);
+        this.#accept(call, authenticate, (typeUrl, nonce) => new DeltaSubscription(typeUrl, nonce));
+      },
+      streamAggregatedResources: (
+        call: ServerDuplexStream<DiscoveryRequest, DiscoveryResponse>,
+      ) => {
+        writeFramed(call, frameStateOfTheWorld);
+        this.#accept(call, authenticate, (typeUrl, nonce) => new SotwSubscription(typeUrl, nonce));
+      },
     };
   }
 
@@ -94,7 +102,7 @@ export class DiscoveryServer {
   #accept<Request extends AnyRequest, Response>(
     call: ServerDuplexStream<Request, Response>,
     authenticate: Authenticate,
-    subscribe: (typeUrl: string, nextNonce: () => string) => Subscription<Request, Response>,
+    subscribe: (typeUrl: string, nextNonce: NextNonce) => Subscription<Request, Response>,
   ): void {
     this.#open(call, authenticate, subscribe).catch((error: unknown) => {
       this.#options.log.error({ err: error }, 'a discovery stream failed');
@@ -105,7 +113,7 @@ export class DiscoveryServer {
   async #open<Request extends AnyRequest, Response>(
     call: ServerDuplexStream<Request, Response>,
     authenticate: Authenticate,
-    subscribe: (typeUrl: string, nextNonce: () => string) => Subscription<Request, Response>,
+    subscribe: (typeUrl: string, nextNonce: NextNonce) => Subscription<Request, Response>,
   ): Promise<void> {
     const { clock, log, metrics } = this.#options;
     const refuse = (code: status, details: string): void => {
@@ -122,7 +130,10 @@ export class DiscoveryServer {
     const admission = this.#admission.admit(identity === null ? '' : spiffeId(identity));
     if ('problem' in admission) return refuse(status.RESOURCE_EXHAUSTED, admission.problem);
     let nonces = 0;
-    const nextNonce = () => String(++nonces);
+    const nextNonce: NextNonce = (atLeast) => {
+      nonces = Math.max(nonces + 1, atLeast);
+      return String(nonces);
+    };
     metrics.connected(1);
     const session: DiscoverySession<Request, Response> = new DiscoverySession({
       call,

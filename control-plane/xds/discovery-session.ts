@@ -157,7 +157,7 @@ export class DiscoverySession<Request extends AnyRequest, Response> implements S
       return;
     }
     const subscription = this.#ads.subscriptions.get(request.typeUrl)!;
-    if (subscription.names.names.size > NAMES_MAX || subscription.held.size > HELD_MAX) {
+    if (subscription.names.names.size > NAMES_MAX || subscription.heldAloneCount > HELD_MAX) {
       const type = shortTypeName(request.typeUrl);
       this.#refuse(status.RESOURCE_EXHAUSTED, `more than ${NAMES_MAX} names of type ${type}`);
       return;

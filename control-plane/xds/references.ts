@@ -7,9 +7,20 @@ import {
 } from '../../proto/type-urls.ts';
 import type { DiscoveryResource } from '../translate/discovery-resource.ts';
 
-/** The endpoint resource that a cluster takes its endpoints from, or '' where it has them otherwise. */
+/** The endpoint resource that a cluster takes its endpoints from, or '' where it has them otherwise. Read once a resource. */
 export function endpointNameOf(resource: DiscoveryResource): string {
   if (resource.type !== TYPE_CLUSTER) return '';
+  let name = ENDPOINT_NAMES.get(resource);
+  if (name === undefined) {
+    name = readEndpointName(resource);
+    ENDPOINT_NAMES.set(resource, name);
+  }
+  return name;
+}
+
+const ENDPOINT_NAMES = new WeakMap<DiscoveryResource, string>();
+
+function readEndpointName(resource: DiscoveryResource): string {
   const cluster = (resource as DiscoveryResource<typeof TYPE_CLUSTER>).message;
   const { clusterDiscoveryType } = cluster;
   const isEds =

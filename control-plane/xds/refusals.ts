@@ -13,6 +13,11 @@ export class Refusals {
     return this.#text;
   }
 
+  /** Some resource is refused. */
+  get stand(): boolean {
+    return this.#names.size > 0;
+  }
+
   refused(sent: readonly string[], text: string): void {
     const named = sent.filter((name) => text.includes(name));
     this.#isGuess = named.length === 0;

@@ -1,3 +1,5 @@
+import { sharedNames } from './shared-names.ts';
+
 /** Names of one type that one stream may ask for; more is an attack on memory (A6.3). */
 export const NAMES_MAX = 50_000;
 
@@ -8,7 +10,9 @@ export const NAMES_MAX = 50_000;
 export class ResourceNames {
   /** Everything of the type is asked for. */
   wildcard = false;
-  readonly #names = new Set<string>();
+  #names: ReadonlySet<string> = NO_NAMES;
+  /** This stream's own set, which may be changed; null while `#names` belongs to others too. */
+  #own: Set<string> | null = null;
   readonly #emptyMeansAll: boolean;
   #named = false;
 
@@ -21,6 +25,11 @@ export class ResourceNames {
     return this.#names;
   }
 
+  /** `names`, where it is a set that never changes; null where it may. */
+  get lasting(): ReadonlySet<string> | null {
+    return this.#own === null ? this.#names : null;
+  }
+
   covers(name: string): boolean {
     return this.wildcard || this.#names.has(name);
   }
@@ -31,8 +40,9 @@ export class ResourceNames {
     const wanted = new Set(names);
     this.wildcard = wanted.delete(WILDCARD) || (!this.#named && this.#emptyMeansAll);
     const added = [...wanted].filter((name) => !this.#names.has(name));
-    this.#names.clear();
-    for (const name of wanted) this.#names.add(name);
+    this.#own = wanted;
+    this.#names = wanted;
+    this.#share();
     return added;
   }
 
@@ -46,16 +56,35 @@ export class ResourceNames {
   add(names: readonly string[]): void {
     for (const name of names) {
       if (name === WILDCARD) this.wildcard = true;
-      else this.#names.add(name);
+      else if (!this.#names.has(name)) this.#changeable().add(name);
     }
+    this.#share();
   }
 
   delete(names: readonly string[]): void {
     for (const name of names) {
       if (name === WILDCARD) this.wildcard = false;
-      else this.#names.delete(name);
+      else if (this.#names.has(name)) this.#changeable().delete(name);
     }
+    this.#share();
+  }
+
+  #changeable(): Set<string> {
+    if (this.#own === null) {
+      this.#own = new Set(this.#names);
+      this.#names = this.#own;
+    }
+    return this.#own;
+  }
+
+  #share(): void {
+    if (this.#own === null) return;
+    const shared = sharedNames(this.#own);
+    if (shared === null) return;
+    this.#names = shared;
+    this.#own = null;
   }
 }
 
 export const WILDCARD = '*';
+const NO_NAMES: ReadonlySet<string> = new Set();

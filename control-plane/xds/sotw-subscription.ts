@@ -7,7 +7,8 @@ import type { DiscoveryResource } from '../translate/discovery-resource.ts';
 import { type Acknowledgement, Delivery } from './delivery.ts';
 import { WHOLE_WORLD_TYPES } from './push-order.ts';
 import { ResourceNames } from './resource-names.ts';
-import type { Pending, Push, Resources, Subscription } from './subscription.ts';
+import { sharedBody } from './response-body.ts';
+import type { NextNonce, Pending, Push, Resources, Subscription } from './subscription.ts';
 
 /**
  * One type of a state-of-the-world stream (`StreamAggregatedResources`). Listeners and clusters are sent whole, and
@@ -18,7 +19,7 @@ export class SotwSubscription implements Subscription<DiscoveryRequest, Discover
   readonly names: ResourceNames;
   readonly delivery = new Delivery();
   readonly #isWholeWorld: boolean;
-  readonly #nextNonce: () => string;
+  readonly #nextNonce: NextNonce;
   readonly #sent = new Map<string, DiscoveryResource>();
   readonly #held = new Map<string, string>();
   readonly #owed = new Set<string>();
@@ -28,8 +29,7 @@ export class SotwSubscription implements Subscription<DiscoveryRequest, Discover
   #owesAnswer = false;
   #doneWith: Resources | null = null;
 
-  /** `nextNonce`: unique on the stream. */
-  constructor(typeUrl: string, nextNonce: () => string) {
+  constructor(typeUrl: string, nextNonce: NextNonce) {
     this.typeUrl = typeUrl;
     this.#isWholeWorld = WHOLE_WORLD_TYPES.has(typeUrl);
     this.names = new ResourceNames(this.#isWholeWorld);
@@ -38,6 +38,14 @@ export class SotwSubscription implements Subscription<DiscoveryRequest, Discover
 
   get held(): ReadonlyMap<string, string> {
     return this.#held;
+  }
+
+  get heldAloneCount(): number {
+    return this.#held.size;
+  }
+
+  get agreed(): null {
+    return null;
   }
 
   receive(request: DiscoveryRequest, nowMs: number): Acknowledgement {
@@ -87,8 +95,8 @@ export class SotwSubscription implements Subscription<DiscoveryRequest, Discover
       if (kept.length === 0) this.#doneWith = resources;
       return null;
     }
-    const body = this.#isWholeWorld ? [...wanted, ...kept] : changed;
-    if (body.length === 0 && !this.#isWholeWorld) {
+    const said = this.#isWholeWorld ? [...wanted, ...kept] : changed;
+    if (said.length === 0 && !this.#isWholeWorld) {
       for (const { name } of removed) this.#forget(name);
       this.#version = version;
       return null;
@@ -98,14 +106,15 @@ export class SotwSubscription implements Subscription<DiscoveryRequest, Discover
     this.#version = version;
     this.#owesAnswer = false;
     this.#owed.clear();
-    const nonce = this.#nextNonce();
+    const body = sharedBody(said);
+    const nonce = this.#nextNonce(body.serial);
     this.delivery.sent(nonce, nowMs);
     const response = DiscoveryResponse.create({
       versionInfo: version,
       typeUrl: this.typeUrl,
       nonce,
     });
-    response.resources = body.map(({ any }) => any);
+    response.resources = body.stateOfTheWorldResources;
     return { response, resources: changed, removedCount: removed.length };
   }
 

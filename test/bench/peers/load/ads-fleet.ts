@@ -30,11 +30,8 @@ export interface FleetOptions {
   readonly nodeOf: (index: number) => Node;
 }
 
-/** What a sidecar asks for once it knows its clusters and listeners; the same for all of a fleet. */
-interface References {
-  endpoints: readonly string[];
-  routes: readonly string[];
-}
+/** What a sidecar asks for once it knows its clusters or its listeners, by their type; the same for all of a fleet. */
+type References = Map<string, ReadonlySet<string>>;
 
 /**
  * Sidecars as a control plane sees them: a TLS connection and an incremental ADS stream each, every response acknowledged.
@@ -46,7 +43,7 @@ export class AdsFleet {
   #failure: Error | null = null;
 
   constructor(count: number, options: FleetOptions) {
-    const references: { of: References | null } = { of: null };
+    const references: References = new Map();
     this.sidecars = Array.from({ length: count }, (_, index) => {
       const token = options.tokens[index % options.tokens.length]!;
       return new SimulatedSidecar(options, token, options.nodeOf(index), references, {
@@ -114,20 +111,18 @@ export class SimulatedSidecar {
   readonly #options: FleetOptions;
   readonly #token: string;
   readonly #node: Node;
-  readonly #references: { of: References | null };
+  readonly #references: References;
   readonly #events: SidecarEvents;
   /** By type URL: responses acknowledged. */
   readonly #acks = new Map<string, number>();
   #client: Client | null = null;
   #call: ClientDuplexStream<Buffer, Buffer> | null = null;
-  #askedForReferences = false;
-  readonly #heads: Buffer[] = [];
 
   constructor(
     options: FleetOptions,
     token: string,
     node: Node,
-    references: { of: References | null },
+    references: References,
     events: SidecarEvents,
   ) {
     this.#options = options;
@@ -184,20 +179,18 @@ export class SimulatedSidecar {
     const { typeUrl, nonce } = readEnvelope(bytes);
     this.#send({ typeUrl, responseNonce: nonce });
     this.#acks.set(typeUrl, this.acks(typeUrl) + 1);
-    if (!this.#askedForReferences && (typeUrl === TYPE_CLUSTER || typeUrl === TYPE_LISTENER)) {
-      this.#askForReferences(bytes);
+    if (this.acks(typeUrl) === 1 && (typeUrl === TYPE_CLUSTER || typeUrl === TYPE_LISTENER)) {
+      this.#askForReferences(typeUrl, bytes);
     }
     this.#events.acked();
   }
 
-  #askForReferences(bytes: Buffer): void {
-    if (this.#references.of === null) this.#heads.push(bytes);
-    if (this.acks(TYPE_CLUSTER) === 0 || this.acks(TYPE_LISTENER) === 0) return;
-    this.#references.of ??= referencesOf(this.#heads.splice(0));
-    this.#askedForReferences = true;
-    const { endpoints, routes } = this.#references.of;
-    this.#send({ typeUrl: TYPE_ENDPOINT, resourceNamesSubscribe: [...endpoints] });
-    this.#send({ typeUrl: TYPE_ROUTE, resourceNamesSubscribe: [...routes] });
+  /** As a sidecar does: endpoints when it knows its clusters, which its listeners wait for; routes with the listeners. */
+  #askForReferences(typeUrl: string, bytes: Buffer): void {
+    const names = this.#references.get(typeUrl) ?? referencesOf(bytes);
+    this.#references.set(typeUrl, names);
+    const wanted = typeUrl === TYPE_CLUSTER ? TYPE_ENDPOINT : TYPE_ROUTE;
+    this.#send({ typeUrl: wanted, resourceNamesSubscribe: [...names] });
   }
 }
 
@@ -214,19 +207,15 @@ export function readEnvelope(bytes: Uint8Array): { typeUrl: string; nonce: strin
   return envelope;
 }
 
-/** Names of the endpoints that clusters, and of the routes that listeners take from elsewhere. */
-function referencesOf(responses: readonly Buffer[]): References {
-  const endpoints = new Set<string>();
-  const routes = new Set<string>();
-  for (const { typeUrl, resources } of responses.map((bytes) =>
-    DeltaDiscoveryResponse.decode(bytes),
-  )) {
-    for (const { resource } of resources) {
-      if (typeUrl === TYPE_CLUSTER) addEndpoints(Cluster.decode(resource!.value), endpoints);
-      else addRoutes(Listener.decode(resource!.value), routes);
-    }
+/** Names of the endpoints that clusters, or of the routes that listeners take from elsewhere. */
+function referencesOf(response: Buffer): ReadonlySet<string> {
+  const names = new Set<string>();
+  const { typeUrl, resources } = DeltaDiscoveryResponse.decode(response);
+  for (const { resource } of resources) {
+    if (typeUrl === TYPE_CLUSTER) addEndpoints(Cluster.decode(resource!.value), names);
+    else addRoutes(Listener.decode(resource!.value), names);
   }
-  return { endpoints: [...endpoints], routes: [...routes] };
+  return names;
 }
 
 function addEndpoints(cluster: Cluster, names: Set<string>): void {
