@@ -98,6 +98,8 @@ export function floodOf(violation: Violation): FloodKind | -1 {
 interface Budget {
   readonly burst: number;
   readonly perSecond: number;
+  /** How far `earn…` fills it, the burst where that is enough. */
+  readonly earnedMax?: number;
 }
 
 /** A DATA frame that a window has cut below this is a dribble; one above it is of use. */
@@ -121,8 +123,9 @@ const BUDGETS: readonly Budget[] = [
   // 1 a request and a DATA frame either way: gRPC measures with one ping a burst, Go asks after each RST_STREAM.
   { burst: 500, perSecond: 20 }, // Ping
   { burst: 500, perSecond: 20 }, // EmptyData: 1 a DATA frame
-  // 4 a request and a DATA frame sent: credit for stream and connection, frame by frame at worst.
-  { burst: 2_000, perSecond: 200 }, // WindowUpdate
+  // 4 a request and a DATA frame sent: credit for stream and connection, frame by frame at worst. It answers all that is
+  // in flight at once: HAProxy sends two for each of thousands of small frames, in one go.
+  { burst: 2_000, perSecond: 200, earnedMax: 200_000 }, // WindowUpdate
   { burst: 1_000, perSecond: 50 }, // Priority: 4 a request
   { burst: 500, perSecond: 20 }, // UnknownFrame: 2 a request (PRIORITY_UPDATE, greasing)
   { burst: 0, perSecond: 0 }, // Continuation: bounded by HeaderBlockBuffer
@@ -133,6 +136,11 @@ const BUDGETS: readonly Budget[] = [
 ];
 
 const BURSTS: Int32Array = Int32Array.from(BUDGETS, ({ burst }) => burst);
+/** What may be left at most, by what was earned. */
+const EARNED_MAX: Int32Array = Int32Array.from(
+  BUDGETS,
+  (budget) => budget.earnedMax ?? budget.burst,
+);
 
 /** Keeps the budgets of one connection. Reads the clock only when a budget has run dry. */
 export class FloodGuard {
@@ -183,8 +191,7 @@ export class FloodGuard {
 
   #earn(kind: FloodKind, count: number): void {
     const left = this.#left[kind]! + count;
-    const burst = BURSTS[kind]!;
-    this.#left[kind] = Math.min(left, burst);
+    this.#left[kind] = Math.min(left, EARNED_MAX[kind]!);
   }
 
   #refill(kind: FloodKind): boolean {

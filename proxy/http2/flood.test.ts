@@ -540,6 +540,19 @@ describe('what is no flood', () => {
     expect(count).toBe(Number.POSITIVE_INFINITY);
   });
 
+  test('two window updates for each of 5,000 small DATA frames that were in flight, in one go, as HAProxy sends them', () => {
+    const peer = server({ answer: false });
+    peer.connection.receive(get(1));
+    const [stream] = peer.handler.streams;
+    stream!.writeHead(new ResponseHead(200, []), false);
+    for (let frame = 0; frame < 5_000; frame++) stream!.writeData(Buffer.alloc(10), false);
+    const count = flood(peer, () => both(windowUpdate(1, 10), windowUpdate(0, 10)), 5_000);
+    expect(count).toBe(Number.POSITIVE_INFINITY);
+    // What was not earned is one all the same.
+    const more = flood(peer, () => both(windowUpdate(1, 1), windowUpdate(0, 1)), 20_000);
+    expect(more).toBeLessThan(10_000);
+  });
+
   test('a stream window and a priority with each request, as curl and browsers send them', () => {
     const peer = server();
     const count = flood(peer, (count) => {
