@@ -45,7 +45,7 @@ export function identifyRequest(config: ConnectionManagerConfig): RequestStage {
           sampled =
             decided === true || stream.random() * MILLION < config.tracingSamplingPerMillion;
         }
-        beginSpan(context);
+        beginSpan(context, sampled);
         writeTraceContext(headers, context, sampled);
         id = withSampling(id, sampled);
       }

@@ -1,4 +1,4 @@
-import { randomFillSync } from 'node:crypto';
+import { randomAt, type TextBuffer, takeRandom, writeHexByte } from './random-hex.ts';
 
 /**
  * `x-request-id` (OB-10). Envoy's UUID carries the sampling decision in the first digit of its third
@@ -10,32 +10,21 @@ export const TraceReason = { NotSampled: '4', Sampled: '9', Forced: 'a', Client:
 const REASON_AT = 14;
 const UUID_LENGTH = 36;
 
-/** A new id without a decision: a UUIDv4 (RFC 9562 §5.4) from a pool of random bytes, one flat string. */
+/** A new id without a decision: a UUIDv4 (RFC 9562 §5.4), one flat string. */
 export function newRequestId(): string {
-  if (poolAt === POOL_BYTES) {
-    randomFillSync(pool);
-    poolAt = 0;
-  }
+  const random = takeRandom(16);
   let at = 0;
   for (let index = 0; index < 16; index++) {
-    let byte = pool[poolAt++]!;
+    let byte = randomAt(random + index);
     if (index === 6) byte = (byte & 0x0f) | 0x40;
     else if (index === 8) byte = (byte & 0x3f) | 0x80;
     if (index === 4 || index === 6 || index === 8 || index === 10) at++;
-    text[at++] = HEX[byte >> 4]!;
-    text[at++] = HEX[byte & 0xf]!;
+    at = writeHexByte(text, at, byte);
   }
   return text.latin1Slice(0, UUID_LENGTH);
 }
 
-const POOL_BYTES = 16 * 256;
-const pool = new Uint8Array(POOL_BYTES);
-let poolAt = POOL_BYTES;
-const HEX = Buffer.from('0123456789abcdef');
-/** `toString('latin1')` without looking at the name of the encoding. */
-const text = Buffer.alloc(UUID_LENGTH, '-') as Buffer & {
-  latin1Slice(start: number, end: number): string;
-};
+const text = Buffer.alloc(UUID_LENGTH, '-') as TextBuffer;
 
 /** Whether the id is a UUID of which the decision can be read and written. */
 export function isUuid(id: string): boolean {

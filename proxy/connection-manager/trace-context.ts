@@ -1,5 +1,5 @@
-import { randomFillSync } from 'node:crypto';
 import { type HeaderBlock, headerValue, removeHeader, setHeader } from '../http/header-block.ts';
+import { type TextBuffer, writeRandomHex } from './random-hex.ts';
 
 /**
  * The trace context of one request (OB-10): W3C `traceparent` / `tracestate`, B3 single and multi.
@@ -15,6 +15,8 @@ export interface TraceContext {
   parentSpanId: string;
   /** 1 sampled, 0 not sampled, -1 where the caller left it open. */
   sampled: number;
+  /** What the upstream is told of it, from `beginSpan` on. */
+  traceparent: string;
   /** Which formats the caller used, to be answered in: OR of `Format`. */
   formats: number;
 }
@@ -22,7 +24,7 @@ export interface TraceContext {
 export const Format = { W3C: 1, B3_SINGLE: 2, B3_MULTI: 4 } as const;
 
 export function newTraceContext(): TraceContext {
-  return { traceId: '', spanId: '', parentSpanId: '', sampled: -1, formats: 0 };
+  return { traceId: '', spanId: '', parentSpanId: '', sampled: -1, traceparent: '', formats: 0 };
 }
 
 const B3_MULTI_NAMES = [
@@ -139,10 +141,20 @@ function adopt(context: TraceContext, trace: string, span: string, sampled: numb
   if (context.sampled < 0) context.sampled = sampled;
 }
 
-/** Makes this proxy's span: a child of the caller's, or the root of a new trace. */
-export function beginSpan(context: TraceContext): void {
-  if (context.traceId === '') context.traceId = randomHex(16);
-  context.spanId = randomHex(8);
+/**
+ * Makes this proxy's span, a child of the caller's or the root of a new trace, and its `traceparent`: one flat string, of
+ * which new ids are parts.
+ */
+export function beginSpan(context: TraceContext, sampled: boolean): void {
+  const { traceId } = context;
+  if (traceId === '') writeRandomHex(parentText, TRACE_AT, 16);
+  else for (let at = 0; at < 32; at++) parentText[TRACE_AT + at] = traceId.charCodeAt(at);
+  writeRandomHex(parentText, SPAN_AT, 8);
+  parentText[TRACEPARENT_LENGTH - 1] = sampled ? 0x31 : 0x30;
+  const traceparent = parentText.latin1Slice(0, TRACEPARENT_LENGTH);
+  context.traceparent = traceparent;
+  if (traceId === '') context.traceId = traceparent.slice(TRACE_AT, TRACE_AT + 32);
+  context.spanId = traceparent.slice(SPAN_AT, SPAN_AT + 16);
 }
 
 /**
@@ -155,7 +167,7 @@ export function writeTraceContext(
   sampled: boolean,
 ): void {
   const { traceId, spanId, parentSpanId, formats } = context;
-  setHeader(headers, 'traceparent', `00-${traceId}-${spanId}-${sampled ? '01' : '00'}`);
+  setHeader(headers, 'traceparent', context.traceparent);
   const decision = sampled ? '1' : '0';
   if ((formats & Format.B3_SINGLE) !== 0) {
     const parent = parentSpanId === '' ? '' : `-${parentSpanId}`;
@@ -272,16 +284,7 @@ function hexDigit(text: string, at: number): number {
   return code <= 0x39 ? code - 0x30 : code - 0x57;
 }
 
-/** Random bytes from a pool: asking the kernel for 8 at a time costs 25 times as much. */
-const POOL = Buffer.alloc(8192);
-let poolAt = POOL.length;
-
-function randomHex(bytes: number): string {
-  if (poolAt + bytes > POOL.length) {
-    randomFillSync(POOL);
-    poolAt = 0;
-  }
-  const hex = POOL.toString('hex', poolAt, poolAt + bytes);
-  poolAt += bytes;
-  return hex;
-}
+/** Version 00, two ids of zeros and flags: written over for each span. */
+const parentText = Buffer.from(`00-${'0'.repeat(32)}-${'0'.repeat(16)}-00`) as TextBuffer;
+const TRACE_AT = 3;
+const SPAN_AT = 36;

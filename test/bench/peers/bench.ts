@@ -17,7 +17,7 @@ export interface Pace {
 }
 
 /** Of rows with a target. */
-export const TARGET_PACE: Pace = { rounds: 7, seconds: 1, warmUpSeconds: 3 };
+export const TARGET_PACE: Pace = { rounds: 7, seconds: 1, warmUpSeconds: 8 };
 /** Of rows that stand beside them. */
 export const SIDE_PACE: Pace = { rounds: 3, seconds: 1, warmUpSeconds: 2 };
 
