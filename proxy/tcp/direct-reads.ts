@@ -23,6 +23,8 @@ const BULK_BYTES = 16 * 1024;
 const shared = Buffer.allocUnsafeSlow(READ_BYTES);
 /** What the socket that has just read will read into next. */
 let next: Buffer = shared;
+/** A buffer that was given to a socket of its own and found little to hold: for the next one that has much to read. */
+let spare: Buffer | null = null;
 
 /** For `net.connect`. The socket emits no `data`. */
 export const DIRECT_READS: OnReadOpts = {
@@ -32,12 +34,16 @@ export const DIRECT_READS: OnReadOpts = {
     return buffer;
   },
   callback(this: Socket, bytes: number, buffer: Uint8Array): boolean {
-    const bulk = bytes >= BULK_BYTES;
-    const chunk =
-      bulk && buffer !== shared
-        ? (buffer as Buffer).subarray(0, bytes)
-        : Buffer.from(buffer.subarray(0, bytes));
-    if (bulk) next = Buffer.allocUnsafeSlow(READ_BYTES);
+    let chunk: Buffer;
+    const own = buffer !== shared;
+    if (bytes >= BULK_BYTES) {
+      chunk = own ? (buffer as Buffer).subarray(0, bytes) : Buffer.from(buffer.subarray(0, bytes));
+      next = spare ?? Buffer.allocUnsafeSlow(READ_BYTES);
+      spare = null;
+    } else {
+      chunk = Buffer.from(buffer.subarray(0, bytes));
+      if (own) spare = buffer as Buffer;
+    }
     (this as DirectSocket)[DIRECT_READER]?.onSocketData(chunk);
     return true;
   },
