@@ -20,11 +20,11 @@ import type { AppProbe } from './registration/app-probe.ts';
 import { RouteTables } from './router/route-tables.ts';
 import { adminView } from './sidecar/admin-view.ts';
 import { openDnsPort } from './sidecar/dns-port.ts';
-import { holdHeapGrowth } from './sidecar/heap-growth.ts';
 import { MeshCredential } from './sidecar/mesh-credential.ts';
 import { openServerPorts, type ServerPortsOptions } from './sidecar/server-ports.ts';
 import { StartError } from './sidecar/start-error.ts';
 import { after, withinMs } from './sidecar/timer.ts';
+import { holdYoungGeneration } from './sidecar/young-generation.ts';
 import type { AppEndpoints } from './status/status-environment.ts';
 import { TimerLists } from './tcp/timer-list.ts';
 import { InMemorySecretStore } from './tls/secret-store.ts';
@@ -70,11 +70,11 @@ export interface SidecarOptions {
 
 /** Starts a proxy; resolves when its static part serves. Rejects with `StartError`. */
 export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
-  const letHeapGrow = holdHeapGrowth();
+  const letGrow = holdYoungGeneration();
   try {
     return await startParts(new Sidecar(options));
   } finally {
-    letHeapGrow();
+    letGrow();
   }
 }
 
@@ -321,7 +321,7 @@ export class Sidecar {
       random,
       stats: this.stats,
       log: loggers.get('xds'),
-      onTaking: holdHeapGrowth,
+      onTaking: holdYoungGeneration,
       localSecrets: new Set(['default', 'ROOTCA', ...bootstrap.secrets.map(({ name }) => name)]),
     });
     this.#session = session;

@@ -3,12 +3,8 @@ import { responseReason } from '../http/response-reason.ts';
 import type { ServerConnection, ServerHandler } from '../http/stream.ts';
 import type { Transport } from '../http/transport.ts';
 import { BodyFraming, requestBodyFraming } from './body.ts';
-import { BodyReader } from './body-reader.ts';
-import { BodyWriter } from './body-writer.ts';
-import { HeadEncoder } from './encoder.ts';
-import { FieldSection } from './field-section.ts';
-import { HeadParser, ParseResult, SectionKind } from './head-parser.ts';
-import { RequestHeadReader } from './request-head.ts';
+import { ParseResult, SectionKind } from './head-parser.ts';
+import { type Http1ServerParts, type Http1ServerPartsPool, partsPoolOf } from './server-parts.ts';
 import { Http1ServerStream, type ServerExchange } from './server-stream.ts';
 import {
   HTTP10_NOT_ACCEPTED,
@@ -67,12 +63,9 @@ export class Http1ServerConnection implements ServerConnection, ServerExchange {
   readonly #handler: ServerHandler;
   readonly #options: Http1ServerOptions;
 
-  readonly #parser: HeadParser;
-  readonly #fields = new FieldSection();
-  readonly #headReader: RequestHeadReader;
-  readonly #body: BodyReader;
-  readonly #encoder = new HeadEncoder();
-  readonly #writer = new BodyWriter();
+  readonly #pool: Http1ServerPartsPool;
+  /** Null between requests. */
+  #parts: Http1ServerParts | null = null;
 
   #phase: Phase = Phase.Head;
   #stream: Http1ServerStream | null = null;
@@ -90,9 +83,7 @@ export class Http1ServerConnection implements ServerConnection, ServerExchange {
     this.#transport = transport;
     this.#handler = handler;
     this.#options = options;
-    this.#parser = new HeadParser(SectionKind.Request, options.limits);
-    this.#headReader = new RequestHeadReader(options.scheme);
-    this.#body = new BodyReader(options.limits);
+    this.#pool = partsPoolOf(options);
   }
 
   get activeStreams(): number {
@@ -102,7 +93,7 @@ export class Http1ServerConnection implements ServerConnection, ServerExchange {
   get state(): Http1ServerState {
     switch (this.#phase) {
       case Phase.Head:
-        return this.#parser.started ? 'head' : 'idle';
+        return this.#headStarted ? 'head' : 'idle';
       case Phase.Body:
         return 'body';
       case Phase.AwaitResponse:
@@ -112,6 +103,10 @@ export class Http1ServerConnection implements ServerConnection, ServerExchange {
       default:
         return 'closed';
     }
+  }
+
+  get #headStarted(): boolean {
+    return this.#parts?.parser.started === true;
   }
 
   receive(bytes: Buffer): void {
@@ -162,7 +157,7 @@ export class Http1ServerConnection implements ServerConnection, ServerExchange {
 
   drain(): void {
     this.#draining = true;
-    if (this.#phase === Phase.Head && !this.#parser.started) this.#closeGently();
+    if (this.#phase === Phase.Head && !this.#headStarted) this.#closeGently();
   }
 
   /**
@@ -185,7 +180,7 @@ export class Http1ServerConnection implements ServerConnection, ServerExchange {
     // The request is still arriving, and may be when the response ends: as in Envoy the client is told now, or it
     // would send its next request into the close. The connection lives on only if the rest is surely at hand.
     if (!this.#running) return true;
-    const { remainingBytes } = this.#body;
+    const { remainingBytes } = this.#parts!.body;
     return remainingBytes < 0 || remainingBytes > this.#inHandBytes;
   }
 
@@ -243,6 +238,16 @@ export class Http1ServerConnection implements ServerConnection, ServerExchange {
     // The response is over and the request is not: reading on would have no end (D23).
     if (this.#phase === Phase.Body && this.#stream!.responseEnded) this.#closeGently();
     this.#updateReading();
+    this.#giveParts();
+  }
+
+  /** Between requests others may have them. */
+  #giveParts(): void {
+    const parts = this.#parts;
+    if (parts === null || this.#running || this.#phase !== Phase.Head) return;
+    if (this.#stream !== null || parts.parser.started) return;
+    this.#parts = null;
+    this.#pool.give(parts);
   }
 
   #isWaiting(): boolean {
@@ -250,8 +255,8 @@ export class Http1ServerConnection implements ServerConnection, ServerExchange {
   }
 
   #readHead(bytes: Buffer, start: number): number {
-    const parser = this.#parser;
-    const fields = this.#fields;
+    this.#parts ??= this.#pool.take();
+    const { parser, fields, headReader, body, encoder, writer } = this.#parts;
     const result = parser.parse(bytes, start);
     if (result === ParseResult.NeedMore) return bytes.length;
     if (result === ParseResult.Failed) return this.#refuse(parser.violation, bytes);
@@ -259,11 +264,11 @@ export class Http1ServerConnection implements ServerConnection, ServerExchange {
     const { minor } = parser;
     if (minor === 0 && !this.#options.acceptHttp10) return this.#refuse(HTTP10_NOT_ACCEPTED, bytes);
     let violation = fields.read(parser);
-    if (violation === NO_VIOLATION) violation = this.#headReader.read(parser, fields);
+    if (violation === NO_VIOLATION) violation = headReader.read(parser, fields);
     if (violation !== NO_VIOLATION) return this.#refuse(violation, bytes);
     parser.begin(SectionKind.Request);
 
-    const head = this.#headReader.take();
+    const head = headReader.take();
     const framing = requestBodyFraming(fields);
     const requestEnded = framing === BodyFraming.None && head.upgrade === '';
     // RFC 9112 §9.3: 1.1 persists unless it says close, 1.0 only if it asks to.
@@ -271,14 +276,14 @@ export class Http1ServerConnection implements ServerConnection, ServerExchange {
     const stream = new Http1ServerStream(
       this,
       this.#transport,
-      this.#encoder,
-      this.#writer,
+      encoder,
+      writer,
       head,
       requestEnded,
       close,
     );
     this.#stream = stream;
-    this.#body.begin(framing, fields.contentLength);
+    body.begin(framing, fields.contentLength);
     this.#phase = framing === BodyFraming.None ? Phase.AwaitResponse : Phase.Body;
     this.#inHandBytes = bytes.length - at;
     const sink = this.#handler.onRequest(stream, head, requestEnded);
@@ -288,7 +293,7 @@ export class Http1ServerConnection implements ServerConnection, ServerExchange {
 
   #readBody(bytes: Buffer, start: number): number {
     const stream = this.#stream!;
-    const body = this.#body;
+    const { body } = this.#parts!;
     this.#inHandBytes = 0;
     const result = body.read(bytes, start, stream);
     if (result === ParseResult.NeedMore) return bytes.length;
@@ -312,6 +317,7 @@ export class Http1ServerConnection implements ServerConnection, ServerExchange {
     }
     this.#phase = Phase.Head;
     this.#runBacklog();
+    this.#giveParts();
   }
 
   #runBacklog(): void {

@@ -30,7 +30,8 @@ export class AcceptedConnection implements TransportReceiver, HandshakeListener,
   readonly #compiled: CompiledListener;
   readonly #originalDestination: OriginalDestination | null;
   readonly #socket: Socket;
-  readonly #timer: Timer = new Timer(this, 0);
+  /** Of the inspection and the handshake: most connections have neither. */
+  #timer: Timer | null = null;
   readonly #remoteHost: string;
   readonly #remoteAddress: string;
   readonly #localHost: string;
@@ -71,7 +72,7 @@ export class AcceptedConnection implements TransportReceiver, HandshakeListener,
       return;
     }
     this.#inspector = new ConnectionInspector(compiled.inspectsHttp);
-    this.#listener.deps.timers.arm(this.#timer, compiled.inspectTimeoutMs);
+    this.#armTimer(compiled.inspectTimeoutMs);
     this.#transport.attach(this);
   }
 
@@ -150,8 +151,8 @@ export class AcceptedConnection implements TransportReceiver, HandshakeListener,
   // --- filter chain ---------------------------------------------------------------------------
 
   #pickChain(inspection: Inspection): void {
-    const { deps, stats } = this.#listener;
-    deps.timers.cancel(this.#timer);
+    const { stats } = this.#listener;
+    this.#stopTimer();
     this.#inspection = inspection;
     const chain = this.#compiled.matcher.match({
       destinationAddress: this.#localHost,
@@ -186,7 +187,7 @@ export class AcceptedConnection implements TransportReceiver, HandshakeListener,
     this.#inspector = null;
     const raw = this.#transport.detach();
     raw.unshift(peeked);
-    deps.timers.arm(this.#timer, chain.transportConnectTimeoutMs);
+    this.#armTimer(chain.transportConnectTimeoutMs);
     this.#handshake = new ServerHandshake(
       raw,
       tls,
@@ -197,8 +198,8 @@ export class AcceptedConnection implements TransportReceiver, HandshakeListener,
   }
 
   onHandshake(socket: TLSSocket, peer: PeerCertificate | null): void {
-    const { deps, stats } = this.#listener;
-    deps.timers.cancel(this.#timer);
+    const { stats } = this.#listener;
+    this.#stopTimer();
     stats.handshakes.value++;
     this.#handshake = null;
     this.#transport = this.#newTransport(socket);
@@ -206,8 +207,8 @@ export class AcceptedConnection implements TransportReceiver, HandshakeListener,
   }
 
   onHandshakeFailure(failure: HandshakeFailure, detail: string): void {
-    const { deps, stats } = this.#listener;
-    deps.timers.cancel(this.#timer);
+    const { stats } = this.#listener;
+    this.#stopTimer();
     stats.countHandshakeFailure(failure);
     this.#logRefusal(0, detail, failure === 'no_secret' || failure === 'san' ? 'warn' : 'info');
     // A handshake that has begun closes its own sockets, after its alert has left.
@@ -283,8 +284,20 @@ export class AcceptedConnection implements TransportReceiver, HandshakeListener,
   #end(): void {
     if (this.#over) return;
     this.#over = true;
-    this.#listener.deps.timers.cancel(this.#timer);
+    this.#stopTimer();
     this.#listener.onConnectionEnd(this);
+  }
+
+  #armTimer(ms: number): void {
+    this.#timer ??= new Timer(this, 0);
+    this.#listener.deps.timers.arm(this.#timer, ms);
+  }
+
+  /** It is not needed again once the connection is served. */
+  #stopTimer(): void {
+    if (this.#timer === null) return;
+    this.#listener.deps.timers.cancel(this.#timer);
+    this.#timer = null;
   }
 
   #newTransport(socket: Socket): SocketTransport {

@@ -14,7 +14,7 @@ export interface DirectReader {
   onSocketData(bytes: Buffer): void;
 }
 
-type DirectSocket = Socket & { [DIRECT_READER]?: DirectReader };
+type DirectSocket = Socket & { [DIRECT_READER]?: DirectReader | null };
 
 const READ_BYTES = 64 * 1024;
 /** From here on a chunk is worth a buffer of its own: the copy would cost more than the allocation. */
@@ -49,16 +49,14 @@ export const DIRECT_READS: OnReadOpts = {
   },
 };
 
-const made = new WeakSet<Socket>();
-
 /** Whether the socket was made with `DIRECT_READS`. */
 export function readsDirectly(socket: Socket): boolean {
-  return made.has(socket);
+  return DIRECT_READER in socket;
 }
 
 /** Says that a socket was made with `DIRECT_READS`; returns it. */
 export function madeDirect(socket: Socket): Socket {
-  made.add(socket);
+  (socket as DirectSocket)[DIRECT_READER] = null; // nobody yet
   return socket;
 }
 

@@ -114,11 +114,14 @@ export class SocketTransport implements CollectingTransport, TimerOwner {
     const { socket } = this;
     socket.pause();
     socket.removeListener('data', onData);
-    (socket as SocketWithTransport)[DIRECT_READER] = undefined;
+    if (readsDirectly(socket)) (socket as SocketWithTransport)[DIRECT_READER] = null;
     socket.removeListener('end', onEnd);
     socket.removeListener('drain', onDrain);
     socket.removeListener('close', onClose);
-    // The error listener stays: a socket without one ends the process.
+    // A socket without an error listener ends the process.
+    socket.on('error', ignoreError);
+    socket.removeListener('error', onError);
+    (socket as { [OWNER]?: SocketTransport | undefined })[OWNER] = undefined;
     if (!this.#closeTold) openTransports--;
     this.#closeTold = true;
     this.#receiver = UNATTACHED;
@@ -357,7 +360,7 @@ function writeJoined(socket: Socket, chunks: readonly (Buffer | string)[], bytes
 const OWNER = Symbol('transport');
 type SocketWithTransport = Socket & {
   [OWNER]: SocketTransport;
-  [DIRECT_READER]?: DirectReader | undefined;
+  [DIRECT_READER]?: DirectReader | null;
 };
 
 function onData(this: Socket, bytes: Buffer): void {
@@ -372,6 +375,7 @@ function onDrain(this: Socket): void {
 function onError(this: Socket, error: NodeJS.ErrnoException): void {
   (this as SocketWithTransport)[OWNER].onSocketError(error);
 }
+function ignoreError(): void {}
 function onClose(this: Socket): void {
   (this as SocketWithTransport)[OWNER].onSocketClose();
 }

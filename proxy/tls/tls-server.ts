@@ -104,8 +104,10 @@ export class ServerHandshake {
     this.#socket.removeListener('close', this.#onClose);
     this.#socket.removeListener('end', this.#onClose);
     this.#socket.removeListener('secure', this.#onSecure);
-    // `onError` stays: with `#over` set it does nothing, and a socket needs one.
     this.#listener.onHandshake(this.#socket, peer);
+    // Whoever has taken the socket over listens for errors; nothing of the handshake stays with it.
+    if (this.#socket.listenerCount('error') > 1)
+      this.#socket.removeListener('error', this.#onError);
   }
 
   #fail(failure: HandshakeFailure, detail: string): void {

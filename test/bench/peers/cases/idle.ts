@@ -10,7 +10,7 @@ import { MESH_FEATURES, PLAIN_HTTP1, type RunningProxy, type Side } from '../pro
 import type { Places } from '../proxies/mesh-bootstrap.ts';
 import { adsBootstrap, servicesBootstrap, servicesMesh } from '../proxies/services-bootstrap.ts';
 import { startProxies } from '../proxies/start-proxies.ts';
-import { startWeftOn } from '../proxies/weft.ts';
+import { bundledWeft, startWeftSourcesOn } from '../proxies/weft.ts';
 import { type Figure, type Row, valueTarget } from '../result.ts';
 import { naming } from '../rounds.ts';
 import { pairOfTlsFiles } from '../tls-files.ts';
@@ -53,9 +53,11 @@ export const idle: BenchCase = {
     }
     const one = { services: 1, endpointsEach: 1, backendPort };
     const many = { services: 1000, endpointsEach: 10, backendPort };
-    await measureStarts(bench, one, 'static', { memoryMib: 35, startMs: 300 }, onRow);
-    await measureStarts(bench, many, 'static', {}, onRow);
-    await measureStarts(bench, many, 'over ADS', { memoryMib: 60 }, onRow);
+    const starters = [await bundledWeft(bench), startWeftSourcesOn];
+    if (bench.programs.has('Envoy')) starters.push(startEnvoyOn);
+    await measureStarts(bench, starters, one, 'static', { memoryMib: 35, startMs: 300 }, onRow);
+    await measureStarts(bench, starters, many, 'static', {}, onRow);
+    await measureStarts(bench, starters, many, 'over ADS', { memoryMib: 60 }, onRow);
   },
 };
 
@@ -82,10 +84,15 @@ async function perConnection(
 }
 
 type Plan = Parameters<typeof servicesBootstrap>[0];
+type Starter = typeof startWeftSourcesOn;
 
-/** Weft and Envoy started by turns on one configuration: time until ready, and private memory once it stands still. */
+/**
+ * Proxies started by turns on one configuration: time until ready, and private memory once it stands still. Weft is the
+ * bundle that the image runs; its sources stand beside it, for they hold what compiled them.
+ */
 async function measureStarts(
   bench: Bench,
+  starters: readonly Starter[],
   plan: Plan,
   way: 'static' | 'over ADS',
   limits: { readonly memoryMib?: number; readonly startMs?: number },
@@ -95,7 +102,6 @@ async function measureStarts(
   const size = services === 1 ? 'one service' : `${services} services × ${endpointsEach} endpoints`;
   const [memoryName, startName] = [`private memory, ${size}, ${way}`, `ready, ${size}, ${way}`];
   if (!bench.wants(memoryName) && !bench.wants(startName)) return;
-  const starters = [startWeftOn, ...(bench.programs.has('Envoy') ? [startEnvoyOn] : [])];
   const pace = bench.pace({ rounds: STARTS, seconds: 1, warmUpSeconds: 1 });
   const rounds = Math.min(STARTS, pace.rounds);
   const memory = new Map<string, number[]>();
