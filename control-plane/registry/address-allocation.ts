@@ -158,16 +158,14 @@ interface Claims {
   readonly taken: ReadonlySet<number>;
 }
 
-/** One list is asked for twice: for the directory and for the plan. */
-const claimsMade = new WeakMap<readonly Entry[], Claims>();
+/** One list is asked for twice, for the directory and for the plan; then a newer one takes its place. */
+let latest: { readonly serviceEntries: readonly Entry[]; readonly claims: Claims } | null = null;
 
 function claimsOf(serviceEntries: readonly Entry[]): Claims {
-  let made = claimsMade.get(serviceEntries);
-  if (made === undefined) {
-    made = claims(serviceEntries);
-    claimsMade.set(serviceEntries, made);
+  if (latest?.serviceEntries !== serviceEntries) {
+    latest = { serviceEntries, claims: claims(serviceEntries) };
   }
-  return made;
+  return latest.claims;
 }
 
 function claims(serviceEntries: readonly Entry[]): Claims {

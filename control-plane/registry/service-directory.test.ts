@@ -3,6 +3,7 @@ import { policies, sidecars, type TestWorkload } from '../mesh/mesh.testing.ts';
 import { type Protocol, protocolOf } from './protocol.ts';
 import type { Service } from './registry.ts';
 import { buildDirectory, type ServiceDirectory } from './service-directory.ts';
+import { inlineEndpoints, servicesOfEntry } from './service-entries.ts';
 
 function directory(
   yaml: string,
@@ -183,6 +184,19 @@ test('[OP-02] what did not change is the same object as before', () => {
   const [db, , reviews] = second.services;
   expect(second.endpoints(db!)).toBe(first.endpoints(db!));
   expect(second.endpoints(reviews!)).not.toBe(first.endpoints(reviews!));
+});
+
+test('[OP-02] what is made of an entry is made once, and anew when its allocated addresses change', () => {
+  const [entry] = policies(INLINE).serviceEntries;
+  const services = servicesOfEntry(entry!);
+  expect(servicesOfEntry(entry!)).toBe(services);
+  expect(inlineEndpoints(entry!, 'db.internal')).toBe(inlineEndpoints(entry!, 'db.internal'));
+  const allocated = new Map([['db.internal', ['240.240.0.1']]]);
+  expect(servicesOfEntry(entry!, allocated).map(({ addresses }) => addresses)).toEqual([
+    ['240.240.0.1'],
+    [],
+  ]);
+  expect(servicesOfEntry(entry!).map(({ addresses }) => addresses)).toEqual([[], []]);
 });
 
 test.each<[string, string, number, Protocol]>([

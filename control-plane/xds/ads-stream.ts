@@ -167,8 +167,8 @@ export class AdsStream<Request extends { readonly typeUrl: string }, Response> {
   /** Rule 11: an updated cluster waits for its endpoints, a listener for its routes, even if they are the same. */
   #oweDependants(typeUrl: string, { resources }: Push<Response>): void {
     if (typeUrl === TYPE_CLUSTER) {
-      const names = resources.map(endpointNameOf).filter((name) => name !== '');
-      this.#subscriptions.get(TYPE_ENDPOINT)?.owe(names);
+      const endpoints = this.#subscriptions.get(TYPE_ENDPOINT);
+      endpoints?.owe(resources.map(endpointNameOf).filter((name) => name !== ''));
     } else if (typeUrl === TYPE_LISTENER) {
       this.#subscriptions.get(TYPE_ROUTE)?.owe(resources.flatMap(routeNamesOf));
     }

@@ -154,7 +154,12 @@ export class DeltaSubscription
     });
     response.resources = body.deltaResources;
     response.removedResources = [...removed];
-    return { response, resources: body.resources, removedCount: removed.length };
+    return {
+      response,
+      resources: body.resources,
+      removedCount: removed.length,
+      bytes: body.bytes,
+    };
   }
 
   #acknowledge(request: DeltaDiscoveryRequest, nowMs: number): Acknowledgement {

@@ -157,8 +157,9 @@ export class DiscoveryServer {
     this.#sessions.add(session);
   }
 
-  #push(session: Session): void {
-    if (this.#snapshot === null || session.view === null) return;
+  /** Bytes that were sent. */
+  #push(session: Session): number {
+    if (this.#snapshot === null || session.view === null) return 0;
     const { metrics, log, translate } = this.#options;
     const { view } = session;
     const onError = (error: unknown, typeUrl: string): void => {
@@ -169,9 +170,10 @@ export class DiscoveryServer {
       const set = translate(this.#snapshot, view);
       const resources = new ProxyResources(set, this.#resources.get(session) ?? null, onError);
       this.#resources.set(session, resources);
-      session.setResources(resources);
+      return session.setResources(resources);
     } catch (error) {
       onError(error, '');
+      return 0;
     }
   }
 }

@@ -55,7 +55,8 @@ export interface Session {
   readonly subscriptions: ReadonlyMap<string, Subscription<never, unknown>>;
   /** What it was last given; null before. */
   readonly resources: ResourcesByType | null;
-  setResources(resources: ResourcesByType): void;
+  /** Bytes of the resources that this sent at once. */
+  setResources(resources: ResourcesByType): number;
   /** Ends the stream; the client sees the status. */
   fail(code: status, details: string): void;
 }
@@ -78,6 +79,8 @@ export class DiscoverySession<Request extends AnyRequest, Response> implements S
   #isClosed = false;
   #isPumpScheduled = false;
   #unwritten = 0;
+  /** Of resources, so far. */
+  #sentBytes = 0;
   #cancelStall: (() => void) | null = null;
 
   constructor(options: SessionOptions<Request, Response>) {
@@ -88,7 +91,10 @@ export class DiscoverySession<Request extends AnyRequest, Response> implements S
       subscribe: options.subscribe,
       write: (response) => this.#write(response),
       observer: {
-        pushed: (typeUrl) => options.metrics.pushed(shortTypeLabel(typeUrl)),
+        pushed: (typeUrl, { bytes }) => {
+          this.#sentBytes += bytes;
+          options.metrics.pushed(shortTypeLabel(typeUrl));
+        },
         answered: (typeUrl, acknowledgement, error) => {
           if (acknowledgement === 'stale') options.metrics.expiredNonce(shortTypeLabel(typeUrl));
           if (acknowledgement !== 'nack') return;
@@ -129,9 +135,11 @@ export class DiscoverySession<Request extends AnyRequest, Response> implements S
     return this.#ads.subscriptions;
   }
 
-  setResources(resources: ResourcesByType): void {
+  setResources(resources: ResourcesByType): number {
     this.#resources = resources;
+    const before = this.#sentBytes;
     this.#ads.setResources(resources);
+    return this.#sentBytes - before;
   }
 
   fail(code: status, details: string): void {

@@ -14,13 +14,21 @@ export function innerCall(call: object): InnerCall | null {
 }
 
 export interface InnerCall {
-  readonly stream: { close: (code: number) => void };
+  readonly stream: InnerStream;
   /** Gives a message with the five bytes before it that say its length; may be missing. */
   serializeMessage?: (message: unknown) => Buffer;
 }
 
+/** An HTTP/2 stream, as far as it is used here. */
+export interface InnerStream {
+  close: (code: number) => void;
+  write?: (bytes: Buffer, callback?: (error?: Error | null) => void) => boolean;
+  /** Writes what waits in one go; null = one after the other. */
+  _writev?: unknown;
+}
+
 interface Layer {
-  readonly stream?: { close?: (code: number) => void };
+  readonly stream?: Partial<InnerStream>;
   readonly call?: unknown;
   readonly nextCall?: unknown;
 }

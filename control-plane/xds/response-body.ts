@@ -15,12 +15,15 @@ export class ResponseBody {
   /** Counts bodies, from 1; 0 is the one without resources. */
   readonly serial: number;
   readonly resources: readonly DiscoveryResource[];
+  /** Of the encoded resources, without their envelopes. */
+  readonly bytes: number;
   #delta: Encoded<Resource> | null = null;
   #stateOfTheWorld: Encoded<Any> | null = null;
 
   constructor(resources: readonly DiscoveryResource[]) {
     this.serial = bodyCount++;
     this.resources = resources;
+    this.bytes = resources.reduce((sum, { any }) => sum + any.value.length, 0);
   }
 
   /** For `DeltaDiscoveryResponse.resources`: the same array every time, not to be changed. */

@@ -115,7 +115,12 @@ export class SotwSubscription implements Subscription<DiscoveryRequest, Discover
       nonce,
     });
     response.resources = body.stateOfTheWorldResources;
-    return { response, resources: changed, removedCount: removed.length };
+    return {
+      response,
+      resources: changed,
+      removedCount: removed.length,
+      bytes: body.bytes,
+    };
   }
 
   #replaceNames(names: readonly string[], owesNew: boolean): void {

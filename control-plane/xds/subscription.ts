@@ -32,6 +32,8 @@ export interface Push<Response> {
   /** Resources in it: the same list for all streams that are sent the same. */
   readonly resources: readonly DiscoveryResource[];
   readonly removedCount: number;
+  /** Of the encoded resources. */
+  readonly bytes: number;
 }
 
 /**

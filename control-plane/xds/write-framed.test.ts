@@ -14,7 +14,9 @@ import { writeFramed } from './write-framed.ts';
 
 test('gRPC for Node still has the inside by which messages are written uncopied, and the client reads them', async () => {
   const response = DeltaDiscoveryResponse.create({ typeUrl: TYPE_CLUSTER, nonce: '1' });
-  response.resources = sharedBody([cluster('a'), cluster('b')]).deltaResources;
+  // More than a window of the client, so that it is written piece by piece and not at once.
+  const large = Array.from({ length: 30 }, (_, at) => cluster(`c${at}`, 'x'.repeat(10_001)));
+  response.resources = sharedBody(large).deltaResources;
   const found: boolean[] = [];
   const frames: Buffer[] = [];
   const server = await createGrpcServer({
