@@ -3,6 +3,7 @@ import { request } from 'node:http';
 import { dirname, join } from 'node:path';
 import { CommandError } from '../exit-code.ts';
 import { Child } from './child-process.ts';
+import { NODE_FLAGS } from './node-flags.ts';
 import { PROXY_PROGRAM } from './proxy-program.ts';
 import { type SidecarSettings, sidecarBootstrap, splitHostPort } from './sidecar-bootstrap.ts';
 
@@ -82,7 +83,8 @@ export class SidecarProcess {
   }
 
   #start(failures: number): Child {
-    const args = [PROXY_PROGRAM, '-c', this.#bootstrapFile, '--log-level', this.#options.logLevel];
+    const options = ['-c', this.#bootstrapFile, '--log-level', this.#options.logLevel];
+    const args = [...NODE_FLAGS, PROXY_PROGRAM, ...options];
     const { logFile } = this.#options;
     const log = logFile === '' ? 2 : openLog(logFile);
     const child = Child.start(process.execPath, args, {

@@ -1,6 +1,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { freePorts } from '../../../../cli/run/free-port.ts';
+import { NODE_FLAGS } from '../../../../cli/run/node-flags.ts';
 import { bundle } from '../../../../deploy/docker/bundle.ts';
 import { ROOT } from '../../../harness/node-process.ts';
 import type { Bench } from '../bench.ts';
@@ -18,7 +19,7 @@ export function startWeftOn(
   bench: Bench,
   bootstrap: (places: Places) => object,
 ): Promise<RunningProxy> {
-  return start(bench, bootstrap, WEFT, [join(ROOT, 'proxy/main.ts')]);
+  return start(bench, bootstrap, WEFT, [...NODE_FLAGS, join(ROOT, 'proxy/main.ts')]);
 }
 
 /** Weft as most run it: what the image's entrypoint starts, out of a bundle like the image's. */
@@ -44,7 +45,10 @@ export async function startWeftSourcesOn(
   bench: Bench,
   bootstrap: (places: Places) => object,
 ): Promise<RunningProxy> {
-  return start(bench, bootstrap, `${WEFT} from sources`, [join(ROOT, 'proxy/main.ts')]);
+  return start(bench, bootstrap, `${WEFT} from sources`, [
+    ...NODE_FLAGS,
+    join(ROOT, 'proxy/main.ts'),
+  ]);
 }
 
 async function start(
