@@ -18,6 +18,7 @@ import type { AdsStream, AdsTransport } from './ads-transport.ts';
 import { DeltaSubscription } from './delta-subscription.ts';
 import { ExpectedNames } from './expected-names.ts';
 import { ReconnectBackoff } from './reconnect-backoff.ts';
+import { TimeSlices } from './time-slices.ts';
 import type { Timers } from './timers.ts';
 
 /** Milliseconds after which a resource that was asked for counts as missing (rule 8). */
@@ -173,8 +174,9 @@ export class AdsClient {
     const subscription = this.#subscriptions.get(typeUrl);
     if (subscription === undefined || stream !== this.#stream) return; // nobody asked; no nonce to answer
     this.#backoff.reset();
-    const invalid = subscription.checkResponse(response);
-    const problem = invalid === '' ? await this.#apply(subscription, response) : invalid;
+    const slices = new TimeSlices();
+    const invalid = await slices.run(subscription.checkResponse(response));
+    const problem = invalid === '' ? await this.#apply(subscription, response, slices) : invalid;
     if (problem !== '') {
       this.#options.log.warn({ typeUrl, nonce: response.nonce, problem }, 'configuration refused');
     }
@@ -186,13 +188,21 @@ export class AdsClient {
   }
 
   /** Empty, or every bad resource with what is wrong with it; the good ones are in use. */
-  async #apply(subscription: DeltaSubscription, response: DeltaDiscoveryResponse): Promise<string> {
+  async #apply(
+    subscription: DeltaSubscription,
+    response: DeltaDiscoveryResponse,
+    slices: TimeSlices,
+  ): Promise<string> {
     const { typeUrl, removedResources } = response;
-    // No body: a heartbeat of what is held already (rule 20).
-    const resources = response.resources.filter(({ resource }) => resource !== undefined);
-    const wanted = (name: string): boolean => subscription.wildcard || subscription.names.has(name);
-    for (const { name } of resources) this.#arrived(typeUrl, name);
-    const mine = resources.filter(({ name }) => wanted(name));
+    const mine: Resource[] = [];
+    for (const resource of response.resources) {
+      if (slices.isOver) await slices.next();
+      const { name } = resource;
+      // No body: a heartbeat of what is held already (rule 20).
+      if (resource.resource === undefined) continue;
+      this.#arrived(typeUrl, name);
+      if (subscription.wildcard || subscription.names.has(name)) mine.push(resource);
+    }
     let problems: ReadonlyMap<string, string>;
     try {
       problems = await this.#options.handler.apply(typeUrl, mine, removedResources);

@@ -3,6 +3,7 @@ import {
   DeltaDiscoveryResponse,
   type Resource,
 } from '../../proto/gen/envoy/service/discovery/v3/discovery.ts';
+import { runToEnd } from '../../proto/steps.ts';
 import { TYPE_CLUSTER, TYPE_ENDPOINT } from '../../proto/type-urls.ts';
 import { DeltaSubscription } from './delta-subscription.ts';
 
@@ -96,12 +97,14 @@ test.each([
   ['a resource that is sent and removed', response(['a'], ['a']), 'sent and removed'],
   ['a resource without a name', response(['']), 'has no name'],
 ])('%s makes the response invalid', (_name, invalid, problem) => {
-  expect(new DeltaSubscription(TYPE_ENDPOINT, false).checkResponse(invalid)).toContain(problem);
+  expect(runToEnd(new DeltaSubscription(TYPE_ENDPOINT, false).checkResponse(invalid))).toContain(
+    problem,
+  );
 });
 
 test('rule 17: a resource of another type makes the response invalid', () => {
   const invalid = response(['a'], [], TYPE_CLUSTER);
-  expect(new DeltaSubscription(TYPE_ENDPOINT, false).checkResponse(invalid)).toContain(
+  expect(runToEnd(new DeltaSubscription(TYPE_ENDPOINT, false).checkResponse(invalid))).toContain(
     TYPE_CLUSTER,
   );
 });

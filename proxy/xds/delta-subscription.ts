@@ -3,6 +3,7 @@ import type {
   DeltaDiscoveryResponse,
 } from '../../proto/gen/envoy/service/discovery/v3/discovery.ts';
 import { createMessage } from '../../proto/message-codec.ts';
+import type { Steps } from '../../proto/steps.ts';
 import { TYPE_NAME_TABLE } from '../../proto/type-urls.ts';
 
 /** `google.rpc.Code.INVALID_ARGUMENT`, of every NACK. */
@@ -102,7 +103,7 @@ export class DeltaSubscription {
   }
 
   /** What makes a whole response invalid: a resource that stands in it twice (rule 6), or a wrong type (rule 17). */
-  checkResponse(response: DeltaDiscoveryResponse): string {
+  *checkResponse(response: DeltaDiscoveryResponse): Steps<string> {
     const seen = new Set<string>();
     for (const { name, resource } of response.resources) {
       // Istio's name table has none.
@@ -112,6 +113,7 @@ export class DeltaSubscription {
       if (resource !== undefined && resource.typeUrl !== this.typeUrl) {
         return `resource "${name}" is a ${resource.typeUrl} in a response of ${this.typeUrl}`;
       }
+      yield;
     }
     for (const name of response.removedResources) {
       if (seen.has(name)) return `resource "${name}" is sent and removed in one response`;

@@ -164,7 +164,8 @@ export class DynamicResources {
     }
     if (slices.isOver) await slices.next();
     if (this.#closed) return problems;
-    this.#announceNames(typeUrl);
+    await this.#announceNames(typeUrl, slices);
+    if (this.#closed) return problems;
     if (typeUrl === TYPE_CLUSTER) this.#warmClusters();
     if (typeUrl === TYPE_LISTENER) this.#listenersAnswered = true;
     await this.#activateListeners();
@@ -395,13 +396,18 @@ export class DynamicResources {
   }
 
   /** Tells which names are referred to now, and drops what nothing refers to any more. */
-  #announceNames(typeUrl: string): void {
+  async #announceNames(typeUrl: string, slices: TimeSlices): Promise<void> {
     if (typeUrl !== TYPE_CLUSTER && typeUrl !== TYPE_LISTENER) return;
-    const listeners = [...this.#listeners.values(), ...this.#warming.values()];
     const secrets = new Set<string>();
+    const services = new Set<string>();
     for (const config of this.#clusters.values()) {
+      if (slices.isOver) await slices.next();
       for (const name of secretNamesOfCluster(config)) secrets.add(name);
+      if (config.discovery === 'EDS') services.add(config.edsServiceName);
     }
+    if (slices.isOver) await slices.next();
+    if (this.#closed) return;
+    const listeners = [...this.#listeners.values(), ...this.#warming.values()];
     for (const config of listeners) {
       for (const name of secretNamesOfListener(config)) secrets.add(name);
     }
@@ -411,10 +417,7 @@ export class DynamicResources {
     }
     this.#want(TYPE_SECRET, secrets);
     if (typeUrl === TYPE_CLUSTER) {
-      const services = [...this.#clusters.values()]
-        .filter(({ discovery }) => discovery === 'EDS')
-        .map(({ edsServiceName }) => edsServiceName);
-      this.#want(TYPE_ENDPOINT, new Set(services));
+      this.#want(TYPE_ENDPOINT, services);
     } else {
       const routes = new Set(listeners.flatMap((config) => routeNamesOf(config)));
       for (const name of this.#routes) {

@@ -95,3 +95,41 @@ test('[D28] a directory that cannot be written is reported and nothing more', as
   expect(errors[0]).toContain('cannot be written');
   chmodSync(directory, 0o700);
 });
+
+test('a copy of many resources is written over several turns of the event loop', async () => {
+  const many = Array.from({ length: 20_000 }, (_, at) => ({
+    typeUrl: TYPE_CLUSTER,
+    name: `c${at}`,
+    version: '1',
+    value: Buffer.alloc(400, at & 255),
+  }));
+  let taken = 0;
+  let mostOfOneTurn = 0;
+  let ofThisTurn = 0;
+  const kept = new LastKnownGood({
+    directory,
+    nodeId: 'me',
+    timers,
+    *snapshot() {
+      for (const one of many) {
+        taken++;
+        mostOfOneTurn = Math.max(mostOfOneTurn, ++ofThisTurn);
+        yield one;
+      }
+    },
+    onWritten: () => {},
+    onError: (message) => void errors.push(message),
+  });
+  let over = false;
+  const turn = (): void => {
+    ofThisTurn = 0;
+    if (!over) setImmediate(turn);
+  };
+  setImmediate(turn);
+  kept.changed();
+  await kept.flush();
+  over = true;
+  expect(taken).toBe(many.length);
+  expect(mostOfOneTurn).toBeLessThan(many.length);
+  expect(await store().load()).toEqual(many);
+});

@@ -8,6 +8,7 @@ import {
   TYPE_NAME_TABLE,
   TYPE_ROUTE,
 } from '../../proto/type-urls.ts';
+import { TimeSlices } from './time-slices.ts';
 import type { Timers } from './timers.ts';
 
 /** Types that are kept, in the order in which they are put to use. Secrets never touch the disk. */
@@ -100,20 +101,13 @@ export class LastKnownGood {
 
   async #write(): Promise<void> {
     const startedMs = this.#options.timers.now();
-    const resources = [...this.#options.snapshot()].map(({ typeUrl, name, version, value }) => ({
-      typeUrl,
-      name,
-      version,
-      value: Buffer.from(value).toString('base64'),
-    }));
-    const body = JSON.stringify({ nodeId: this.#options.nodeId, resources });
-    const head = JSON.stringify({ format: FORMAT, sha256: digest(body) });
+    const { head, body } = await this.#render();
     const temporary = `${this.#file}.${process.pid}.tmp`;
     try {
       await mkdir(this.#options.directory, { recursive: true, mode: 0o700 });
       const handle = await open(temporary, 'w', 0o600);
       try {
-        await handle.writeFile(`${head}\n${body}\n`);
+        await handle.writeFile([`${head}\n`, ...body, '\n']);
         await handle.sync();
       } finally {
         await handle.close();
@@ -125,6 +119,34 @@ export class LastKnownGood {
       await unlink(temporary).catch(() => {});
       this.#options.onError(`${this.#file} cannot be written: ${(error as Error).message}`);
     }
+  }
+
+  /**
+   * The lines of the file, the second in pieces: a mesh has tens of megabytes, which are put together between requests.
+   * What changes meanwhile may be in it or not; a further writing follows.
+   */
+  async #render(): Promise<{ readonly head: string; readonly body: readonly string[] }> {
+    const slices = new TimeSlices();
+    const hash = createHash('sha256');
+    const body: string[] = [];
+    let piece = `{"nodeId":${JSON.stringify(this.#options.nodeId)},"resources":[`;
+    let separator = '';
+    const endPiece = (): void => {
+      hash.update(piece);
+      body.push(piece);
+      piece = '';
+    };
+    for (const { typeUrl, name, version, value } of this.#options.snapshot()) {
+      const base64 = Buffer.from(value.buffer, value.byteOffset, value.length).toString('base64');
+      piece += `${separator}${JSON.stringify({ typeUrl, name, version, value: base64 })}`;
+      separator = ',';
+      if (!slices.isOver) continue;
+      endPiece();
+      await slices.next();
+    }
+    piece += ']}';
+    endPiece();
+    return { head: JSON.stringify({ format: FORMAT, sha256: hash.digest('hex') }), body };
   }
 
   #parse(text: string): readonly KeptResource[] | { readonly problem: string } {
