@@ -3,6 +3,7 @@ import { httpLimits } from '../http/limits.ts';
 import type { CollectingTransport } from '../http/transport.ts';
 import { type Http1ServerOptions, http1ServerOptions } from '../http1/server-connection.ts';
 import { type Http2ServerOptions, http2ServerOptions } from '../http2/connection-options.ts';
+import { configuredOptions } from '../http2/http2-settings.ts';
 import type { IstioMetrics } from '../observe/istio-metrics.ts';
 import type { RequestRecord } from '../observe/request-record.ts';
 import type { StatsRegistry } from '../observe/stats.ts';
@@ -82,13 +83,10 @@ export class HttpConnectionManager {
     const { acceptHttp10 } = config;
     this.plainCodecOptions = http1ServerOptions({ scheme: 'http', acceptHttp10, limits });
     this.tlsCodecOptions = http1ServerOptions({ scheme: 'https', acceptHttp10, limits });
-    const { streamsMax, streamWindowBytes, connectionWindowBytes, extendedConnect } = config.http2;
     this.http2CodecOptions = http2ServerOptions({
+      ...configuredOptions(config.http2),
       limits,
-      streamWindowBytes,
-      connectionWindowBytes,
-      extendedConnect,
-      ...(streamsMax === 0 ? {} : { streamsMax }),
+      extendedConnect: config.http2.extendedConnect,
       nowMs: () => deps.timers.clock.nowMs(),
     });
     this.#inlineTable = config.routeConfig === null ? null : new RouteTable(config.routeConfig);

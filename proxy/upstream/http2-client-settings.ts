@@ -1,4 +1,5 @@
 import { type Http2ClientOptions, http2ClientOptions } from '../http2/connection-options.ts';
+import { configuredOptions } from '../http2/http2-settings.ts';
 import type { Http2Keepalive } from '../tcp/http2-timers.ts';
 import { SHARED_HTTP2_ALPN } from '../tls/http2-alpn.ts';
 import type { ClusterConfig } from './cluster-config.ts';
@@ -10,11 +11,8 @@ const optionsMade = new WeakMap<ClusterConfig, Http2ClientOptions>();
 export function clientOptions(config: ClusterConfig, deps: ConnectorDeps): Http2ClientOptions {
   let options = optionsMade.get(config);
   if (options === undefined) {
-    const { streamsMax, streamWindowBytes, connectionWindowBytes } = config.http2;
     options = http2ClientOptions({
-      streamWindowBytes,
-      connectionWindowBytes,
-      ...(streamsMax === 0 ? {} : { streamsMax }),
+      ...configuredOptions(config.http2),
       nowMs: () => deps.timers.clock.nowMs(),
     });
     optionsMade.set(config, options);

@@ -34,9 +34,8 @@ export class UpstreamEndpoint implements Endpoint, SelectableHost {
   /** Taken out of the cluster; what is under way ends in its own time. */
   removed = false;
   config: EndpointConfig;
-  #tls: UpstreamTlsConfig | null;
-  /** Its sidecar may agree to be sent HTTP/1.1 over HTTP/2 (PR-06). */
-  sharesHttp2: boolean;
+  /** From `transport_socket_matches` and the endpoint's metadata (SC-01); null = plain text. */
+  tls: UpstreamTlsConfig | null;
   readonly #owner: EndpointOwner;
   #pools: Readonly<Record<PoolProtocol, HttpPool | null>> = NO_POOLS;
 
@@ -45,19 +44,13 @@ export class UpstreamEndpoint implements Endpoint, SelectableHost {
     this.port = config.port;
     this.address = formatAddress(config.address, config.port);
     this.config = config;
-    this.#tls = tls;
-    this.sharesHttp2 = offersSharing(tls);
+    this.tls = tls;
     this.#owner = owner;
   }
 
-  /** From `transport_socket_matches` and the endpoint's metadata (SC-01); null = plain text. */
-  get tls(): UpstreamTlsConfig | null {
-    return this.#tls;
-  }
-
-  set tls(tls: UpstreamTlsConfig | null) {
-    this.#tls = tls;
-    this.sharesHttp2 = offersSharing(tls);
+  /** Its sidecar may agree to be sent HTTP/1.1 over HTTP/2 (PR-06). */
+  get sharesHttp2(): boolean {
+    return offersSharing(this.tls);
   }
 
   /** Made with the first request: most endpoints of a large mesh never see one. */

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import {
   type ChannelOptions,
   Client,
@@ -89,6 +90,24 @@ export class GrpcEchoClient {
 
   bidi(): ClientDuplexStream<Buffer, Buffer> {
     return this.client.makeBidiStreamRequest(path('Bidi'), same, same);
+  }
+
+  /**
+   * One message and its answer at a time, `turns` times, then the end: the status code.
+   * @throws where an answer is another
+   */
+  async turnByTurn(turns: number): Promise<number> {
+    const call = this.bidi();
+    for (let turn = 0; turn < turns; turn++) {
+      call.write(Buffer.from(`turn ${turn}`));
+      const [answer] = await once(call, 'data');
+      if (String(answer) !== `turn ${turn}`) throw new Error(`turn ${turn}: ${answer}`);
+    }
+    const ended = once(call, 'status');
+    call.end();
+    call.resume();
+    const [{ code }] = (await ended) as [StatusObject];
+    return code;
   }
 
   close(): void {

@@ -1,11 +1,10 @@
 import { startNginxBackend } from '../backends/nginx-files.ts';
-import { SIDE_PACE, TARGET_PACE } from '../bench.ts';
 import { wrk } from '../load/wrk.ts';
 import { MESH_FEATURES, PLAIN_HTTP1 } from '../proxies/hop.ts';
 import { contestants, startProxies } from '../proxies/start-proxies.ts';
 import { ratioTarget } from '../result.ts';
-import { takeTurns } from '../rounds.ts';
 import type { BenchCase } from './case.ts';
+import { requestRow } from './request-row.ts';
 
 const SIZES: readonly (readonly [string, number])[] = [
   ['0 B', 0],
@@ -35,13 +34,7 @@ export const h1: BenchCase = {
         const loaded = contestants(proxies, (port, seconds) =>
           wrk(bench, { url: `http://127.0.0.1:${port}/${bytes}`, connections }, seconds),
         );
-        onRow({
-          name,
-          unit: 'µs CPU/request',
-          figures: await takeTurns(loaded, bench.pace(isTarget ? TARGET_PACE : SIDE_PACE)),
-          targets: isTarget ? TARGETS : [],
-          remark: '',
-        });
+        onRow(await requestRow(bench, name, loaded, isTarget ? TARGETS : []));
       }
     }
   },

@@ -1,11 +1,10 @@
 import { startNghttpdBackend } from '../backends/nghttpd-files.ts';
-import { SIDE_PACE, TARGET_PACE } from '../bench.ts';
 import { h2load } from '../load/h2load.ts';
 import { MESH_FEATURES, PLAIN_HTTP2 } from '../proxies/hop.ts';
 import { contestants, startProxies } from '../proxies/start-proxies.ts';
 import { ratioTarget } from '../result.ts';
-import { takeTurns } from '../rounds.ts';
 import type { BenchCase } from './case.ts';
+import { requestRow } from './request-row.ts';
 
 /** Name, bytes of the answer, connections, streams on each. The first has the targets. */
 const LOADS = [
@@ -33,13 +32,7 @@ export const h2: BenchCase = {
       const loaded = contestants(proxies, (port, seconds) =>
         h2load(bench, { url: `http://127.0.0.1:${port}/${bytes}`, connections, streams }, seconds),
       );
-      onRow({
-        name,
-        unit: 'µs CPU/request',
-        figures: await takeTurns(loaded, bench.pace(isTarget ? TARGET_PACE : SIDE_PACE)),
-        targets: isTarget ? TARGETS : [],
-        remark: '',
-      });
+      onRow(await requestRow(bench, name, loaded, isTarget ? TARGETS : []));
     }
   },
 };

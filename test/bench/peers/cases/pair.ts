@@ -1,11 +1,10 @@
 import { startNginxBackend } from '../backends/nginx-files.ts';
-import { SIDE_PACE, TARGET_PACE } from '../bench.ts';
 import { wrk } from '../load/wrk.ts';
 import { startPairs } from '../proxies/pair.ts';
 import { contestants } from '../proxies/start-proxies.ts';
 import { ratioTarget } from '../result.ts';
-import { takeTurns } from '../rounds.ts';
 import type { BenchCase } from './case.ts';
+import { requestRow } from './request-row.ts';
 
 const CONNECTIONS = [32, 1, 256] as const;
 const TARGETS = [ratioTarget('HAProxy h2', 'atMost', 1.1), ratioTarget('Envoy', 'atMost', 0.5)];
@@ -26,13 +25,7 @@ export const pair: BenchCase = {
       const loaded = contestants(pairs, (port, seconds) =>
         wrk(bench, { url: `http://127.0.0.1:${port}/1024`, connections }, seconds),
       );
-      onRow({
-        name,
-        unit: 'µs CPU/request',
-        figures: await takeTurns(loaded, bench.pace(isTarget ? TARGET_PACE : SIDE_PACE)),
-        targets: isTarget ? TARGETS : [],
-        remark: '',
-      });
+      onRow(await requestRow(bench, name, loaded, isTarget ? TARGETS : []));
     }
   },
 };
