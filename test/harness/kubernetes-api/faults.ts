@@ -10,7 +10,10 @@ export interface Faults {
   retryAfterS: number;
   /** The status holds for requests that this likes. */
   statusFor: (verb: string, plural: string) => boolean;
-  /** Watches send nothing: neither events nor bookmarks. What they missed is only in the history. */
+  /**
+   * Watches send nothing: neither events nor bookmarks. What they missed is only in the history: a watch that kept something back
+   * stays silent until its end.
+   */
   silent: boolean;
   /** Each event is sent twice. */
   duplicate: boolean;

@@ -33,6 +33,8 @@ export class WatchStream {
   readonly #timers: NodeJS.Timeout[] = [];
   #revision = 0;
   isOver = false;
+  /** Something was kept back. */
+  #hasSwallowed = false;
 
   constructor(options: WatchStreamOptions, response: ServerResponse) {
     const { store, kind, fromRevision, bookmarks } = options;
@@ -96,7 +98,7 @@ export class WatchStream {
 
   /** Everything up to now has been sent. */
   sendBookmark(): void {
-    if (this.isOver || this.#options.faults.silent) return;
+    if (this.isOver || this.#isMute()) return;
     this.#revision = this.#options.store.revision;
     this.#line('BOOKMARK', this.#bookmark());
   }
@@ -114,9 +116,15 @@ export class WatchStream {
     };
   }
 
+  /** For good: a stream that went on after a gap would have lost what a TCP connection cannot lose. */
+  #isMute(): boolean {
+    if (this.#options.faults.silent) this.#hasSwallowed = true;
+    return this.#hasSwallowed;
+  }
+
   #onEvent(event: StoreEvent): void {
     const { kind, namespace, test, show, faults } = this.#options;
-    if (this.isOver || event.kind !== `${kind.group}/${kind.plural}` || faults.silent) return;
+    if (this.isOver || event.kind !== `${kind.group}/${kind.plural}` || this.#isMute()) return;
     if (event.revision <= this.#revision || faults.lose(event)) return;
     this.#revision = event.revision;
     if (namespace !== '' && event.object.metadata.namespace !== namespace) return;
