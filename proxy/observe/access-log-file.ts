@@ -264,8 +264,15 @@ export class AccessLogFile implements LineSink {
       this.#batch = null;
       this.#stats.written.add(this.#batchLines);
     }
-    this.#pump();
+    this.#goOn();
   };
+
+  /** Lines that came while others were written wait for company as well, unless somebody waits for them. */
+  #goOn(): void {
+    const isUrgent = this.#batch !== null || this.#reopen || this.#waiters.length > 0;
+    if (isUrgent || this.#queuedBytes >= BATCH_BYTES || this.#isIdle) this.#pump();
+    else this.#schedule(FLUSH_DELAY_MS, false);
+  }
 
   /** A full pipe keeps the batch; any other trouble (ENOSPC, EIO, EPIPE) gives it up. */
   #failed(error: NodeJS.ErrnoException): void {

@@ -8,16 +8,16 @@ export type TimeFormat = (epochMs: number) => string;
 
 /** Envoy's default, `%Y-%m-%dT%H:%M:%E3SZ`. */
 export function isoTime(epochMs: number): string {
-  const secondMs = Math.floor(epochMs / 1000) * 1000;
-  if (secondMs !== lastSecondMs) {
-    lastSecondMs = secondMs;
-    lastSecond = new Date(secondMs).toISOString().slice(0, 20);
+  const wholeMs = Math.floor(epochMs);
+  if (wholeMs !== lastMs) {
+    lastMs = wholeMs;
+    lastIso = new Date(wholeMs).toISOString();
   }
-  return `${lastSecond}${String(Math.floor(epochMs - secondMs)).padStart(3, '0')}Z`;
+  return lastIso;
 }
-/** Requests of one second share the text in front of the milliseconds. */
-let lastSecondMs = Number.NaN;
-let lastSecond = '';
+/** The requests of one turn of the event loop share a moment. */
+let lastMs = Number.NaN;
+let lastIso = '';
 
 /** '' stands for the default. */
 export function compileTimeFormat(pattern: string): TimeFormat | FormatProblem {
