@@ -4,9 +4,12 @@ export function responseReason(status: number): string {
 }
 
 /** An HTTP/1.1 status line with its CRLF, made once per status (RFC 9112 §4). */
-export function statusLine(status: number): string {
+export function statusLine(status: number): Uint8Array {
   const known = STATUS_LINES[status];
-  return known !== undefined ? known : `HTTP/1.1 ${status} ${responseReason(status)}\r\n`;
+  if (known !== undefined) return known;
+  const line = Buffer.from(`HTTP/1.1 ${status} ${responseReason(status)}\r\n`, 'latin1');
+  if (status < STATUS_LINES.length) STATUS_LINES[status] = line;
+  return line;
 }
 
 const REASONS: readonly (string | undefined)[] = (() => {
@@ -77,6 +80,4 @@ const REASONS: readonly (string | undefined)[] = (() => {
   return reasons;
 })();
 
-const STATUS_LINES: readonly string[] = REASONS.map(
-  (reason, status) => `HTTP/1.1 ${status} ${reason ?? ''}\r\n`,
-);
+const STATUS_LINES = new Array<Uint8Array | undefined>(REASONS.length).fill(undefined);

@@ -1,33 +1,57 @@
-import type { CollectingTransport, WriteSource } from '../http/transport.ts';
+import type { CollectingTransport, WriteSource } from './transport.ts';
 
-/** Bytes of one slab: what frames collect in. */
+/** Bytes of one slab: what messages and frames collect in. */
 const SLAB_BYTES = 64 * 1024;
-/** A slab with less room is not used again. */
-const SLAB_ROOM_MIN = 2 * 1024;
-/** Slabs kept for reuse by all connections of the process. */
-const SLABS_MAX = 64;
 /** Up to this size a payload is copied behind its head; beyond it, it is passed on as it is. */
 const COPY_BYTES_MAX = 8 * 1024;
+/**
+ * A slab with less room is not used again in another turn: one that cannot take the largest copy and its head would be
+ * taken, found too small and put back, and a new one be made for each message.
+ */
+const SLAB_ROOM_MIN = COPY_BYTES_MAX + 2 * 1024;
+/** Slabs kept for reuse by all connections of the process. */
+const SLABS_MAX = 64;
 
 /** The unused ends of slabs: an idle connection holds none. */
 const spare: Buffer[] = [];
 
 /**
- * The frames that one turn of the event loop writes to one connection, in one buffer. The owner's
- * transport calls `flush` when the turn is over. `bytes` and `at` are for encoders: after
- * `reserve(n)` they may write `n` bytes from `at` on and move it.
+ * What one turn of the event loop writes to one connection, in one buffer. The transport has it flushed
+ * when the turn is over. `bytes` and `at` are for encoders: after `reserve(n)` they may write `n`
+ * bytes from `at` on and move it; what they write without moving it is as if it had never been.
  */
 export class WriteBuffer implements WriteSource {
   bytes: Buffer = NO_SLAB;
   at = 0;
   /** The transport holds more than its high watermark; `onTransportDrain` of the connection ends it. */
   blocked = false;
-  readonly #transport: CollectingTransport;
+  #transport: CollectingTransport;
+  #source: WriteSource = this;
   #start = 0;
   #asked = false;
 
-  constructor(transport: CollectingTransport) {
+  /** Without a transport: not before `attach`. */
+  constructor(transport: CollectingTransport = NOWHERE) {
     this.#transport = transport;
+  }
+
+  /**
+   * Where the bytes go from now on; the buffer is unused. The transport asks `source` at the end of a turn that has
+   * written, which has to call `flush`.
+   */
+  attach(transport: CollectingTransport, source: WriteSource): void {
+    this.#transport = transport;
+    this.#source = source;
+  }
+
+  /** Forgets the transport, when the buffer is unused. */
+  detach(): void {
+    this.attach(NOWHERE, this);
+  }
+
+  /** Holds nothing and is owed nothing: neither a flush nor the end of being `blocked`. */
+  get unused(): boolean {
+    return !this.#asked && !this.blocked;
   }
 
   /** Bytes collected and not yet with the transport. */
@@ -39,13 +63,20 @@ export class WriteBuffer implements WriteSource {
   reserve(bytes: number): void {
     if (!this.#asked) {
       this.#asked = true;
-      this.#transport.flushLater(this);
+      this.#transport.flushLater(this.#source);
     }
     if (this.bytes.length - this.at >= bytes) return;
     this.#handOver();
     // A rest that is still worth something was taken from the list and goes back there.
     this.#giveBack();
     this.#takeSlab(bytes);
+  }
+
+  /** Adds prepared bytes, a few. */
+  put(bytes: Uint8Array): void {
+    this.reserve(bytes.length);
+    this.bytes.set(bytes, this.at);
+    this.at += bytes.length;
   }
 
   /** Adds a payload behind what was encoded: `chunk[start, end)`. */
@@ -99,3 +130,16 @@ export class WriteBuffer implements WriteSource {
 }
 
 const NO_SLAB = Buffer.alloc(0);
+
+/** The transport of a buffer that has none. */
+const NOWHERE: CollectingTransport = Object.freeze({
+  write: () => true,
+  flushLater() {},
+  end() {},
+  closeAfterFlush() {},
+  abort() {},
+  destroy() {},
+  pauseReading() {},
+  resumeReading() {},
+  bufferedBytes: 0,
+});
