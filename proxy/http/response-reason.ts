@@ -1,13 +1,15 @@
+import { PreparedBytes } from './prepared-bytes.ts';
+
 /** Reason phrases of the IANA HTTP status code registry; '' for a status without one. */
 export function responseReason(status: number): string {
   return REASONS[status] ?? '';
 }
 
 /** An HTTP/1.1 status line with its CRLF, made once per status (RFC 9112 §4). */
-export function statusLine(status: number): Uint8Array {
+export function statusLine(status: number): PreparedBytes {
   const known = STATUS_LINES[status];
   if (known !== undefined) return known;
-  const line = Buffer.from(`HTTP/1.1 ${status} ${responseReason(status)}\r\n`, 'latin1');
+  const line = new PreparedBytes(`HTTP/1.1 ${status} ${responseReason(status)}\r\n`);
   if (status < STATUS_LINES.length) STATUS_LINES[status] = line;
   return line;
 }
@@ -80,4 +82,4 @@ const REASONS: readonly (string | undefined)[] = (() => {
   return reasons;
 })();
 
-const STATUS_LINES = new Array<Uint8Array | undefined>(REASONS.length).fill(undefined);
+const STATUS_LINES = new Array<PreparedBytes | undefined>(REASONS.length).fill(undefined);

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { CollectingTransport, WriteSource } from './transport.ts';
-import { WriteBuffer } from './write-buffer.ts';
+import { reuseCollected, WriteBuffer } from './write-buffer.ts';
 
 /** Keeps what it is given without copying it, as a socket does until the kernel has taken it. */
 class KeepingTransport implements CollectingTransport {
@@ -59,6 +59,47 @@ describe('write buffer', () => {
       expect(Buffer.concat(transport.kept).equals(Buffer.concat(expected))).toBe(true);
       expect(buffer.pendingBytes).toBe(0);
     }
+  });
+
+  test('memory that the kernel has is written again, unless something was written behind it', () => {
+    const transport = new KeepingTransport();
+    const buffer = new WriteBuffer(transport);
+    const other = new WriteBuffer(transport);
+    const put = (to: WriteBuffer, text: string) => {
+      to.put(Buffer.from(text));
+      to.flush();
+      return transport.kept.at(-1)!;
+    };
+    const first = put(buffer, 'first');
+    reuseCollected(first);
+    const second = put(other, 'again');
+    expect(second.byteOffset).toBe(first.byteOffset);
+    expect(second.buffer).toBe(first.buffer);
+    // Not told, and told too late.
+    const third = put(buffer, 'third');
+    expect(third.byteOffset).toBe(second.byteOffset + second.length);
+    reuseCollected(second);
+    expect(put(buffer, 'fourth').byteOffset).toBe(third.byteOffset + third.length);
+    expect(`${second}${third}`).toBe('againthird');
+  });
+
+  test('memory is not written again while more is collected behind it', () => {
+    const transport = new KeepingTransport();
+    const buffer = new WriteBuffer(transport);
+    buffer.put(Buffer.from('head'));
+    buffer.append(Buffer.alloc(10_000), 0, 10_000);
+    const head = transport.kept[0]!;
+    buffer.put(Buffer.from('tail'));
+    reuseCollected(head);
+    buffer.flush();
+    buffer.put(Buffer.from('next'));
+    buffer.flush();
+    expect(transport.kept.map((kept) => kept.toString('latin1', 0, 4))).toEqual([
+      'head',
+      '\0\0\0\0',
+      'tail',
+      'next',
+    ]);
   });
 
   test('the owner is asked for a flush once a turn', () => {

@@ -15,12 +15,19 @@ const SLABS_MAX = 64;
 const NO_BYTES = Buffer.alloc(0);
 
 /** Memory that messages collect in. What is in front of `at` belongs to those who were handed it. */
-interface Slab {
+class Slab {
   readonly bytes: Buffer;
-  at: number;
+  readonly view: DataView;
+  at = 0;
+
+  constructor(bytes: number) {
+    // Not from the pool of Buffer: a rest keeps the memory of its slab.
+    this.bytes = Buffer.allocUnsafeSlow(bytes);
+    this.view = new DataView(this.bytes.buffer, this.bytes.byteOffset, bytes);
+  }
 }
 
-const NO_SLAB: Slab = { bytes: NO_BYTES, at: 0 };
+const NO_SLAB = new Slab(0);
 
 /** Slabs that have room: an idle connection holds none. */
 const spare: Slab[] = [];
@@ -48,6 +55,8 @@ export function reuseCollected(handedOver: Buffer): void {
  */
 export class WriteBuffer implements WriteSource {
   bytes: Buffer = NO_BYTES;
+  /** Of the same bytes. */
+  view: DataView = NO_SLAB.view;
   at = 0;
   /** The transport holds more than its high watermark; `onTransportDrain` of the connection ends it. */
   blocked = false;
@@ -143,10 +152,9 @@ export class WriteBuffer implements WriteSource {
   #takeSlab(bytes: number): void {
     const last = spare.length - 1;
     const fits = last >= 0 && spare[last]!.bytes.length - spare[last]!.at >= bytes;
-    this.#slab = fits
-      ? spare.pop()!
-      : { bytes: Buffer.allocUnsafeSlow(Math.max(SLAB_BYTES, bytes)), at: 0 };
+    this.#slab = fits ? spare.pop()! : new Slab(Math.max(SLAB_BYTES, bytes));
     this.bytes = this.#slab.bytes;
+    this.view = this.#slab.view;
     this.at = this.#slab.at;
     this.#start = this.at;
   }
@@ -157,6 +165,7 @@ export class WriteBuffer implements WriteSource {
     if (this.bytes.length - this.at >= SLAB_ROOM_MIN && spare.length < SLABS_MAX) spare.push(slab);
     this.#slab = NO_SLAB;
     this.bytes = NO_BYTES;
+    this.view = NO_SLAB.view;
     this.#start = 0;
     this.at = 0;
   }

@@ -2,7 +2,8 @@ import { isForbiddenTrailerName } from '../http/field-name.ts';
 import type { HeaderBlock } from '../http/header-block.ts';
 import type { WriteBuffer } from '../http/write-buffer.ts';
 import { BodyFraming } from './body.ts';
-import { fieldBytes, writeFieldLine, writeHex, writeLine } from './field-line.ts';
+import { fieldBytes, writeFieldLine, writeHex } from './field-line.ts';
+import { CR, LF } from './grammar.ts';
 
 /** What became of a write. */
 export const WriteResult = {
@@ -71,20 +72,24 @@ export class BodyWriter {
     if (this.framing !== BodyFraming.Chunked) return this.write(NO_DATA, true);
     const out = this.#out;
     out.reserve(ZERO_CHUNK.length + fieldBytes(trailers) + CRLF.length);
-    const { bytes } = out;
-    let end = writeLine(bytes, out.at, ZERO_CHUNK);
+    out.bytes.set(ZERO_CHUNK, out.at);
+    let end = out.at + ZERO_CHUNK.length;
     for (let at = 0; at < trailers.length; at += 2) {
       const name = trailers[at]!;
-      if (!isForbiddenTrailerName(name)) end = writeFieldLine(bytes, end, name, trailers[at + 1]!);
+      if (!isForbiddenTrailerName(name)) end = writeFieldLine(out, end, name, trailers[at + 1]!);
     }
-    out.at = writeLine(bytes, end, CRLF);
+    out.bytes.set(CRLF, end);
+    out.at = end + CRLF.length;
     return this.#flowing();
   }
 
   #beginChunk(bytes: number): void {
     const out = this.#out;
     out.reserve(CHUNK_HEAD_BYTES_MAX);
-    out.at = writeLine(out.bytes, writeHex(out.bytes, out.at, bytes), CRLF);
+    const end = writeHex(out.bytes, out.at, bytes);
+    out.bytes[end] = CR;
+    out.bytes[end + 1] = LF;
+    out.at = end + 2;
   }
 
   #append(chunk: Buffer): WriteResult {

@@ -2,10 +2,11 @@ import { hasNoContent, parseContentLength } from '../http/content-length.ts';
 import type { HeaderBlock } from '../http/header-block.ts';
 import { writeLatin1 } from '../http/latin1.ts';
 import type { RequestHead, ResponseHead } from '../http/message.ts';
+import { PreparedBytes } from '../http/prepared-bytes.ts';
 import { statusLine } from '../http/response-reason.ts';
 import type { WriteBuffer } from '../http/write-buffer.ts';
 import { BodyFraming } from './body.ts';
-import { fieldBytes, writeDecimal, writeFieldLine, writeLine } from './field-line.ts';
+import { fieldBytes, writeDecimal, writeFieldLine } from './field-line.ts';
 import { CR, LF, SP, TARGET } from './grammar.ts';
 
 /**
@@ -46,15 +47,15 @@ export class HeadEncoder {
     if (!isRequestTarget(target)) return false;
     const ownBytes = method.length + target.length + authority.length + upgrade.length;
     this.#begin(head.headers, ownBytes);
-    const { bytes } = this.#out;
+    const { bytes, view } = this.#out;
     let at = writeLatin1(bytes, this.#out.at, method);
     bytes[at++] = SP;
     at = writeLatin1(bytes, at, target);
-    at = writeLine(bytes, at, VERSION_AND_HOST);
+    at = VERSION_AND_HOST.write(view, at);
     at = writeLatin1(bytes, at, authority);
     bytes[at++] = CR;
     bytes[at++] = LF;
-    at = this.#writeFields(bytes, at, head.headers);
+    at = this.#writeFields(at, head.headers);
     if (at < 0) return false;
     const announced = this.#announcedBytes;
     this.lengthBytes = 0;
@@ -65,22 +66,22 @@ export class HeadEncoder {
       if (endStream && announced > 0) return false;
       this.framing = BodyFraming.Length;
       this.lengthBytes = announced;
-      at = writeLength(bytes, at, announced);
+      at = writeLength(this.#out, at, announced);
     } else if (!endStream) {
       this.framing = BodyFraming.Chunked;
-      at = writeLine(bytes, at, CHUNKED);
+      at = CHUNKED.write(view, at);
     } else {
       this.framing = BodyFraming.None;
       // RFC 9110 §8.6: a method that usually has content says that there is none.
       if (method === 'POST' || method === 'PUT' || method === 'PATCH') {
-        at = writeLine(bytes, at, NO_LENGTH);
+        at = NO_LENGTH.write(view, at);
       }
     }
     if (upgrade !== '' && upgrade !== 'connect') {
-      at = writeLine(bytes, at, this.#te ? CONNECTION_UPGRADE_TE : CONNECTION_UPGRADE);
-      at = writeFieldLine(bytes, at, 'upgrade', upgrade);
+      at = (this.#te ? CONNECTION_UPGRADE_TE : CONNECTION_UPGRADE).write(view, at);
+      at = writeFieldLine(this.#out, at, 'upgrade', upgrade);
     } else if (this.#te) {
-      at = writeLine(bytes, at, CONNECTION_TE);
+      at = CONNECTION_TE.write(view, at);
     }
     this.#finish(bytes, at);
     return true;
@@ -100,9 +101,9 @@ export class HeadEncoder {
     this.close = close;
     const { status } = head;
     const start = this.#begin(head.headers, request.upgrade.length);
-    const { bytes } = this.#out;
-    let at = writeLine(bytes, start, statusLine(status));
-    at = this.#writeFields(bytes, at, head.headers);
+    const { bytes, view } = this.#out;
+    let at = statusLine(status).write(view, start);
+    at = this.#writeFields(at, head.headers);
     if (at < 0) return false;
     const http10 = request.version === 'HTTP/1.0';
     const announced = this.#announcedBytes;
@@ -111,9 +112,9 @@ export class HeadEncoder {
       this.framing = BodyFraming.Tunnel;
       this.close = true;
       if (status === 101) {
-        at = writeLine(bytes, at, CONNECTION_UPGRADE);
+        at = CONNECTION_UPGRADE.write(view, at);
         const protocol = this.#upgrade === '' ? request.upgrade : this.#upgrade;
-        at = writeFieldLine(bytes, at, 'upgrade', protocol);
+        at = writeFieldLine(this.#out, at, 'upgrade', protocol);
       }
       this.#finish(bytes, at);
       return true;
@@ -121,24 +122,24 @@ export class HeadEncoder {
     if (request.method === 'HEAD' || hasNoContent(status)) {
       this.framing = BodyFraming.None;
       // The length that GET would have had may be said; 1xx and 204 must not (RFC 9110 §8.6).
-      if (announced >= 0 && status !== 204) at = writeLength(bytes, at, announced);
+      if (announced >= 0 && status !== 204) at = writeLength(this.#out, at, announced);
     } else if (announced >= 0) {
       if (endStream && announced > 0) return false;
       this.framing = BodyFraming.Length;
       this.lengthBytes = announced;
-      at = writeLength(bytes, at, announced);
+      at = writeLength(this.#out, at, announced);
     } else if (endStream) {
       this.framing = BodyFraming.None;
-      at = writeLine(bytes, at, NO_LENGTH);
+      at = NO_LENGTH.write(view, at);
     } else if (http10) {
       this.framing = BodyFraming.UntilClose;
       this.close = true;
     } else {
       this.framing = BodyFraming.Chunked;
-      at = writeLine(bytes, at, CHUNKED);
+      at = CHUNKED.write(view, at);
     }
-    if (this.close) at = writeLine(bytes, at, CONNECTION_CLOSE);
-    else if (http10 && keepAlive10) at = writeLine(bytes, at, CONNECTION_KEEP_ALIVE);
+    if (this.close) at = CONNECTION_CLOSE.write(view, at);
+    else if (http10 && keepAlive10) at = CONNECTION_KEEP_ALIVE.write(view, at);
     // As Envoy, and unlike RFC 9110 §2.5, an HTTP/1.0 client is answered in its own version.
     if (http10) bytes[start + MINOR_VERSION_AT] = ZERO;
     this.#finish(bytes, at);
@@ -148,9 +149,9 @@ export class HeadEncoder {
   /** The head of a 1xx response: it has no content and no framing. One whose `content-length` is invalid is dropped. */
   informational(head: ResponseHead): void {
     const start = this.#begin(head.headers, 0);
-    const { bytes } = this.#out;
-    const at = writeLine(bytes, start, statusLine(head.status));
-    const end = this.#writeFields(bytes, at, head.headers);
+    const { bytes, view } = this.#out;
+    const at = statusLine(head.status).write(view, start);
+    const end = this.#writeFields(at, head.headers);
     if (end >= 0) this.#finish(bytes, end);
   }
 
@@ -169,7 +170,7 @@ export class HeadEncoder {
   }
 
   /** The offset behind the field lines; -1 where `content-length` is invalid or said twice with different values. */
-  #writeFields(bytes: Buffer, start: number, headers: HeaderBlock): number {
+  #writeFields(start: number, headers: HeaderBlock): number {
     this.#announcedBytes = -1;
     this.#upgrade = '';
     this.#te = false;
@@ -202,7 +203,7 @@ export class HeadEncoder {
           continue;
         default:
       }
-      end = writeFieldLine(bytes, end, name, value);
+      end = writeFieldLine(this.#out, end, name, value);
     }
     return end;
   }
@@ -217,8 +218,8 @@ function isRequestTarget(target: string): boolean {
   return target.length > 0;
 }
 
-function writeLength(bytes: Buffer, start: number, length: number): number {
-  const at = writeDecimal(bytes, writeLine(bytes, start, LENGTH), length);
+function writeLength({ bytes, view }: WriteBuffer, start: number, length: number): number {
+  const at = writeDecimal(bytes, LENGTH.write(view, start), length);
   bytes[at] = CR;
   bytes[at + 1] = LF;
   return at + 2;
@@ -234,12 +235,12 @@ const ZERO = 0x30;
 /** In `HTTP/1.1`. */
 const MINOR_VERSION_AT = 7;
 
-const VERSION_AND_HOST = Buffer.from(' HTTP/1.1\r\nhost: ');
-const LENGTH = Buffer.from('content-length: ');
-const NO_LENGTH = Buffer.from('content-length: 0\r\n');
-const CHUNKED = Buffer.from('transfer-encoding: chunked\r\n');
-const CONNECTION_CLOSE = Buffer.from('connection: close\r\n');
-const CONNECTION_KEEP_ALIVE = Buffer.from('connection: keep-alive\r\n');
-const CONNECTION_TE = Buffer.from('connection: te\r\n');
-const CONNECTION_UPGRADE = Buffer.from('connection: upgrade\r\n');
-const CONNECTION_UPGRADE_TE = Buffer.from('connection: upgrade, te\r\n');
+const VERSION_AND_HOST = new PreparedBytes(' HTTP/1.1\r\nhost: ');
+const LENGTH = new PreparedBytes('content-length: ');
+const NO_LENGTH = new PreparedBytes('content-length: 0\r\n');
+const CHUNKED = new PreparedBytes('transfer-encoding: chunked\r\n');
+const CONNECTION_CLOSE = new PreparedBytes('connection: close\r\n');
+const CONNECTION_KEEP_ALIVE = new PreparedBytes('connection: keep-alive\r\n');
+const CONNECTION_TE = new PreparedBytes('connection: te\r\n');
+const CONNECTION_UPGRADE = new PreparedBytes('connection: upgrade\r\n');
+const CONNECTION_UPGRADE_TE = new PreparedBytes('connection: upgrade, te\r\n');

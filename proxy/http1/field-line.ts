@@ -1,32 +1,47 @@
+import { knownFieldNames } from '../http/field-name.ts';
 import type { HeaderBlock } from '../http/header-block.ts';
 import { writeLatin1 } from '../http/latin1.ts';
+import { OVERRUN_BYTES, PreparedBytes } from '../http/prepared-bytes.ts';
+import type { WriteBuffer } from '../http/write-buffer.ts';
 import { COLON, CR, LF, SP } from './grammar.ts';
 
-/** Each of these writes where room was reserved, and answers the offset behind what it wrote. */
+/** Each function that writes does so where room was reserved, and answers the offset behind what it wrote. */
 
-/** The most bytes that the lines of a block take. */
+/** Room for the lines of a block, with prepared text behind them. */
 export function fieldBytes(fields: HeaderBlock): number {
-  let bytes = fields.length * 2; // `: ` and CRLF
+  let bytes = fields.length * 2 + OVERRUN_BYTES; // `: ` and CRLF
   for (let at = 0; at < fields.length; at++) bytes += fields[at]!.length;
   return bytes;
 }
 
 /** `name: value` and CRLF. */
-export function writeFieldLine(out: Buffer, start: number, name: string, value: string): number {
-  let at = writeLatin1(out, start, name);
-  out[at] = COLON;
-  out[at + 1] = SP;
-  at = writeLatin1(out, at + 2, value);
-  out[at] = CR;
-  out[at + 1] = LF;
+export function writeFieldLine(
+  out: WriteBuffer,
+  start: number,
+  name: string,
+  value: string,
+): number {
+  const { bytes } = out;
+  const known = KNOWN_NAMES.get(name);
+  let at: number;
+  if (known !== undefined) {
+    at = known.write(out.view, start);
+  } else {
+    at = writeLatin1(bytes, start, name);
+    bytes[at] = COLON;
+    bytes[at + 1] = SP;
+    at += 2;
+  }
+  at = writeLatin1(bytes, at, value);
+  bytes[at] = CR;
+  bytes[at + 1] = LF;
   return at + 2;
 }
 
-/** Bytes that are the same each time: 11 ns, whatever their number. */
-export function writeLine(out: Buffer, start: number, line: Uint8Array): number {
-  out.set(line, start);
-  return start + line.length;
-}
+/** The known names with what follows them. */
+const KNOWN_NAMES: ReadonlyMap<string, PreparedBytes> = new Map(
+  knownFieldNames().map((name) => [name, new PreparedBytes(`${name}: `)]),
+);
 
 /** `1*DIGIT`, up to 2^53 - 1. */
 export function writeDecimal(out: Buffer, start: number, value: number): number {
