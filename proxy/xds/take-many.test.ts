@@ -116,7 +116,7 @@ test('ten thousand services are taken in turns of which the longest is a small p
   expect(longestMs).toBeLessThan(Math.max(50, totalMs / 5));
   expect(manager.get('service-9999')!.endpoints).toHaveLength(1);
   const host = routes.get('r')!.findVirtualHost('service-9999:80');
-  expect(host?.routes).toHaveLength(1);
+  expect(host?.config.routes).toHaveLength(1);
 });
 
 test('four times the services take about four times the CPU time, not sixteen times', async () => {
