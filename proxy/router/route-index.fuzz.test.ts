@@ -129,14 +129,16 @@ test('[TM-01] fuzz: a lookup finds the route that trying all in turn finds, and 
 
 test('fuzz: what a regular expression matches begins with its literal prefix', () => {
   let met = 0;
+  const pieces = 'a b / . * + ? | ( ) [ab] {2} {0,1} ^ $ \\. \\Qa \\E'.split(' ');
   const source = fc
-    .array(fc.constantFrom('a', 'b', '/', '.', '*', '+', '?', '|', '(', ')', '[ab]', '{2}', '{0,1}', '^', '$', '\\.', '\\Qa', '\\E'), { minLength: 1, maxLength: 6 }) // biome-ignore format: one list
+    .array(fc.constantFrom(...pieces), { minLength: 1, maxLength: 6 })
     .map((parts) => parts.join(''));
+  const begun = fc.tuple(fc.constantFrom('', 'a', 'ab', '/a'), source).map((all) => all.join(''));
   const value = fc
     .array(fc.constantFrom('a', 'b', '/'), { maxLength: 4 })
     .map((all) => all.join(''));
   fc.assert(
-    fc.property(source, fc.array(value, { minLength: 20, maxLength: 20 }), (written, values) => {
+    fc.property(begun, fc.array(value, { minLength: 20, maxLength: 20 }), (written, values) => {
       const compiled = compileRegex(written);
       if ('problem' in compiled) return;
       const literal = literalPrefix(written);
@@ -148,5 +150,5 @@ test('fuzz: what a regular expression matches begins with its literal prefix', (
     }),
     { numRuns: RUNS },
   );
-  expect(met).toBeGreaterThan(RUNS / 20);
+  expect(met).toBeGreaterThan(RUNS / 60);
 });
