@@ -70,7 +70,7 @@ export const RETRIES = {
 };
 
 /** As Istio's default: no limit that a load of one machine would meet. */
-const BREAKERS_OUT_OF_THE_WAY = {
+export const BREAKERS_OUT_OF_THE_WAY = {
   thresholds: [
     {
       max_connections: 100_000,
