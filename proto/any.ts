@@ -52,7 +52,7 @@ export function unpackAs<N extends MessageName>(name: N, any: Any): UnpackedAs<M
   return unpackAny(any) as UnpackedAs<MessageTypes[N]>;
 }
 
-/** As `unpackAs`, with a pause after each field of the message itself. */
+/** As `unpackAs`, with a pause after each field of the message itself and of large ones in it. */
 export function* unpackAsSteps<N extends MessageName>(
   name: N,
   any: Any,

@@ -5,6 +5,7 @@ import { messageInfo, messageNames } from './fields.ts';
 import { GENERATED_CODECS } from './gen/codecs.ts';
 import { codecOf } from './message-codec.ts';
 import { someMessage } from './some-message.testing.ts';
+import { runToEnd } from './steps.ts';
 import { wrapWellKnown } from './well-known.ts';
 
 const NUM_RUNS = Number(process.env['WEFT_FUZZ_RUNS'] ?? 300);
@@ -60,9 +61,12 @@ function outcome(decode: () => unknown): unknown {
 }
 
 function expectSameOutcome(name: string, bytes: Uint8Array): void {
-  expect(outcome(() => codecOf(name)!.decode(bytes))).toEqual(
-    outcome(() => GENERATED_CODECS.get(name)!.decode(bytes)),
-  );
+  const generated = outcome(() => GENERATED_CODECS.get(name)!.decode(bytes));
+  expect(outcome(() => codecOf(name)!.decode(bytes))).toEqual(generated);
+  for (const largeBytes of [0, 1, 8]) {
+    const inSteps = outcome(() => runToEnd(codecOf(name)!.decodeSteps(bytes, largeBytes)));
+    expect(inSteps).toEqual(generated);
+  }
 }
 
 test('fuzz: any bytes end in the same value or the same error', LONG, () => {
@@ -101,6 +105,21 @@ test.each(NAMES)('%s: a field of another wire type is passed over as ts-proto do
       expectSameOutcome(name, writer.finish());
     }
   }
+});
+
+test('a large message is read with a pause after each of its fields and of those of a large one in it', () => {
+  const codec = codecOf('envoy.config.route.v3.RouteConfiguration')!;
+  const bytes = codec.encode({
+    ...codec.create(),
+    virtualHosts: ['a', 'b'].map((name) => ({
+      ...codecOf('envoy.config.route.v3.VirtualHost')!.create(),
+      name,
+      domains: [name.repeat(20_000)],
+      routes: Array.from({ length: 10 }, () => codecOf('envoy.config.route.v3.Route')!.create()),
+    })),
+  });
+  expect([...codec.decodeSteps(bytes)]).toHaveLength(2 * 13);
+  expect([...codec.decodeSteps(bytes, 1_000_000)]).toHaveLength(2);
 });
 
 describe('depth', () => {

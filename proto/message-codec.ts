@@ -19,6 +19,9 @@ import { hasOwnJsonForm, unwrapWellKnown, wrapWellKnown } from './well-known.ts'
 /** Levels of messages in one another, as in the generated decoders. */
 const DEPTH_MAX = 100;
 
+/** A message of so many bytes takes some 0.3 ms to read. */
+const LARGE_BYTES = 16 * 1024;
+
 type Message = Record<string, unknown>;
 
 /** Most lists and maps of a message are empty; they share these, which nobody can fill by mistake. */
@@ -100,12 +103,10 @@ export class MessageCodec {
     return this.read(reader, reader.len, 0);
   }
 
-  /** As `decode`, with a pause after each field of the message itself. */
-  *decodeSteps(bytes: Uint8Array): Steps<unknown> {
+  /** As `decode`, with a pause after each field of the message itself, and of each in it of at least `largeBytes`. */
+  decodeSteps(bytes: Uint8Array, largeBytes = LARGE_BYTES): Steps<unknown> {
     const reader = new BinaryReader(bytes);
-    const message = this.create();
-    while (reader.pos < reader.len && this.#readField(message, reader, 0)) yield;
-    return message;
+    return this.readSteps(reader, reader.len, 0, largeBytes);
   }
 
   write(message: Message, writer: BinaryWriter): void {
@@ -117,6 +118,27 @@ export class MessageCodec {
     if (depth >= DEPTH_MAX) throw new Error('protobuf decode recursion limit exceeded');
     const message = this.create();
     while (reader.pos < end && this.#readField(message, reader, depth));
+    return message;
+  }
+
+  /** As `read`, with the pauses of `decodeSteps`. */
+  *readSteps(reader: BinaryReader, end: number, depth: number, largeBytes: number): Steps<Message> {
+    if (depth >= DEPTH_MAX) throw new Error('protobuf decode recursion limit exceeded');
+    const message = this.create();
+    while (reader.pos < end) {
+      const start = reader.pos;
+      const field = this.#byTag.get(reader.uint32());
+      const inner = field === undefined ? null : field.inner;
+      const length = inner === null ? 0 : reader.uint32();
+      if (inner !== null && length >= largeBytes) {
+        const innerEnd = reader.pos + length;
+        field!.put(message, yield* inner.readSteps(reader, innerEnd, depth + 1, largeBytes));
+      } else {
+        reader.pos = start;
+        if (!this.#readField(message, reader, depth)) break;
+      }
+      yield;
+    }
     return message;
   }
 
@@ -231,13 +253,28 @@ class FieldCodec {
     if (this.isMap) {
       if (message[key] === EMPTY_MAP) message[key] = new Map<unknown, unknown>();
       this.#readEntry(message[key] as Map<unknown, unknown>, reader, depth);
-    } else if (this.#field.repeated) {
-      if (message[key] === EMPTY_LIST) message[key] = [];
-      const list = message[key] as unknown[];
-      if (tag === this.tag) list.push(this.#value.read(reader, depth));
-      else this.#readPacked(list, reader, depth);
-    } else if (this.#field.oneof === '') message[key] = this.#value.read(reader, depth);
-    else message[this.#field.oneof] = { $case: key, value: this.#value.read(reader, depth) };
+    } else if (this.#field.repeated && tag !== this.tag) {
+      this.#readPacked(this.#listOf(message), reader, depth);
+    } else {
+      this.put(message, this.#value.read(reader, depth));
+    }
+  }
+
+  /** Adds the value to the list, or sets it in place of another one. */
+  put(message: Message, value: unknown): void {
+    if (this.#field.repeated) this.#listOf(message).push(value);
+    else if (this.#field.oneof === '') message[this.key] = value;
+    else message[this.#field.oneof] = { $case: this.key, value };
+  }
+
+  #listOf(message: Message): unknown[] {
+    if (message[this.key] === EMPTY_LIST) message[this.key] = [];
+    return message[this.key] as unknown[];
+  }
+
+  /** The codec of the messages that the field holds as they are; null where it holds something else. */
+  get inner(): MessageCodec | null {
+    return !this.isMap && this.#value instanceof MessageValueCodec ? this.#value.plain : null;
   }
 
   #readPacked(list: unknown[], reader: BinaryReader, depth: number): void {
@@ -306,6 +343,11 @@ class MessageValueCodec implements ValueCodec {
     const length = reader.uint32();
     const message = this.#found().read(reader, reader.pos + length, depth + 1);
     return this.#isWrapped ? unwrapWellKnown(this.#name, message) : message;
+  }
+
+  /** The codec where messages stand as they are, else null. */
+  get plain(): MessageCodec | null {
+    return this.#isWrapped ? null : this.#found();
   }
 
   #found(): MessageCodec {

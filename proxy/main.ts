@@ -274,8 +274,6 @@ async function serve(options: ServeOptions): Promise<number> {
   const stopped = new Promise<number>((resolve) => {
     stop = resolve;
   });
-  const { boundYoungGeneration } = await import('./sidecar/young-generation.ts');
-  boundYoungGeneration();
   const { startSidecar } = await import('./sidecar.ts');
   let sidecar: Sidecar;
   let onStop = (_reason: string): void => stop(0);

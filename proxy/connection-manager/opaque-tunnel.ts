@@ -73,8 +73,7 @@ export class OpaqueTunnel implements UpstreamTunnelSink, PickContext {
     const { table, routeAuthority, random, connection } = this.#outer;
     const { clusters } = connection.deps;
     const virtualHost = table?.findVirtualHost(routeAuthority) ?? null;
-    for (const { entry } of virtualHost?.routes ?? []) {
-      const { action } = entry;
+    for (const { action } of virtualHost?.config.routes ?? []) {
       if (action.kind !== 'route' || action.clusters.length === 0) continue;
       const chosen = pickWeightedCluster(action.clusters, action.weightTotal, random());
       return clusters.get(chosen.name);

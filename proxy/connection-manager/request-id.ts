@@ -10,7 +10,7 @@ export const TraceReason = { NotSampled: '4', Sampled: '9', Forced: 'a', Client:
 const REASON_AT = 14;
 const UUID_LENGTH = 36;
 
-/** A new id without a decision: a UUIDv4 (RFC 9562 §5.4), one flat string. */
+/** A new id that says "not sampled", as any UUIDv4 does (RFC 9562 §5.4): one flat string. */
 export function newRequestId(): string {
   const random = takeRandom(16);
   let at = 0;
@@ -62,9 +62,10 @@ export function sampledByRequestId(id: string): boolean | null {
 /** The id with the decision written into it; an id that is no UUID stays as it is. */
 export function withSampling(id: string, sampled: boolean): string {
   const reason = sampled ? TraceReason.Sampled : TraceReason.NotSampled;
-  if (!isUuid(id)) return id;
   const present = id[REASON_AT];
   const says = present === '9' || present === 'a' || present === 'b';
+  // Most ids say it already, UUID or not: looking through them is left to those that would be changed.
   if (says === sampled && (says || present === TraceReason.NotSampled)) return id;
+  if (!isUuid(id)) return id;
   return id.slice(0, REASON_AT) + reason + id.slice(REASON_AT + 1);
 }

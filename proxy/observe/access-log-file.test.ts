@@ -15,6 +15,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { type AccessLogFile, AccessLogFiles } from './access-log-file.ts';
+import { ANY_RECORD, lineOf } from './line.testing.ts';
 import { StatsRegistry } from './stats.ts';
 
 let directory = '';
@@ -41,7 +42,7 @@ test('[OB-07] lines are appended in order, and counted', async () => {
   const path = join(directory, 'access.log');
   const file = opened(files.open(path));
   const lines = Array.from({ length: 5_000 }, (_, at) => `line ${at} é ${'x'.repeat(at % 90)}\n`);
-  for (const line of lines) file.write(line);
+  for (const line of lines) file.write(lineOf(line), ANY_RECORD);
   expect(await files.close(5_000)).toBe(true);
   expect(readFileSync(path, 'utf8')).toBe(lines.join(''));
   expect(value(registry, 'weft_access_log_lines_total')).toBe(5_000);
@@ -68,11 +69,11 @@ test('reopen goes on in a new file after logrotate has moved the old one', async
   const files = new AccessLogFiles(new StatsRegistry());
   const path = join(directory, 'access.log');
   const file = opened(files.open(path));
-  file.write('before\n');
+  file.write(lineOf('before\n'), ANY_RECORD);
   await files.flush(5_000);
   renameSync(path, `${path}.1`);
   files.reopen();
-  file.write('after\n');
+  file.write(lineOf('after\n'), ANY_RECORD);
   await files.close(5_000);
   expect(readFileSync(`${path}.1`, 'utf8')).toBe('before\n');
   expect(readFileSync(path, 'utf8')).toBe('after\n');
@@ -86,7 +87,7 @@ test('[D29] a reader that stops costs the oldest lines, which are counted, and n
   const reader = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   const file = opened(files.open(path));
   const line = (at: number) => `${String(at).padStart(6, '0')}${'x'.repeat(93)}\n`;
-  for (let at = 0; at < 10_000; at += 1) file.write(line(at));
+  for (let at = 0; at < 10_000; at += 1) file.write(lineOf(line(at)), ANY_RECORD);
   expect(await files.flush(200)).toBe(false);
   const droppedLines = value(registry, 'weft_access_log_dropped_lines_total', 'queue_full');
   expect(droppedLines).toBeGreaterThan(5_000);
@@ -122,7 +123,7 @@ test('[D28] a full disk costs lines, which are counted and told once; writing go
     onTrouble: (path, error) => troubles.push(`${path} ${error.code}`),
   });
   const file = opened(files.open('/dev/full'));
-  for (let at = 0; at < 3_000; at += 1) file.write(`${'x'.repeat(99)}\n`);
+  for (let at = 0; at < 3_000; at += 1) file.write(lineOf(`${'x'.repeat(99)}\n`), ANY_RECORD);
   expect(await files.flush(10_000)).toBe(true);
   expect(value(registry, 'weft_access_log_dropped_lines_total', 'write_failed')).toBe(3_000);
   expect(troubles).toEqual(['/dev/full ENOSPC']);
@@ -135,7 +136,7 @@ test('[D29] lines that a stopped reader leaves behind at the end are counted', a
   execFileSync('mkfifo', [path]);
   const reader = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   const file = opened(files.open(path));
-  for (let at = 0; at < 5_000; at += 1) file.write(`${'x'.repeat(99)}\n`);
+  for (let at = 0; at < 5_000; at += 1) file.write(lineOf(`${'x'.repeat(99)}\n`), ANY_RECORD);
   expect(await files.close(200)).toBe(false);
   const written = value(registry, 'weft_access_log_lines_total');
   const lost = value(registry, 'weft_access_log_dropped_lines_total', 'write_failed');
@@ -149,6 +150,6 @@ test('a closed file drops and counts', async () => {
   const files = new AccessLogFiles(registry);
   const file = opened(files.open(join(directory, 'access.log')));
   await files.close(1_000);
-  file.write('late\n');
+  file.write(lineOf('late\n'), ANY_RECORD);
   expect(value(registry, 'weft_access_log_dropped_lines_total', 'write_failed')).toBe(1);
 });

@@ -1,6 +1,9 @@
 import { close, constants, fstatSync, openSync, write } from 'node:fs';
 import type { LineSink } from './access-log.ts';
+import type { LineFormat } from './line-format.ts';
+import { LineQueue } from './line-queue.ts';
 import type { Counter, Gauge } from './metric.ts';
+import type { RequestRecord } from './request-record.ts';
 import type { StatsRegistry } from './stats.ts';
 
 /**
@@ -15,12 +18,14 @@ import type { StatsRegistry } from './stats.ts';
 
 /** Bytes that wait per file. About 40 000 lines. */
 const QUEUE_BYTES_MAX = 8 * 1024 * 1024;
-/** Bytes of one write. */
+/** As many bytes do not wait for company any more. */
 const BATCH_BYTES = 64 * 1024;
 /** Milliseconds a line may wait for company. */
 const FLUSH_DELAY_MS = 100;
 /** Milliseconds until a full pipe or disk is tried again. */
 const RETRY_DELAY_MS = 50;
+/** Milliseconds without a line after which a file gives its memory back. */
+const IDLE_DELAY_MS = 10_000;
 /** Different files; listeners that name one path share one. */
 const FILES_MAX = 64;
 
@@ -106,20 +111,15 @@ function dropped(registry: StatsRegistry, reason: string): Counter {
 export class AccessLogFile implements LineSink {
   readonly path: string;
   readonly #stats: FileStats;
-  readonly #queueBytesMax: number;
   readonly #onTrouble: (path: string, error: NodeJS.ErrnoException) => void;
+  readonly #queue: LineQueue;
   #fd: number;
-  /** Lines from `#first` on wait. */
-  #lines: string[] = [];
-  #first = 0;
-  #queuedBytes = 0;
-  /** The batch being written, `#batchAt` bytes of it done, or null. */
-  #batch: Buffer | null = null;
-  #batchAt = 0;
-  #batchLines = 0;
+  /** Bytes of the queue's batch that have been written. */
+  #batchDone = 0;
   #writing = false;
   #timer: NodeJS.Timeout | null = null;
-  #timerIsRetry = false;
+  /** What the timer is for; `None` where there is none. */
+  #waitsFor: Wait = Wait.None;
   /** The last byte that reached the file was no line feed: the next batch starts on a new line. */
   #torn = false;
   #troubled = false;
@@ -131,22 +131,25 @@ export class AccessLogFile implements LineSink {
     this.path = path;
     this.#fd = fd;
     this.#stats = stats;
-    this.#queueBytesMax = options.queueBytesMax ?? QUEUE_BYTES_MAX;
+    this.#queue = new LineQueue(options.queueBytesMax ?? QUEUE_BYTES_MAX);
     this.#onTrouble = options.onTrouble ?? (() => {});
   }
 
-  /** Takes one line with its line feed. */
-  write(line: string): void {
+  write(format: LineFormat, record: RequestRecord): void {
     if (this.#closed) {
       this.#stats.droppedFailed.add(1);
       return;
     }
-    this.#lines.push(line);
-    this.#queuedBytes += line.length;
-    this.#stats.bufferedBytes.value += line.length;
-    if (this.#queuedBytes > this.#queueBytesMax) this.#dropOldest();
-    if (this.#timer === null && !this.#writing) this.#schedule(FLUSH_DELAY_MS, false);
-    if (this.#queuedBytes >= BATCH_BYTES && !this.#writing && !this.#timerIsRetry) this.#pump();
+    const queue = this.#queue;
+    const bytesBefore = queue.queuedBytes;
+    queue.begin();
+    format.write(record, queue);
+    const droppedLines = queue.end();
+    if (droppedLines > 0) this.#stats.droppedFull.add(droppedLines);
+    this.#stats.bufferedBytes.value += queue.queuedBytes - bytesBefore;
+    if (this.#writing || this.#waitsFor === Wait.Retry) return;
+    if (queue.queuedBytes >= BATCH_BYTES) this.#pump();
+    else if (this.#waitsFor !== Wait.Company) this.#schedule(FLUSH_DELAY_MS, Wait.Company);
   }
 
   reopen(): void {
@@ -167,7 +170,7 @@ export class AccessLogFile implements LineSink {
         resolve(true);
       };
       this.#waiters.push(done);
-      if (!this.#writing && !this.#timerIsRetry) this.#pump();
+      if (!this.#writing && this.#waitsFor !== Wait.Retry) this.#pump();
     });
   }
 
@@ -175,75 +178,42 @@ export class AccessLogFile implements LineSink {
     if (this.#closed) return;
     this.#closed = true;
     this.#cancelTimer();
-    const leftLines =
-      this.#lines.length - this.#first + (this.#batch === null ? 0 : this.#batchLines);
-    this.#stats.droppedFailed.add(leftLines);
-    this.#stats.bufferedBytes.add(-this.#queuedBytes);
-    this.#lines = [];
-    this.#first = 0;
-    this.#queuedBytes = 0;
+    const queue = this.#queue;
+    this.#stats.droppedFailed.add(queue.queuedLines + queue.batchLines);
+    this.#stats.bufferedBytes.add(-queue.queuedBytes);
+    queue.clear();
     if (!this.#writing) closeFd(this.#fd);
   }
 
   get #isIdle(): boolean {
-    return this.#batch === null && this.#first === this.#lines.length;
-  }
-
-  #dropOldest(): void {
-    while (this.#queuedBytes > this.#queueBytesMax && this.#first < this.#lines.length) {
-      this.#forget(this.#lines[this.#first]!);
-      this.#lines[this.#first] = '';
-      this.#first += 1;
-      this.#stats.droppedFull.add(1);
-    }
-    this.#compact();
-  }
-
-  #forget(line: string): void {
-    this.#queuedBytes -= line.length;
-    this.#stats.bufferedBytes.value -= line.length;
-  }
-
-  /** Lets go of the taken front of the queue once it is the larger half. */
-  #compact(): void {
-    if (this.#first < 1024 && this.#first < this.#lines.length) return;
-    if (this.#first * 2 < this.#lines.length) return;
-    this.#lines = this.#lines.slice(this.#first);
-    this.#first = 0;
+    return this.#queue.batch === null && this.#queue.queuedLines === 0;
   }
 
   /** Writes the next piece, or goes idle. The only place that starts a write. */
   #pump(): void {
     this.#cancelTimer();
-    if (this.#reopen && this.#batch === null) this.#openAgain();
-    if (this.#batch === null) this.#takeBatch();
-    if (this.#batch === null) {
+    const queue = this.#queue;
+    if (this.#reopen && queue.batch === null) this.#openAgain();
+    if (queue.batch === null) this.#takeBatch();
+    const { batch, batchFrom, batchTo } = queue;
+    if (batch === null) {
+      this.#schedule(IDLE_DELAY_MS, Wait.Idle);
       const waiters = this.#waiters;
       this.#waiters = [];
       for (const waiter of waiters) waiter();
       return;
     }
     this.#writing = true;
-    const { length } = this.#batch;
-    write(this.#fd, this.#batch, this.#batchAt, length - this.#batchAt, null, this.#onWritten);
+    const from = batchFrom + this.#batchDone;
+    write(this.#fd, batch, from, batchTo - from, null, this.#onWritten);
   }
 
   #takeBatch(): void {
-    let text = this.#torn ? '\n' : '';
-    let lines = 0;
-    while (this.#first < this.#lines.length && text.length < BATCH_BYTES) {
-      const line = this.#lines[this.#first]!;
-      this.#forget(line);
-      this.#lines[this.#first] = '';
-      this.#first += 1;
-      text += line;
-      lines += 1;
-    }
-    this.#compact();
-    if (lines === 0) return;
-    this.#batch = Buffer.from(text, 'utf8');
-    this.#batchAt = 0;
-    this.#batchLines = lines;
+    const queue = this.#queue;
+    const bytesBefore = queue.queuedBytes;
+    if (!queue.take(this.#torn)) return;
+    this.#batchDone = 0;
+    this.#stats.bufferedBytes.value += queue.queuedBytes - bytesBefore;
   }
 
   readonly #onWritten = (error: NodeJS.ErrnoException | null, writtenBytes: number): void => {
@@ -252,26 +222,28 @@ export class AccessLogFile implements LineSink {
       closeFd(this.#fd);
       return;
     }
-    const batch = this.#batch!;
     if (error !== null) {
       this.#failed(error);
       return;
     }
     this.#troubled = false;
-    this.#batchAt += writtenBytes;
-    if (writtenBytes > 0) this.#torn = batch[this.#batchAt - 1] !== LINE_FEED;
-    if (this.#batchAt === batch.length) {
-      this.#batch = null;
-      this.#stats.written.add(this.#batchLines);
+    this.#batchDone += writtenBytes;
+    const queue = this.#queue;
+    const end = queue.batchFrom + this.#batchDone;
+    if (writtenBytes > 0) this.#torn = queue.batch![end - 1] !== LINE_FEED;
+    if (end === queue.batchTo) {
+      this.#stats.written.add(queue.batchLines);
+      queue.release();
     }
     this.#goOn();
   };
 
   /** Lines that came while others were written wait for company as well, unless somebody waits for them. */
   #goOn(): void {
-    const isUrgent = this.#batch !== null || this.#reopen || this.#waiters.length > 0;
-    if (isUrgent || this.#queuedBytes >= BATCH_BYTES || this.#isIdle) this.#pump();
-    else this.#schedule(FLUSH_DELAY_MS, false);
+    const { batch, queuedBytes } = this.#queue;
+    const isUrgent = batch !== null || this.#reopen || this.#waiters.length > 0;
+    if (isUrgent || queuedBytes >= BATCH_BYTES || this.#isIdle) this.#pump();
+    else this.#schedule(FLUSH_DELAY_MS, Wait.Company);
   }
 
   /** A full pipe keeps the batch; any other trouble (ENOSPC, EIO, EPIPE) gives it up. */
@@ -279,11 +251,11 @@ export class AccessLogFile implements LineSink {
     if (error.code !== 'EAGAIN') {
       if (!this.#troubled) this.#onTrouble(this.path, error);
       this.#troubled = true;
-      this.#stats.droppedFailed.add(this.#batchLines);
-      this.#batch = null;
+      this.#stats.droppedFailed.add(this.#queue.batchLines);
+      this.#queue.release();
     }
     if (this.#isIdle) this.#pump();
-    else this.#schedule(RETRY_DELAY_MS, true);
+    else this.#schedule(RETRY_DELAY_MS, Wait.Retry);
   }
 
   /** The old file stays in use where the new one cannot be opened. */
@@ -299,24 +271,31 @@ export class AccessLogFile implements LineSink {
     }
   }
 
-  #schedule(delayMs: number, isRetry: boolean): void {
+  #schedule(delayMs: number, waitsFor: Wait): void {
     this.#cancelTimer();
-    this.#timerIsRetry = isRetry;
+    this.#waitsFor = waitsFor;
     this.#timer = setTimeout(this.#onTimer, delayMs);
     this.#timer.unref();
   }
 
   readonly #onTimer = (): void => {
+    const waitedFor = this.#waitsFor;
     this.#timer = null;
-    this.#pump();
+    this.#waitsFor = Wait.None;
+    if (waitedFor === Wait.Idle) this.#queue.trim();
+    else this.#pump();
   };
 
   #cancelTimer(): void {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
-    this.#timerIsRetry = false;
+    this.#waitsFor = Wait.None;
   }
 }
+
+/** What a file waits for: more lines, a pipe or disk with room, or that nothing comes for long. */
+const Wait = { None: 0, Company: 1, Retry: 2, Idle: 3 } as const;
+type Wait = (typeof Wait)[keyof typeof Wait];
 
 const LINE_FEED = 10;
 const STANDARD_STREAMS: ReadonlyMap<string, number> = new Map([

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { createAccessLog } from './access-log.ts';
+import { createAccessLog, type LineSink } from './access-log.ts';
 import {
   type AccessLogFilter,
   accessLogFilterMatches,
@@ -13,12 +13,14 @@ import {
   ISTIO_JSON_FORMAT,
   ISTIO_TEXT_FORMAT,
 } from './access-log-format.ts';
-import type { Format, FormatProblem } from './format.ts';
+import type { FormatProblem } from './format-parser.ts';
+import { lineText } from './line.testing.ts';
+import type { LineFormat } from './line-format.ts';
 import { RequestRecord, ResponseFlag } from './request-record.ts';
 
 const runs = Number(process.env['WEFT_FUZZ_RUNS'] ?? 300);
 
-function ok(format: Format | FormatProblem): Format {
+function ok(format: LineFormat | FormatProblem): LineFormat {
   if ('problem' in format) throw new Error(format.problem);
   return format;
 }
@@ -55,20 +57,20 @@ function filled(overrides: Partial<RequestRecord> = {}): RequestRecord {
 }
 
 test("[OB-07] Envoy's default line", () => {
-  expect(ok(compileTextAccessLog(ENVOY_TEXT_FORMAT)).render(filled())).toBe(
+  expect(lineText(ok(compileTextAccessLog(ENVOY_TEXT_FORMAT)), filled())).toBe(
     '[2026-03-05T14:07:09.042Z] "GET /reviews/0 HTTP/1.1" 200 - 0 295 25 14 "-" "curl/8" "rid" "reviews:9080" "10.0.0.9:9080"\n',
   );
 });
 
 test("[OB-07] Istio's default line", () => {
-  expect(ok(compileTextAccessLog(ISTIO_TEXT_FORMAT)).render(filled())).toBe(
+  expect(lineText(ok(compileTextAccessLog(ISTIO_TEXT_FORMAT)), filled())).toBe(
     '[2026-03-05T14:07:09.042Z] "GET /reviews/0 HTTP/1.1" 200 - via_upstream - "-" 0 295 25 14 "-" "curl/8" "rid" ' +
       '"reviews:9080" "10.0.0.9:9080" outbound|9080||reviews 10.0.0.1:51000 10.0.0.1:15006 10.0.0.2:40000 - default\n',
   );
 });
 
 test("[OB-07] Istio's JSON keeps numbers, and absent values are null", () => {
-  const line = ok(compileJsonAccessLog(ISTIO_JSON_FORMAT)).render(filled());
+  const line = lineText(ok(compileJsonAccessLog(ISTIO_JSON_FORMAT)), filled());
   expect(line.endsWith('}\n')).toBe(true);
   expect(JSON.parse(line)).toEqual({
     start_time: '2026-03-05T14:07:09.042Z',
@@ -104,7 +106,7 @@ test('[OB-07] JSON nests, takes literals, and joins commands into text', () => {
     text: 'a "quoted" %REQ(:METHOD)% %REQ(X-NOT)%',
     'odd "key"\n': 'literal \u2028 100%%',
   };
-  expect(JSON.parse(ok(compileJsonAccessLog(template)).render(filled()))).toEqual({
+  expect(JSON.parse(lineText(ok(compileJsonAccessLog(template)), filled()))).toEqual({
     nested: { list: [200, true, 1.5, null], empty: {} },
     text: 'a "quoted" GET -',
     'odd "key"\n': 'literal \u2028 100%',
@@ -114,11 +116,11 @@ test('[OB-07] JSON nests, takes literals, and joins commands into text', () => {
 test('[OB-07] omit_empty_values leaves absent values out', () => {
   const template = { none: '%REQ(X-NOT)%', code: '%RESPONSE_CODE%', deep: { none: '%TRACE_ID%' } };
   const json = ok(compileJsonAccessLog(template, { omitEmptyValues: true }));
-  expect(json.render(filled())).toBe('{"code":200}\n');
+  expect(lineText(json, filled())).toBe('{"code":200}\n');
   const none = ok(compileJsonAccessLog({ a: '%TRACE_ID%' }, { omitEmptyValues: true }));
-  expect(none.render(filled())).toBe('{}\n');
+  expect(lineText(none, filled())).toBe('{}\n');
   const text = ok(compileTextAccessLog('[%REQ(X-NOT)%]', { omitEmptyValues: true }));
-  expect(text.render(filled())).toBe('[]');
+  expect(lineText(text, filled())).toBe('[]');
 });
 
 test('[OB-07] a problem in JSON names the key', () => {
@@ -136,10 +138,10 @@ test.each([
   ['upstream failure', { upstreamTransportFailureReason: 'TLS error: CN="evil\n"' }],
 ])('[A7.3] a hostile %s stays within one line and its quotes', (_, overrides) => {
   const record = filled(overrides);
-  const line = ok(compileTextAccessLog(ISTIO_TEXT_FORMAT)).render(record);
+  const line = lineText(ok(compileTextAccessLog(ISTIO_TEXT_FORMAT)), record);
   expect(line).toMatch(/^[ -~]+\n$/);
   expect(line.replaceAll(/\\./g, '').split('"')).toHaveLength(15);
-  const json = ok(compileJsonAccessLog(ISTIO_JSON_FORMAT)).render(record);
+  const json = lineText(ok(compileJsonAccessLog(ISTIO_JSON_FORMAT)), record);
   expect(json.indexOf('\n')).toBe(json.length - 1);
   expect(Object.keys(JSON.parse(json) as object)).toEqual(Object.keys(ISTIO_JSON_FORMAT));
 });
@@ -153,7 +155,8 @@ test('[A7.3] fuzz: any request is one JSON line with the keys of the format', ()
   });
   fc.assert(
     fc.property(bytes, bytes, bytes, (path, agent, authority) => {
-      const line = format.render(
+      const line = lineText(
+        format,
         filled({ path, authority, requestHeaders: ['user-agent', agent] }),
       );
       expect(line.indexOf('\n')).toBe(line.length - 1);
@@ -200,7 +203,8 @@ test.each<[string, AccessLogFilter, boolean]>([
   expect(accessLogFilterMatches(filter, record)).toBe(matches);
   const lines: string[] = [];
   const format = ok(compileTextAccessLog('%RESPONSE_CODE%\n'));
-  createAccessLog(format, { write: (line) => lines.push(line) }, filter).log(record);
+  const sink: LineSink = { write: (...line) => void lines.push(lineText(...line)) };
+  createAccessLog(format, sink, filter).log(record);
   expect(lines).toEqual(matches ? ['503\n'] : []);
 });
 

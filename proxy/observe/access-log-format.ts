@@ -1,15 +1,7 @@
-import { escapeJson } from './escape.ts';
-import {
-  compileFormat,
-  compileParts,
-  cut,
-  type Format,
-  type FormatProblem,
-  rememberLast,
-} from './format.ts';
-import { compileOperator, type Operator } from './format-operators.ts';
-import { parseFormat } from './format-parser.ts';
-import type { RequestRecord } from './request-record.ts';
+import { type FormatProblem, parseFormat } from './format-parser.ts';
+import { jsonLine, OmittingJsonLine } from './json-line.ts';
+import { compileJsonTemplate, type JsonFormatTemplate } from './json-template.ts';
+import { compilePieces, LineBuilder, type LineFormat } from './line-format.ts';
 
 /** Access-log lines: text or JSON, compiled once, one request one line whatever its values hold (A7.3). */
 
@@ -58,15 +50,6 @@ export const ISTIO_JSON_FORMAT: Readonly<Record<string, string>> = Object.freeze
   upstream_transport_failure_reason: '%UPSTREAM_TRANSPORT_FAILURE_REASON%',
 });
 
-/** `json_format`, as google.protobuf.Struct decodes: strings are formats, the rest is literal. */
-export type JsonFormatTemplate =
-  | string
-  | number
-  | boolean
-  | null
-  | readonly JsonFormatTemplate[]
-  | { readonly [key: string]: JsonFormatTemplate };
-
 export interface AccessLogFormatOptions {
   /** `omit_empty_values`: text leaves absent values out instead of `-`, JSON leaves out their keys. */
   readonly omitEmptyValues?: boolean;
@@ -76,8 +59,13 @@ export interface AccessLogFormatOptions {
 export function compileTextAccessLog(
   source: string,
   { omitEmptyValues = false }: AccessLogFormatOptions = {},
-): Format | FormatProblem {
-  return compileFormat(source, { escaping: 'text', absent: omitEmptyValues ? '' : '-' });
+): LineFormat | FormatProblem {
+  const parts = parseFormat(source);
+  const pieces = 'problem' in parts ? parts : compilePieces(parts);
+  if ('problem' in pieces) return pieces;
+  const line = new LineBuilder('text');
+  line.pieces(pieces, omitEmptyValues ? '' : '-');
+  return line.finish();
 }
 
 /**
@@ -87,120 +75,8 @@ export function compileTextAccessLog(
 export function compileJsonAccessLog(
   template: { readonly [key: string]: JsonFormatTemplate },
   { omitEmptyValues = false }: AccessLogFormatOptions = {},
-): Format | FormatProblem {
-  const node = compileNode(template, '', 0, omitEmptyValues);
-  if ('problem' in node) return node;
-  return {
-    source: 'json',
-    constant: false,
-    render: (record) => `${node.write(record) || '{}'}\n`,
-  };
-}
-
-/** Nesting of a template; Envoy has none, a real log two or three. */
-const DEPTH_MAX = 16;
-
-/** Writes one JSON value, or '' where it is absent and is to be left out. */
-interface JsonNode {
-  write(record: RequestRecord): string;
-}
-
-function compileNode(
-  template: JsonFormatTemplate,
-  path: string,
-  depth: number,
-  omit: boolean,
-): JsonNode | FormatProblem {
-  if (depth > DEPTH_MAX) return { problem: `${path}: nested deeper than ${DEPTH_MAX}` };
-  if (typeof template === 'string') return compileString(template, path, omit);
-  if (template === null || typeof template !== 'object') {
-    const text = JSON.stringify(template);
-    return { write: () => text };
-  }
-  return Array.isArray(template)
-    ? compileList(template, path, depth, omit)
-    : compileObject(template as Record<string, JsonFormatTemplate>, path, depth, omit);
-}
-
-function compileString(source: string, path: string, omit: boolean): JsonNode | FormatProblem {
-  const parts = parseFormat(source);
-  if ('problem' in parts) return { problem: `${path}: ${parts.problem}` };
-  const only = parts.length === 1 ? parts[0]! : null;
-  if (only?.kind === 'command') {
-    const operator = compileOperator(only);
-    if ('problem' in operator) return { problem: `${path}: ${operator.problem}` };
-    return { write: typedWriter(operator, only.lengthMax, omit ? '' : 'null') };
-  }
-  const escaped = parts.map((part) =>
-    part.kind === 'text' ? { ...part, text: JSON.stringify(part.text).slice(1, -1) } : part,
-  );
-  const format = compileParts(source, escaped, { escaping: 'json', absent: omit ? '' : '-' });
-  if ('problem' in format) return { problem: `${path}: ${format.problem}` };
-  return { write: (record) => `"${format.render(record)}"` };
-}
-
-function typedWriter(operator: Operator, lengthMax: number, absent: string): JsonNode['write'] {
-  if (operator.kind === 'number') {
-    const { read } = operator;
-    return (record) => {
-      const value = read(record);
-      return value < 0 ? absent : String(value);
-    };
-  }
-  const { read } = operator;
-  const quoted = rememberLast((value) => `"${escapeJson(cut(value, lengthMax))}"`);
-  return (record) => {
-    const value = read(record);
-    return value === '' ? absent : quoted(value);
-  };
-}
-
-function compileList(
-  template: readonly JsonFormatTemplate[],
-  path: string,
-  depth: number,
-  omit: boolean,
-): JsonNode | FormatProblem {
-  const items: JsonNode[] = [];
-  for (const [index, item] of template.entries()) {
-    const node = compileNode(item, `${path}[${index}]`, depth + 1, omit);
-    if ('problem' in node) return node;
-    items.push(node);
-  }
-  return {
-    write(record) {
-      let text = '';
-      for (let at = 0; at < items.length; at += 1) {
-        // A place in a list is never left out: the others would move.
-        text += `${at === 0 ? '' : ','}${items[at]!.write(record) || 'null'}`;
-      }
-      return `[${text}]`;
-    },
-  };
-}
-
-function compileObject(
-  template: Readonly<Record<string, JsonFormatTemplate>>,
-  path: string,
-  depth: number,
-  omit: boolean,
-): JsonNode | FormatProblem {
-  const keys: string[] = [];
-  const values: JsonNode[] = [];
-  for (const [key, value] of Object.entries(template)) {
-    const node = compileNode(value, path === '' ? key : `${path}.${key}`, depth + 1, omit);
-    if ('problem' in node) return node;
-    keys.push(`${JSON.stringify(key)}:`);
-    values.push(node);
-  }
-  return {
-    write(record) {
-      let text = '';
-      for (let at = 0; at < values.length; at += 1) {
-        const value = values[at]!.write(record);
-        if (value !== '') text += `${text === '' ? '' : ','}${keys[at]!}${value}`;
-      }
-      return text === '' && omit ? '' : `{${text}}`;
-    },
-  };
+): LineFormat | FormatProblem {
+  const json = compileJsonTemplate(template);
+  if ('problem' in json) return json;
+  return omitEmptyValues ? new OmittingJsonLine(json) : jsonLine(json);
 }

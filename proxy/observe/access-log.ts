@@ -1,5 +1,5 @@
 import { type AccessLogFilter, accessLogFilterMatches } from './access-log-filter.ts';
-import type { Format } from './format.ts';
+import type { LineFormat } from './line-format.ts';
 import type { RequestRecord } from './request-record.ts';
 
 /** A compiled access log: filter, format and destination in one. */
@@ -9,19 +9,20 @@ export interface AccessLogSink {
 
 /** Where lines go; `AccessLogFile` in production, a list in tests. Never blocks, never throws. */
 export interface LineSink {
-  write(line: string): void;
+  /** Takes the line of `record`, which `format` writes. */
+  write(format: LineFormat, record: RequestRecord): void;
 }
 
 /** `filter` null: every request is logged. */
 export function createAccessLog(
-  format: Format,
+  format: LineFormat,
   destination: LineSink,
   filter: AccessLogFilter | null = null,
 ): AccessLogSink {
   return {
     log(record) {
       if (filter !== null && !accessLogFilterMatches(filter, record)) return;
-      destination.write(format.render(record));
+      destination.write(format, record);
     },
   };
 }

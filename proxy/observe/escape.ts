@@ -3,9 +3,6 @@
  * terminal (A7.3). Values come as latin1 strings, one character a byte as received.
  */
 
-/** `none` is for header values, which a codec checks on its own. */
-export type Escaping = 'none' | 'text' | 'json';
-
 /**
  * For text logs: line feed and friends as `\n`, `"` and `\` with a backslash, any other byte outside
  * printable ASCII as `\xNN`.
@@ -18,11 +15,6 @@ export function escapeText(value: string): string {
 export function escapeJson(value: string): string {
   if (!UNSAFE_JSON.test(value)) return value;
   return decoded(value).replace(UNSAFE_JSON_ALL, jsonEscape);
-}
-
-export function escapeAs(escaping: Escaping, value: string): string {
-  if (escaping === 'text') return escapeText(value);
-  return escaping === 'json' ? escapeJson(value) : value;
 }
 
 const UNSAFE_TEXT = /[^ !#-[\]-~]/;

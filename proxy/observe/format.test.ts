@@ -196,7 +196,7 @@ test('fuzz: any source compiles or is a problem, and what compiles renders', () 
   );
   fc.assert(
     fc.property(source, (text) => {
-      const format = compileFormat(text, { escaping: 'text' });
+      const format = compileFormat(text);
       if ('problem' in format) expect(format.problem).not.toBe('');
       else {
         expect(typeof format.render(filled())).toBe('string');

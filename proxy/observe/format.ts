@@ -1,16 +1,10 @@
-import { type Escaping, escapeAs } from './escape.ts';
 import { compileOperator, type Operator } from './format-operators.ts';
-import {
-  type FormatCommand,
-  type FormatProblem,
-  type FormatText,
-  parseFormat,
-} from './format-parser.ts';
+import { type FormatProblem, parseFormat } from './format-parser.ts';
 import type { RequestRecord } from './request-record.ts';
 
 export type { FormatProblem };
 
-/** A compiled substitution format string. `render` throws nothing. */
+/** A compiled substitution format string, for a header's value. `render` throws nothing. */
 export interface Format {
   readonly source: string;
   /** True where the text holds no command and is the same for every request. */
@@ -19,34 +13,26 @@ export interface Format {
 }
 
 export interface FormatOptions {
-  /** How values are made safe for where they go; literal text stays as written. Default `none`. */
-  readonly escaping?: Escaping;
   /** What stands for an absent value; Envoy writes `-`. */
   readonly absent?: string;
 }
 
 /**
- * Compiles Envoy's `%COMMAND(argument):length%` syntax, for access logs and for header values
- * (TM-13). The problem names the command and its position from 0.
+ * Compiles Envoy's `%COMMAND(argument):length%` syntax for header values (TM-13), which the codec makes
+ * sure of; access logs have `line-format.ts`. The problem names the command and its position from 0.
  *
  * ```ts
  * const format = compileFormat('%REQ(X-USER?USER-AGENT):32% from %DOWNSTREAM_REMOTE_ADDRESS%');
  * if ('problem' in format) … else format.render(record);
  * ```
  */
-export function compileFormat(source: string, options: FormatOptions = {}): Format | FormatProblem {
-  const parts = parseFormat(source);
-  return 'problem' in parts ? parts : compileParts(source, parts, options);
-}
-
-/** The same from parts already parsed. Literal text is taken as it is. */
-export function compileParts(
+export function compileFormat(
   source: string,
-  parts: readonly (FormatText | FormatCommand)[],
-  { escaping = 'none', absent = '-' }: FormatOptions,
+  { absent = '-' }: FormatOptions = {},
 ): Format | FormatProblem {
+  const parts = parseFormat(source);
+  if ('problem' in parts) return parts;
   const renderers: Renderer[] = [];
-  let constant = true;
   for (const part of parts) {
     if (part.kind === 'text') {
       const { text } = part;
@@ -55,16 +41,11 @@ export function compileParts(
     }
     const operator = compileOperator(part);
     if ('problem' in operator) return operator;
-    constant = false;
-    renderers.push(renderer(operator, part.lengthMax, escaping, absent));
-  }
-  if (constant) {
-    const text = parts.map((part) => (part.kind === 'text' ? part.text : '')).join('');
-    return { source, constant, render: () => text };
+    renderers.push(renderer(operator, part.lengthMax, absent));
   }
   return {
     source,
-    constant,
+    constant: parts.every(({ kind }) => kind === 'text'),
     render(record) {
       let text = '';
       for (let at = 0; at < renderers.length; at += 1) text += renderers[at]!(record);
@@ -75,46 +56,22 @@ export function compileParts(
 
 type Renderer = (record: RequestRecord) => string;
 
-/** The value cut (before escaping: the length is that of the value) and made safe. */
-function renderer(
-  operator: Operator,
-  lengthMax: number,
-  escaping: Escaping,
-  absent: string,
-): Renderer {
+function renderer(operator: Operator, lengthMax: number, absent: string): Renderer {
   if (operator.kind === 'number') {
     const { read } = operator;
     return (record) => {
       const value = read(record);
-      if (value < 0) return absent;
-      return lengthMax < 0 ? String(value) : String(value).slice(0, lengthMax);
+      return value < 0 ? absent : cut(String(value), lengthMax);
     };
   }
   const { read } = operator;
-  const safe = rememberLast((value) => escapeAs(escaping, cut(value, lengthMax)));
   return (record) => {
     const value = read(record);
-    return value === '' ? absent : safe(value);
+    return value === '' ? absent : cut(value, lengthMax);
   };
 }
 
 /** The first `lengthMax` characters; all where it is negative. */
 export function cut(value: string, lengthMax: number): string {
   return lengthMax >= 0 && value.length > lengthMax ? value.slice(0, lengthMax) : value;
-}
-
-/**
- * Most values of a request are those of the request before (method, host, cluster, …): comparing is
- * cheaper than looking through them again. For functions of a string alone.
- */
-export function rememberLast(compute: (value: string) => string): (value: string) => string {
-  let last = '';
-  let lastResult = compute('');
-  return (value) => {
-    if (value !== last) {
-      lastResult = compute(value);
-      last = value;
-    }
-    return lastResult;
-  };
 }

@@ -10,14 +10,30 @@ export type TimeFormat = (epochMs: number) => string;
 export function isoTime(epochMs: number): string {
   const wholeMs = Math.floor(epochMs);
   if (wholeMs !== lastMs) {
+    const ms = wholeMs - lastSecondMs;
+    // Also where it is no number, which no comparison holds for.
+    if (!(ms >= 0 && ms < 1000)) return anotherSecond(wholeMs);
     lastMs = wholeMs;
-    lastIso = new Date(wholeMs).toISOString();
+    lastIso = lastSecond + MILLISECONDS[ms]!;
   }
   return lastIso;
 }
-/** The requests of one turn of the event loop share a moment. */
+
+function anotherSecond(wholeMs: number): string {
+  lastIso = new Date(wholeMs).toISOString();
+  lastMs = wholeMs;
+  lastSecondMs = Math.floor(wholeMs / 1000) * 1000;
+  lastSecond = lastIso.slice(0, -4);
+  return lastIso;
+}
+
+/** The requests of one turn of the event loop share a moment, those of many turns a second. */
 let lastMs = Number.NaN;
 let lastIso = '';
+let lastSecondMs = Number.NaN;
+/** Up to the point. */
+let lastSecond = '';
+const MILLISECONDS = Array.from({ length: 1000 }, (_, ms) => `${String(ms).padStart(3, '0')}Z`);
 
 /** '' stands for the default. */
 export function compileTimeFormat(pattern: string): TimeFormat | FormatProblem {

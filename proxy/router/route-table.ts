@@ -1,17 +1,15 @@
-import { isGrpcContent } from '../http/grpc-content-type.ts';
 import type { RequestHead } from '../http/message.ts';
-import { matchHeaders } from './header-match.ts';
 import { CompiledMutations } from './header-mutation.ts';
 import { HostMatcher, withoutPort } from './host-match.ts';
-import { matchPath, pathWithoutQuery } from './path-match.ts';
-import { matchQuery } from './query-match.ts';
+import { pathWithoutQuery } from './path-match.ts';
 import type {
   RouteConfig,
   RouteEntryConfig,
-  RouteMatchConfig,
   VirtualHostConfig,
   WeightedCluster,
 } from './route-config.ts';
+import { RouteIndex } from './route-index.ts';
+import { matchesRoute } from './route-match.ts';
 
 /**
  * A RouteConfiguration ready to be asked: hosts indexed, header formats compiled when they are first needed. What it
@@ -45,41 +43,61 @@ export class RouteTable {
   }
 }
 
-/** Compiled with its first request: of the thousands that a mesh has, a workload calls a few. */
+/** Routes up to which trying one after the other is faster than looking them up. */
+const TRIED_MAX = 8;
+
+/**
+ * Compiled with its first request, and each route with the first that it matches: of the thousands that a mesh has, a
+ * workload calls a few.
+ */
 export class VirtualHost {
   readonly config: VirtualHostConfig;
   readonly #table: OwnMutations;
-  #routes: readonly Route[] | null = null;
+  #compiled: CompiledVirtualHost | null = null;
 
   constructor(config: VirtualHostConfig, table: OwnMutations) {
     this.config = config;
     this.#table = table;
   }
 
-  get routes(): readonly Route[] {
-    return this.#routes ?? this.#compile();
-  }
-
-  #compile(): readonly Route[] {
-    const { config } = this;
-    const { request, response } = this.#table;
-    const requestHeaders = [new CompiledMutations(config.requestHeaders), request];
-    const responseHeaders = [new CompiledMutations(config.responseHeaders), response];
-    this.#routes = config.routes.map(
-      (entry) => new Route(entry, this, requestHeaders, responseHeaders),
-    );
-    return this.#routes;
-  }
-
   /** Tried top to bottom, first hit wins (TM-01). */
   findRoute(head: RequestHead, random: () => number): Route | null {
+    this.#compiled ??= new CompiledVirtualHost(this.config, this.#table);
+    const { routes, index } = this.#compiled;
     const path = pathWithoutQuery(head.path);
-    const routes = this.routes;
-    for (let at = 0; at < routes.length; at++) {
-      const route = routes[at]!;
-      if (matchesRoute(route.entry.match, head, path, random)) return route;
+    if (index !== null) {
+      const found = index.find(head, path, random);
+      return found < 0 ? null : (routes[found] ?? this.#compileRoute(found));
+    }
+    const entries = this.config.routes;
+    for (let at = 0; at < entries.length; at++) {
+      if (!matchesRoute(entries[at]!.match, head, path, random)) continue;
+      return routes[at] ?? this.#compileRoute(at);
     }
     return null;
+  }
+
+  #compileRoute(at: number): Route {
+    const { routes, requestHeaders, responseHeaders } = this.#compiled!;
+    const route = new Route(this.config.routes[at]!, this, requestHeaders, responseHeaders);
+    routes[at] = route;
+    return route;
+  }
+}
+
+/** What a virtual host has once it is asked. */
+class CompiledVirtualHost {
+  readonly index: RouteIndex | null;
+  /** By position; null until one is met. */
+  readonly routes: (Route | null)[];
+  readonly requestHeaders: readonly CompiledMutations[];
+  readonly responseHeaders: readonly CompiledMutations[];
+
+  constructor(config: VirtualHostConfig, { request, response }: OwnMutations) {
+    this.index = config.routes.length > TRIED_MAX ? new RouteIndex(config.routes) : null;
+    this.routes = new Array<Route | null>(config.routes.length).fill(null);
+    this.requestHeaders = [new CompiledMutations(config.requestHeaders), request];
+    this.responseHeaders = [new CompiledMutations(config.responseHeaders), response];
   }
 }
 
@@ -130,24 +148,4 @@ export interface OwnMutations {
 
 function effective(mutations: readonly CompiledMutations[]): readonly CompiledMutations[] {
   return mutations.filter((mutation) => !mutation.isEmpty);
-}
-
-function matchesRoute(
-  match: RouteMatchConfig,
-  head: RequestHead,
-  path: string,
-  random: () => number,
-): boolean {
-  if (head.upgrade === 'connect') {
-    // A CONNECT request has no path: only a connect rule can mean it.
-    if (match.path.kind !== 'connect') return false;
-  } else if (!matchPath(match.path, path)) {
-    return false;
-  }
-  if (match.grpc && !isGrpcContent(head.headers)) return false;
-  if (match.headers.length > 0 && !matchHeaders(match.headers, head)) return false;
-  if (match.queryParameters.length > 0 && !matchQuery(match.queryParameters, head.path)) {
-    return false;
-  }
-  return match.fractionPerMillion >= 1_000_000 || random() * 1_000_000 < match.fractionPerMillion;
 }

@@ -6,15 +6,6 @@ export interface Flushable {
 let waiting: Flushable[] = [];
 let spare: Flushable[] = [];
 let scheduled = false;
-let watcher: (() => void) | null = null;
-let unwatchedTurns = 0;
-
-const TURNS_BETWEEN_WATCHES = 32;
-
-/** Calls `watch` after every 32nd turn in which something was written: as often as there is work, and never without. */
-export function watchTurns(watch: () => void): void {
-  watcher = watch;
-}
 
 /**
  * Calls `flush` from `setImmediate`: after every socket that was readable in this turn has been
@@ -40,9 +31,5 @@ function flushAll(): void {
     // A flush that threw is a bug of one connection; the others keep their turn.
     for (; at < turn.length; at++) flushAtEndOfTurn(turn[at]!);
     turn.length = 0;
-  }
-  if (watcher !== null && ++unwatchedTurns >= TURNS_BETWEEN_WATCHES) {
-    unwatchedTurns = 0;
-    watcher();
   }
 }

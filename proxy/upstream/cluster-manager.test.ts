@@ -70,6 +70,24 @@ describe('LiveClusterManager', () => {
     expect(cluster.updates.membershipChange.value).toBe(3);
   });
 
+  test('[RS-19] a new configuration holds for the endpoints that are known, and counts as an update', () => {
+    const { manager } = setup();
+    const config = (panicThresholdPercent: number) =>
+      clusterConfig([], { discovery: 'EDS', panicThresholdPercent });
+    manager.setCluster(config(0));
+    const cluster = manager.get('test')!;
+    manager.setAssignment('test', {
+      version: '1',
+      endpoints: [endpointConfig({ health: 'UNHEALTHY' })],
+    });
+    expect(cluster.pickEndpoint(NO_CONTEXT)).toBeNull();
+    const [known] = cluster.endpoints;
+    manager.setCluster(config(50));
+    expect(cluster.pickEndpoint(NO_CONTEXT)).toBe(known);
+    expect(cluster.updates.updateSuccess.value).toBe(2);
+    expect(cluster.updates.membershipChange.value).toBe(1);
+  });
+
   test('an EDS cluster is warm when its assignment has come, in either order', async () => {
     const { manager } = setup();
     const order: string[] = [];

@@ -53,6 +53,8 @@ export class LiveCluster implements Cluster, PoolShared, ClusterNumbers, Endpoin
   readonly #counting: ClusterNumbers;
   #config: ClusterConfig;
   #endpoints = new Map<string, UpstreamEndpoint>();
+  /** Where `#endpoints` are from. */
+  #assignment: EndpointAssignment | null = null;
   #selection: HostSelection<UpstreamEndpoint>;
   /** Of type ORIGINAL_DST, else null. */
   #originals: OriginalDestinations | null = null;
@@ -179,6 +181,12 @@ export class LiveCluster implements Cluster, PoolShared, ClusterNumbers, Endpoin
 
   /** Swaps the endpoints: those that stand in both sets keep their connections and counters. */
   setAssignment(assignment: EndpointAssignment): void {
+    // A new configuration brings the endpoints that are known again: to look at thousands once is enough.
+    if (assignment === this.#assignment) {
+      this.updates.updateSuccess.value++;
+      return;
+    }
+    this.#assignment = assignment;
     const next = new Map<string, UpstreamEndpoint>();
     const arrived: UpstreamEndpoint[] = [];
     let changed = false;
@@ -282,7 +290,9 @@ export class LiveCluster implements Cluster, PoolShared, ClusterNumbers, Endpoin
 
   #setTls(endpoint: UpstreamEndpoint): void {
     const tls = endpointTls(endpoint.config, this.#config.tlsMatches, this.#config.tls);
-    const changed = tlsFingerprint(tls) !== tlsFingerprint(endpoint.tls);
+    const before = endpoint.tls;
+    if (tls === before) return;
+    const changed = tlsFingerprint(tls) !== tlsFingerprint(before);
     endpoint.tls = tls;
     // A pool is never shared between TLS identities (A2.6): the old connections go.
     if (changed) endpoint.drainPools();

@@ -145,6 +145,18 @@ export function endpointTls(
 /** Equal strings: connections made with one configuration may serve the other. */
 export function tlsFingerprint(tls: UpstreamTlsConfig | null): string {
   if (tls === null) return '';
+  let fingerprint = fingerprints.get(tls);
+  if (fingerprint === undefined) {
+    fingerprint = makeFingerprint(tls);
+    fingerprints.set(tls, fingerprint);
+  }
+  return fingerprint;
+}
+
+/** Asked for each endpoint of a cluster whenever it changes, and thousands share a configuration. */
+const fingerprints = new WeakMap<UpstreamTlsConfig, string>();
+
+function makeFingerprint(tls: UpstreamTlsConfig): string {
   return JSON.stringify([
     tls.certificateSecret,
     tls.validationSecret,

@@ -13,10 +13,10 @@ import type { NameTableConfig } from '../dns/name-table-config.ts';
 import type { ListenerConfig } from '../listener/listener-config.ts';
 import type { RouteConfig } from '../router/route-config.ts';
 import type { ClusterConfig, EndpointAssignment } from '../upstream/cluster-config.ts';
-import { compileCluster } from './compile/cluster.ts';
+import { compileClusterSteps } from './compile/cluster.ts';
 import type { CompileContext } from './compile/compile-context.ts';
 import { compileListener } from './compile/listener.ts';
-import { compileLoadAssignment } from './compile/load-assignment.ts';
+import { compileLoadAssignmentSteps } from './compile/load-assignment.ts';
 import { compileNameTable } from './compile/name-table.ts';
 import { type Compiled, formatProblems } from './compile/problems.ts';
 import { compileRouteConfigurationSteps } from './compile/route-configuration.ts';
@@ -186,38 +186,38 @@ export class DynamicResources {
     void this.#activateListeners();
   }
 
+  /** '' or the reason why it is refused. Those types of which one resource may hold thousands of things are sliced. */
   async #applyOne(typeUrl: string, resource: Resource, slices: TimeSlices): Promise<string> {
     const { name, version } = resource;
     const any = resource.resource!;
     const { target, context } = this.#options;
     switch (typeUrl) {
       case TYPE_CLUSTER: {
-        const message = unpackAs('envoy.config.cluster.v3.Cluster', any);
+        const message = await slices.run(unpackAsSteps('envoy.config.cluster.v3.Cluster', any));
         if (!message.ok) return message.problem;
         const cluster = message.message;
-        return this.#use(
-          name,
-          cluster.name,
-          compileCluster(cluster, version, context),
-          (config) => {
-            this.#clusters.set(name, config);
-            target.setCluster(config);
-            return '';
-          },
-        );
+        const compiled = await slices.run(compileClusterSteps(cluster, version, context));
+        if (this.#closed) return '';
+        return this.#use(name, cluster.name, compiled, (config) => {
+          this.#clusters.set(name, config);
+          target.setCluster(config);
+          return '';
+        });
       }
       case TYPE_ENDPOINT: {
-        const message = unpackAs('envoy.config.endpoint.v3.ClusterLoadAssignment', any);
+        const message = await slices.run(
+          unpackAsSteps('envoy.config.endpoint.v3.ClusterLoadAssignment', any),
+        );
         if (!message.ok) return message.problem;
         const assignment = message.message;
-        const compiled = compileLoadAssignment(assignment, version, context);
+        const compiled = await slices.run(compileLoadAssignmentSteps(assignment, version, context));
+        if (this.#closed) return '';
         return this.#use(name, assignment.clusterName, compiled, (config) => {
           target.setAssignment(name, config);
           return '';
         });
       }
       case TYPE_ROUTE: {
-        // One resource may hold the routes of a whole mesh.
         const message = await slices.run(
           unpackAsSteps('envoy.config.route.v3.RouteConfiguration', any),
         );

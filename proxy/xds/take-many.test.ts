@@ -84,10 +84,30 @@ function mesh(count: number): readonly (readonly [Type, Resource[]])[] {
   ];
 }
 
+/** RDS of one virtual host with `count` routes, EDS of one cluster with `count` endpoints. */
+function lopsidedMesh(count: number): readonly (readonly [Type, Resource[]])[] {
+  const numbers = Array.from({ length: count }, (_, at) => at);
+  const routes = numbers.map((at) => ({
+    match: { prefix: `/service-${at}/` },
+    route: { cluster: 'a' },
+  }));
+  const virtual_hosts = [{ name: 'all', domains: ['*'], routes }];
+  const lb_endpoints = numbers.map((at) => {
+    const address = { address: `10.0.${at >> 8}.${at & 255}`, port_value: 80 };
+    return { endpoint: { address: { socket_address: address } } };
+  });
+  const cluster = { name: 'a', type: 'EDS', eds_cluster_config: { eds_config: { ads: {} } } };
+  const assignment = { cluster_name: 'a', endpoints: [{ lb_endpoints }] };
+  return [
+    [TYPE_CLUSTER, [resource(TYPE_CLUSTER, 'a', cluster)]],
+    [TYPE_ENDPOINT, [resource(TYPE_ENDPOINT, 'a', assignment)]],
+    [TYPE_ROUTE, [resource(TYPE_ROUTE, 'r', { name: 'r', virtual_hosts })]],
+  ];
+}
+
 /** CPU time of the whole, and of the longest turn of the event loop in it, in milliseconds: others' load counts not. */
-async function take(count: number, into = tables()) {
+async function take(count: number, into = tables(), sent = mesh(count)) {
   const answers: ReadonlyMap<string, string>[] = [];
-  const sent = mesh(count);
   let longestMs = 0;
   let beganMs = cpuMs();
   let over = false;
@@ -116,7 +136,16 @@ test('ten thousand services are taken in turns of which the longest is a small p
   expect(longestMs).toBeLessThan(Math.max(50, totalMs / 5));
   expect(manager.get('service-9999')!.endpoints).toHaveLength(1);
   const host = routes.get('r')!.findVirtualHost('service-9999:80');
-  expect(host?.routes).toHaveLength(1);
+  expect(host?.config.routes).toHaveLength(1);
+});
+
+test('ten thousand routes of one virtual host and endpoints of one cluster are taken in such turns too', async () => {
+  const first = await take(10, tables(), lopsidedMesh(10));
+  const { longestMs, totalMs } = await take(10_000, first, lopsidedMesh(10_000));
+  expect(longestMs).toBeLessThan(Math.max(50, totalMs / 5));
+  expect(first.manager.get('a')!.endpoints).toHaveLength(10_000);
+  const host = first.routes.get('r')!.findVirtualHost('any');
+  expect(host?.config.routes).toHaveLength(10_000);
 });
 
 test('four times the services take about four times the CPU time, not sixteen times', async () => {

@@ -3,7 +3,7 @@ import type { FileAccessLog } from '../../../proto/gen/envoy/extensions/access_l
 import type { AccessLogSink } from '../../observe/access-log.ts';
 import type { AccessLogFilter } from '../../observe/access-log-filter.ts';
 import { ENVOY_TEXT_FORMAT } from '../../observe/access-log-format.ts';
-import type { Format } from '../../observe/format.ts';
+import type { LineFormat } from '../../observe/line-format.ts';
 import { compileAccessLogFilter } from './access-log-filter.ts';
 import type { CompileContext } from './compile-context.ts';
 import type { MessageReader } from './message-reader.ts';
@@ -13,7 +13,7 @@ import { compileLogFormat, jsonFormat, textFormat } from './substitution-format.
 export interface AccessLogDestination {
   /** A file, or `/dev/stdout`, `/dev/stderr`. */
   readonly path: string;
-  readonly format: Format;
+  readonly format: LineFormat;
   /** Null takes every record. */
   readonly filter: AccessLogFilter | null;
 }
@@ -66,7 +66,7 @@ function compileAccessLog(
 function fileFormat(
   reader: MessageReader<FileAccessLog>,
   context: CompileContext,
-): Format | undefined {
+): LineFormat | undefined {
   const set = reader.oneof('accessLogFormat');
   switch (set?.$case) {
     case undefined:

@@ -5,6 +5,7 @@ import type {
   LoadBalancingPolicy,
 } from '../../../proto/gen/envoy/config/cluster/v3/cluster.ts';
 import type { LocalityLbConfig } from '../../../proto/gen/envoy/extensions/load_balancing_policies/common/v3/common.ts';
+import { runToEnd, type Steps } from '../../../proto/steps.ts';
 import type {
   ClusterConfig,
   EndpointAssignment,
@@ -13,7 +14,7 @@ import type {
 import { compileSocketAddress } from './address.ts';
 import type { CompileContext } from './compile-context.ts';
 import { compileUpstreamHttpOptions } from './http-protocol-options.ts';
-import { readLoadAssignment } from './load-assignment.ts';
+import { loadAssignmentSteps } from './load-assignment.ts';
 import { MessageReader } from './message-reader.ts';
 import { compilePercent } from './percent.ts';
 import { type Compiled, Problems } from './problems.ts';
@@ -33,6 +34,15 @@ export function compileCluster(
   version: string,
   context: CompileContext,
 ): Compiled<ClusterConfig> {
+  return runToEnd(compileClusterSteps(message, version, context));
+}
+
+/** The same with a pause after each endpoint that stands in it. */
+export function* compileClusterSteps(
+  message: Cluster,
+  version: string,
+  context: CompileContext,
+): Steps<Compiled<ClusterConfig>> {
   const problems = new Problems();
   const reader = new MessageReader(
     problems,
@@ -68,7 +78,7 @@ export function compileCluster(
     ),
     bindAddresses: compileBindAddresses(reader),
     tcpKeepaliveMs: compileKeepalive(reader),
-    assignment: compileAssignment(reader, discovery, version),
+    assignment: yield* assignmentSteps(reader, discovery, version),
     service: destinationService(name, reader.take('metadata')),
     version,
   };
@@ -313,11 +323,11 @@ function compileKeepalive(reader: MessageReader<Cluster>): number {
   return seconds < 0 ? KEEPALIVE_MS : seconds * 1000;
 }
 
-function compileAssignment(
+function* assignmentSteps(
   reader: MessageReader<Cluster>,
   discovery: ClusterConfig['discovery'],
   version: string,
-): EndpointAssignment {
+): Steps<EndpointAssignment> {
   const assignment = reader.child('loadAssignment');
   if (assignment === undefined) {
     if (discovery === 'STATIC' || discovery === 'STRICT_DNS') {
@@ -328,5 +338,6 @@ function compileAssignment(
   if (discovery === 'EDS' || discovery === 'ORIGINAL_DST') {
     reader.problem('loadAssignment', `cannot stand beside type: ${discovery}`);
   }
-  return readLoadAssignment(assignment, version, discovery === 'STRICT_DNS' ? 'ip-or-name' : 'ip');
+  const rule = discovery === 'STRICT_DNS' ? 'ip-or-name' : 'ip';
+  return yield* loadAssignmentSteps(assignment, version, rule);
 }

@@ -6,6 +6,7 @@ import type {
   LbEndpoint,
   LocalityLbEndpoints,
 } from '../../../proto/gen/envoy/config/endpoint/v3/endpoint_components.ts';
+import { runToEnd, type Steps } from '../../../proto/steps.ts';
 import type { EndpointAssignment, EndpointConfig } from '../../upstream/cluster-config.ts';
 import { type AddressRule, compileAddress } from './address.ts';
 import type { CompileContext } from './compile-context.ts';
@@ -22,6 +23,15 @@ export function compileLoadAssignment(
   version: string,
   context: CompileContext,
 ): Compiled<EndpointAssignment> {
+  return runToEnd(compileLoadAssignmentSteps(message, version, context));
+}
+
+/** The same with a pause after each endpoint: a service may have thousands. */
+export function* compileLoadAssignmentSteps(
+  message: ClusterLoadAssignment,
+  version: string,
+  context: CompileContext,
+): Steps<Compiled<EndpointAssignment>> {
   const problems = new Problems();
   const reader = new MessageReader(
     problems,
@@ -30,21 +40,23 @@ export function compileLoadAssignment(
     context.root,
   );
   if (message.clusterName === '') reader.problem('clusterName', 'must be set');
-  const assignment = readLoadAssignment(reader, version, 'ip');
+  const assignment = yield* loadAssignmentSteps(reader, version, 'ip');
   reader.finish();
   return problems.finish(assignment);
 }
 
 /** `envoy.config.endpoint.v3.ClusterLoadAssignment`, also as a part of a cluster. */
-export function readLoadAssignment(
+export function* loadAssignmentSteps(
   reader: MessageReader<ClusterLoadAssignment>,
   version: string,
   rule: AddressRule,
-): EndpointAssignment {
+): Steps<EndpointAssignment> {
   reader.take('clusterName');
   checkPolicy(reader.child('policy'));
   const endpoints: EndpointConfig[] = [];
-  for (const locality of reader.children('endpoints')) readLocality(locality, rule, endpoints);
+  for (const locality of reader.eachChild('endpoints')) {
+    yield* localitySteps(locality, rule, endpoints);
+  }
   checkPriorities(reader, endpoints);
   return { version, endpoints };
 }
@@ -58,11 +70,12 @@ function checkPolicy(reader: MessageReader<ClusterLoadAssignment_Policy> | undef
   );
 }
 
-function readLocality(
+/** Adds to `endpoints`. */
+function* localitySteps(
   reader: MessageReader<LocalityLbEndpoints>,
   rule: AddressRule,
   endpoints: EndpointConfig[],
-): void {
+): Steps<void> {
   const place = reader.child('locality');
   const shared = {
     locality:
@@ -76,14 +89,16 @@ function readLocality(
   };
   const listed = reader.oneof('lbConfig');
   if (listed?.$case === 'loadBalancerEndpoints') {
-    for (const endpoint of reader.caseReader(listed).children('lbEndpoints')) {
+    for (const endpoint of reader.caseReader(listed).eachChild('lbEndpoints')) {
       endpoints.push(readEndpoint(endpoint, rule, shared));
+      yield;
     }
   } else if (listed !== undefined) {
     reader.unsupportedCase(listed, 'lb_endpoints');
   }
-  for (const endpoint of reader.children('lbEndpoints')) {
+  for (const endpoint of reader.eachChild('lbEndpoints')) {
     endpoints.push(readEndpoint(endpoint, rule, shared));
+    yield;
   }
 }
 

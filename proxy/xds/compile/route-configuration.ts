@@ -27,7 +27,7 @@ export function compileRouteConfiguration(
   return runToEnd(compileRouteConfigurationSteps(message, version, context));
 }
 
-/** The same with a pause after each virtual host: one resource may hold a whole mesh. */
+/** The same with a pause after each route: one resource, or one virtual host, may hold a whole mesh. */
 export function* compileRouteConfigurationSteps(
   message: RouteConfiguration,
   version: string,
@@ -63,7 +63,7 @@ function* readSteps(
   const virtualHosts: VirtualHostConfig[] = [];
   const unique = new UniqueHosts(reader);
   for (const virtualHost of reader.eachChild('virtualHosts')) {
-    const config = compileVirtualHost(virtualHost, context);
+    const config = yield* virtualHostSteps(virtualHost, context);
     unique.check(config, virtualHosts.length);
     virtualHosts.push(config);
     yield;
@@ -78,15 +78,20 @@ function* readSteps(
   };
 }
 
-function compileVirtualHost(
+function* virtualHostSteps(
   reader: MessageReader<VirtualHost>,
   context: CompileContext,
-): VirtualHostConfig {
+): Steps<VirtualHostConfig> {
+  const routes: RouteEntryConfig[] = [];
+  for (const route of reader.eachChild('routes')) {
+    routes.push(compileRoute(route, context));
+    yield;
+  }
   const retry = reader.child('retryPolicy');
   return {
     name: reader.required('name'),
     domains: compileDomains(reader),
-    routes: reader.children('routes').map((route) => compileRoute(route, context)),
+    routes,
     requestHeaders: compileRequestHeaders(reader),
     responseHeaders: compileResponseHeaders(reader),
     retry: retry === undefined ? null : compileRetryPolicy(retry),

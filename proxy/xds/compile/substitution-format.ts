@@ -4,9 +4,10 @@ import {
   type AccessLogFormatOptions,
   compileJsonAccessLog,
   compileTextAccessLog,
-  type JsonFormatTemplate,
 } from '../../observe/access-log-format.ts';
-import { compileFormat, type Format } from '../../observe/format.ts';
+import { compileFormat } from '../../observe/format.ts';
+import type { JsonFormatTemplate } from '../../observe/json-template.ts';
+import type { LineFormat } from '../../observe/line-format.ts';
 import type { CompileContext } from './compile-context.ts';
 import { readDataSource } from './data-source.ts';
 import type { MessageReader } from './message-reader.ts';
@@ -18,7 +19,7 @@ type Struct = { [key: string]: unknown };
 export function compileLogFormat(
   reader: MessageReader<SubstitutionFormatString>,
   context: CompileContext,
-): Format | undefined {
+): LineFormat | undefined {
   const options = { omitEmptyValues: reader.bool('omitEmptyValues') };
   reader.child('jsonFormatOptions')?.take('sortProperties'); // keys keep the order they came in
   const set = reader.oneof('format');
@@ -42,7 +43,7 @@ export function textFormat(
   problems: Problems,
   path: FieldPath,
   options: AccessLogFormatOptions = {},
-): Format | undefined {
+): LineFormat | undefined {
   const format = compileTextAccessLog(source, options);
   if (!('problem' in format)) return format;
   problems.add(path, format.problem);
@@ -54,7 +55,7 @@ export function jsonFormat(
   problems: Problems,
   path: FieldPath,
   options: AccessLogFormatOptions = {},
-): Format | undefined {
+): LineFormat | undefined {
   // A Struct holds JSON values and nothing else.
   const json = (template ?? {}) as { readonly [key: string]: JsonFormatTemplate };
   const format = compileJsonAccessLog(json, options);

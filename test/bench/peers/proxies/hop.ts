@@ -10,12 +10,19 @@ export interface Hop {
   readonly accessLog: boolean;
   /** Retries armed as Istio arms them; no load of the benchmark needs one. */
   readonly retries: boolean;
+  /** Istio's metrics, which Weft counts where a listener says which way it faces; a stock Envoy has no filter for them. */
+  readonly metrics: boolean;
   /** Part of the requests whose spans are recorded; null = no trace context at all. Envoy and Weft only. */
   readonly tracingPercent: number | null;
 }
 
 /** What a mesh has switched on for every request, the access log apart. */
-export const MESH_FEATURES = { accessLog: false, retries: true, tracingPercent: 1 } as const;
+export const MESH_FEATURES = {
+  accessLog: false,
+  retries: true,
+  metrics: true,
+  tracingPercent: 1,
+} as const;
 
 export interface Side {
   readonly protocol: 'http1' | 'http2' | 'tcp';

@@ -20,31 +20,31 @@ export interface Places {
 export function meshBootstrap(hop: Hop, places: Places): object {
   const chain =
     hop.downstream.tls === null ? {} : { transport_socket: downstreamSocket(hop.downstream) };
+  const listener =
+    hop.downstream.protocol === 'tcp'
+      ? tcpListener(places.port, chain, accessLog(hop, places))
+      : httpListener(
+          places.port,
+          [
+            everything('backend', {
+              timeout: '0s',
+              ...(hop.retries ? { retry_policy: RETRIES } : {}),
+            }),
+          ],
+          {
+            codec_type: 'AUTO',
+            ...(hop.tracingPercent === null
+              ? {}
+              : { tracing: { random_sampling: { value: hop.tracingPercent } } }),
+            ...accessLog(hop, places),
+          },
+          chain,
+        );
   return {
     node: { id: 'bench', cluster: 'bench' },
     admin: { address: socketAddress(places.adminPort) },
     static_resources: {
-      listeners: [
-        hop.downstream.protocol === 'tcp'
-          ? tcpListener(places.port, chain, accessLog(hop, places))
-          : httpListener(
-              places.port,
-              [
-                everything('backend', {
-                  timeout: '0s',
-                  ...(hop.retries ? { retry_policy: RETRIES } : {}),
-                }),
-              ],
-              {
-                codec_type: 'AUTO',
-                ...(hop.tracingPercent === null
-                  ? {}
-                  : { tracing: { random_sampling: { value: hop.tracingPercent } } }),
-                ...accessLog(hop, places),
-              },
-              chain,
-            ),
-      ],
+      listeners: [{ ...listener, traffic_direction: trafficDirection(hop) }],
       clusters: [
         staticCluster('backend', [hop.backendPort], {
           ...(hop.upstream.protocol === 'http2' ? UPSTREAM_HTTP2 : {}),
@@ -56,6 +56,12 @@ export function meshBootstrap(hop: Hop, places: Places): object {
   };
 }
 
+/** A sidecar that asks for certificates stands before its app. */
+function trafficDirection({ metrics, downstream }: Hop): string {
+  if (!metrics) return 'UNSPECIFIED';
+  return downstream.tls?.mutual === true ? 'INBOUND' : 'OUTBOUND';
+}
+
 /** What Istio gives every route that names no policy. */
 export const RETRIES = {
   retry_on: 'connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes',
@@ -64,7 +70,7 @@ export const RETRIES = {
 };
 
 /** As Istio's default: no limit that a load of one machine would meet. */
-const BREAKERS_OUT_OF_THE_WAY = {
+export const BREAKERS_OUT_OF_THE_WAY = {
   thresholds: [
     {
       max_connections: 100_000,

@@ -62,31 +62,48 @@ export function adsBootstrap(adsPort: number, { adminPort }: Places): object {
 /** What an ADS server says to such a bootstrap; `version` is that of every resource. */
 export function servicesMesh(plan: ServicesPlan, places: Places, version: string): Mesh {
   const names = serviceNames(plan);
+  const parts = {
+    virtualHosts: names.map(virtualHost),
+    clusters: names.map((name) => ({ name })),
+    assignments: names.map((name) => assignment(name, plan)),
+  };
+  return adsMesh(parts, places, version);
+}
+
+/** JSON of Envoy's API: one route configuration, EDS clusters, and their endpoints. */
+export interface MeshParts {
+  readonly virtualHosts: readonly object[];
+  readonly clusters: readonly { readonly name: string }[];
+  readonly assignments: readonly { readonly cluster_name: string }[];
+}
+
+/** What an ADS server says to a proxy with `adsBootstrap`; `version` is that of every resource but the listener. */
+export function adsMesh(parts: MeshParts, places: Places, version: string): Mesh {
   const listener = httpListener(places.port, [], {
     ...TRACING,
     route_config: undefined,
     rds: { config_source: ADS, route_config_name: ROUTES },
   }) as { name: string };
-  const routes = { name: ROUTES, virtual_hosts: names.map(virtualHost) };
-  const cluster = (name: string) => ({
-    name,
+  const routes = { name: ROUTES, virtual_hosts: parts.virtualHosts };
+  const clusters = parts.clusters.map((cluster) => ({
     type: 'EDS',
     connect_timeout: '1s',
     eds_cluster_config: { eds_config: ADS },
-  });
+    ...cluster,
+  }));
   const jsonOf = (object: object) => JSON.parse(JSON.stringify(object)) as object;
   return meshOf([
-    [TYPE_CLUSTER, names.map((name) => resource(TYPE_CLUSTER, name, version, cluster(name)))],
+    [TYPE_CLUSTER, clusters.map((one) => resource(TYPE_CLUSTER, one.name, version, one))],
     [
       TYPE_ENDPOINT,
-      names.map((name) => resource(TYPE_ENDPOINT, name, version, assignment(name, plan))),
+      parts.assignments.map((one) => resource(TYPE_ENDPOINT, one.cluster_name, version, one)),
     ],
     [TYPE_LISTENER, [resource(TYPE_LISTENER, listener.name, '1', jsonOf(listener))]],
     [TYPE_ROUTE, [resource(TYPE_ROUTE, ROUTES, version, routes)]],
   ]);
 }
 
-export function lastServiceName({ services }: ServicesPlan): string {
+export function lastServiceName({ services }: Pick<ServicesPlan, 'services'>): string {
   return serviceName(services - 1);
 }
 
@@ -103,11 +120,20 @@ function virtualHost(name: string): object {
   return { name, domains: [name, `${name}:*`], routes: [{ match: { prefix: '/' }, route }] };
 }
 
-function assignment(name: string, { endpointsEach, backendPort }: ServicesPlan): object {
+type EndpointsPlan = Omit<ServicesPlan, 'services'>;
+
+/** ClusterLoadAssignment: loopback answers on all of 127/8. */
+export function assignment(
+  name: string,
+  { endpointsEach, backendPort }: EndpointsPlan,
+  weightOf: ((index: number) => number) | null = null,
+): { readonly cluster_name: string } {
   const lb_endpoints = Array.from({ length: endpointsEach }, (_, index) => ({
     endpoint: {
-      address: socketAddress(backendPort, `127.0.${index >> 8}.${(index & 255) + 1}`),
+      address: socketAddress(backendPort, `127.0.${Math.floor(index / 250)}.${(index % 250) + 1}`),
     },
+    ...(weightOf === null ? {} : { load_balancing_weight: weightOf(index) }),
   }));
-  return { cluster_name: name, endpoints: [{ lb_endpoints }] };
+  const endpoints = [{ lb_endpoints }];
+  return { cluster_name: name, ...{ endpoints } };
 }
