@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
+import { slabOf } from './slab.ts';
 import type { CollectingTransport, WriteSource } from './transport.ts';
-import { reuseCollected, WriteBuffer } from './write-buffer.ts';
+import { WriteBuffer } from './write-buffer.ts';
 
 /** Keeps what it is given without copying it, as a socket does until the kernel has taken it. */
 class KeepingTransport implements CollectingTransport {
@@ -20,6 +21,12 @@ class KeepingTransport implements CollectingTransport {
   destroy(): void {}
   pauseReading(): void {}
   resumeReading(): void {}
+}
+
+/** Makes the next bytes stand at the front of a slab of which nothing is out. */
+function freshSlab(buffer: WriteBuffer): void {
+  buffer.reserve(64 * 1024);
+  buffer.flush();
 }
 
 describe('write buffer', () => {
@@ -70,15 +77,16 @@ describe('write buffer', () => {
       to.flush();
       return transport.kept.at(-1)!;
     };
+    freshSlab(buffer);
     const first = put(buffer, 'first');
-    reuseCollected(first);
+    slabOf(first)!.taken();
     const second = put(other, 'again');
     expect(second.byteOffset).toBe(first.byteOffset);
     expect(second.buffer).toBe(first.buffer);
     // Not told, and told too late.
     const third = put(buffer, 'third');
     expect(third.byteOffset).toBe(second.byteOffset + second.length);
-    reuseCollected(second);
+    expect(slabOf(second)).toBeNull();
     expect(put(buffer, 'fourth').byteOffset).toBe(third.byteOffset + third.length);
     expect(`${second}${third}`).toBe('againthird');
   });
@@ -86,11 +94,12 @@ describe('write buffer', () => {
   test('memory is not written again while more is collected behind it', () => {
     const transport = new KeepingTransport();
     const buffer = new WriteBuffer(transport);
+    freshSlab(buffer);
     buffer.put(Buffer.from('head'));
     buffer.append(Buffer.alloc(10_000), 0, 10_000);
-    const head = transport.kept[0]!;
+    const head = slabOf(transport.kept[0]!)!;
     buffer.put(Buffer.from('tail'));
-    reuseCollected(head);
+    head.taken();
     buffer.flush();
     buffer.put(Buffer.from('next'));
     buffer.flush();
@@ -100,6 +109,47 @@ describe('write buffer', () => {
       'tail',
       'next',
     ]);
+  });
+
+  test('memory of several writes is written again when the last of them has been taken, in whatever order', () => {
+    const transport = new KeepingTransport();
+    const buffer = new WriteBuffer(transport);
+    freshSlab(buffer);
+    const parts = ['one', 'two', 'three'].map((text) => {
+      buffer.put(Buffer.from(text));
+      buffer.flush();
+      const bytes = transport.kept.at(-1)!;
+      return { bytes, slab: slabOf(bytes)! };
+    });
+    const next = () => {
+      buffer.put(Buffer.from('next'));
+      buffer.flush();
+      const bytes = transport.kept.at(-1)!;
+      slabOf(bytes)!.taken();
+      return bytes;
+    };
+    parts[2]!.slab.taken();
+    parts[0]!.slab.taken();
+    expect(next().byteOffset).toBe(parts[2]!.bytes.byteOffset + 5);
+    parts[1]!.slab.taken();
+    expect(next().byteOffset).toBe(parts[0]!.bytes.byteOffset);
+  });
+
+  test('a slab that is used up comes back when all of it has been taken', () => {
+    const transport = new KeepingTransport();
+    const buffer = new WriteBuffer(transport);
+    freshSlab(buffer);
+    const fill = () => {
+      buffer.reserve(60 * 1024);
+      buffer.at += 60 * 1024;
+      buffer.flush();
+      return transport.kept.at(-1)!;
+    };
+    const first = fill();
+    const slab = slabOf(first)!;
+    expect(fill().buffer).not.toBe(first.buffer);
+    slab.taken();
+    expect(fill().buffer).toBe(first.buffer);
   });
 
   test('the owner is asked for a flush once a turn', () => {

@@ -1,52 +1,8 @@
+import { COPY_BYTES_MAX, Slab } from './slab.ts';
 import type { CollectingTransport, WriteSource } from './transport.ts';
 
-/** Bytes of one slab: what messages and frames collect in. */
-const SLAB_BYTES = 64 * 1024;
-/** Up to this size a payload is copied behind its head; beyond it, it is passed on as it is. */
-const COPY_BYTES_MAX = 8 * 1024;
-/**
- * A slab with less room is not used again in another turn: one that cannot take the largest copy and its head would be
- * taken, found too small and put back, and a new one be made for each message.
- */
-const SLAB_ROOM_MIN = COPY_BYTES_MAX + 2 * 1024;
-/** Slabs kept for reuse by all connections of the process. */
-const SLABS_MAX = 64;
-
-const NO_BYTES = Buffer.alloc(0);
-
-/** Memory that messages collect in. What is in front of `at` belongs to those who were handed it. */
-class Slab {
-  readonly bytes: Buffer;
-  readonly view: DataView;
-  at = 0;
-
-  constructor(bytes: number) {
-    // Not from the pool of Buffer: a rest keeps the memory of its slab.
-    this.bytes = Buffer.allocUnsafeSlow(bytes);
-    this.view = new DataView(this.bytes.buffer, this.bytes.byteOffset, bytes);
-  }
-}
-
 const NO_SLAB = new Slab(0);
-
-/** Slabs that have room: an idle connection holds none. */
-const spare: Slab[] = [];
-
-/** What was handed over latest, and where it lies. */
-let latest: Buffer = NO_BYTES;
-let latestSlab: Slab = NO_SLAB;
-let latestStart = 0;
-
-/**
- * Says that `handedOver`, which a transport was given by a `WriteBuffer`, is with the kernel and nobody will look at it
- * again. Where nothing was written behind it meanwhile its memory is written next: the same few KiB turn after turn
- * stay in the cache of the core, and no slab is used up.
- */
-export function reuseCollected(handedOver: Buffer): void {
-  if (handedOver !== latest) return;
-  latest = NO_BYTES;
-  if (latestSlab.at === latestStart + handedOver.length) latestSlab.at = latestStart;
-}
+const NO_BYTES = NO_SLAB.bytes;
 
 /**
  * What one turn of the event loop writes to one connection, in one buffer. The transport has it flushed
@@ -137,10 +93,7 @@ export class WriteBuffer implements WriteSource {
 
   #handOver(): void {
     if (this.at === this.#start) return;
-    const collected = this.bytes.subarray(this.#start, this.at);
-    latest = collected;
-    latestSlab = this.#slab;
-    latestStart = this.#start;
+    const collected = this.#slab.handOver(this.#start, this.at);
     this.#start = this.at;
     this.#write(collected);
   }
@@ -150,19 +103,17 @@ export class WriteBuffer implements WriteSource {
   }
 
   #takeSlab(bytes: number): void {
-    const last = spare.length - 1;
-    const fits = last >= 0 && spare[last]!.bytes.length - spare[last]!.at >= bytes;
-    this.#slab = fits ? spare.pop()! : new Slab(Math.max(SLAB_BYTES, bytes));
-    this.bytes = this.#slab.bytes;
-    this.view = this.#slab.view;
-    this.at = this.#slab.at;
-    this.#start = this.at;
+    const slab = Slab.take(bytes);
+    this.#slab = slab;
+    this.bytes = slab.bytes;
+    this.view = slab.view;
+    this.at = slab.at;
+    this.#start = slab.at;
   }
 
   #giveBack(): void {
-    const slab = this.#slab;
-    slab.at = this.at;
-    if (this.bytes.length - this.at >= SLAB_ROOM_MIN && spare.length < SLABS_MAX) spare.push(slab);
+    if (this.#slab === NO_SLAB) return;
+    this.#slab.giveBack(this.at);
     this.#slab = NO_SLAB;
     this.bytes = NO_BYTES;
     this.view = NO_SLAB.view;

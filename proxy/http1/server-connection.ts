@@ -93,7 +93,7 @@ export class Http1ServerConnection implements ServerConnection, ServerExchange, 
   get state(): Http1ServerState {
     switch (this.#phase) {
       case Phase.Head:
-        return this.#headStarted ? 'head' : 'idle';
+        return this.#hasHeadStarted() ? 'head' : 'idle';
       case Phase.Body:
         return 'body';
       case Phase.AwaitResponse:
@@ -105,7 +105,7 @@ export class Http1ServerConnection implements ServerConnection, ServerExchange, 
     }
   }
 
-  get #headStarted(): boolean {
+  #hasHeadStarted(): boolean {
     return this.#parts?.parser.started === true;
   }
 
@@ -167,7 +167,7 @@ export class Http1ServerConnection implements ServerConnection, ServerExchange, 
 
   drain(): void {
     this.#draining = true;
-    if (this.#phase === Phase.Head && !this.#headStarted) this.#closeGently();
+    if (this.#phase === Phase.Head && !this.#hasHeadStarted()) this.#closeGently();
   }
 
   /**

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
+import { type Slab, slabOf } from '../http/slab.ts';
 import type { CollectingTransport, WriteSource } from '../http/transport.ts';
-import { reuseCollected } from '../http/write-buffer.ts';
 import { DIRECT_READER, type DirectReader, readsDirectly } from './direct-reads.ts';
 import { Timer, type TimerLists, type TimerOwner } from './timer-list.ts';
 import { flushAtEndOfTurn } from './write-turn.ts';
@@ -29,6 +29,7 @@ export const DEFAULT_TRANSPORT_OPTIONS: SocketTransportOptions = Object.freeze({
 });
 
 const NO_CHUNKS: (Buffer | string)[] = [];
+const NO_SLABS: Slab[] = [];
 const NO_BYTES = Buffer.alloc(0);
 
 /** Milliseconds that a peer may take nothing of what was written before the close. */
@@ -64,6 +65,9 @@ export class SocketTransport implements CollectingTransport, TimerOwner {
   #chunks: (Buffer | string)[] = NO_CHUNKS;
   /** Bytes in them. */
   #pendingBytes = 0;
+  /** Where the writes lie that a TLS session has been given and not yet taken, the oldest first. */
+  #collectedIn: Slab[] = NO_SLABS;
+  #onTaken: ((error?: Error | null) => void) | null = null;
   /** Standing in the list of transports to flush in this turn. */
   #flushAsked = false;
   /** Asked for what it has collected first, null = nobody. */
@@ -234,9 +238,9 @@ export class SocketTransport implements CollectingTransport, TimerOwner {
     if (socket.destroyed) return;
     if (chunks !== NO_CHUNKS) writeJoined(socket, chunks, pendingBytes);
     else if (pendingBytes > 0) {
-      writeOne(socket, chunk);
-      // Nothing waits: it was written at once.
-      if (socket.writableLength === 0 && typeof chunk !== 'string') reuseCollected(chunk);
+      const slab = typeof chunk === 'string' ? null : slabOf(chunk);
+      if (slab === null) writeOne(socket, chunk);
+      else this.#writeCollected(chunk as Buffer, slab);
     }
     if (this.#endAsked) {
       // Without a delayed close the descriptor goes once the bytes are with the kernel.
@@ -298,6 +302,24 @@ export class SocketTransport implements CollectingTransport, TimerOwner {
     this.#chunk = NO_BYTES;
     this.#chunks = NO_CHUNKS;
     this.#pendingBytes = 0;
+  }
+
+  /** A TLS session takes what it is given later than in the call, and says so; another socket at once or not in time. */
+  #writeCollected(bytes: Buffer, slab: Slab): void {
+    const { socket } = this;
+    if ((socket as { encrypted?: boolean }).encrypted === true) {
+      if (this.#collectedIn === NO_SLABS) this.#collectedIn = [];
+      this.#collectedIn.push(slab);
+      this.#onTaken ??= (error) => {
+        const taken = this.#collectedIn.shift();
+        // What failed may still be looked at.
+        if (error == null) taken!.taken();
+      };
+      socket.write(bytes, this.#onTaken);
+      return;
+    }
+    socket.write(bytes);
+    if (socket.writableLength === 0) slab.taken();
   }
 
   #collect(): void {
