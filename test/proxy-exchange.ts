@@ -174,7 +174,7 @@ export class MemoryTransport implements CollectingTransport {
     this.#source = source;
   }
 
-  /** The end of a turn of the event loop: what HTTP/2 has collected is written. */
+  /** The end of a turn of the event loop: what the codec has collected is written. */
   endTurn(): void {
     const source = this.#source;
     this.#source = null;

@@ -27,7 +27,10 @@ test('a host name without an address is the destination for ORIGINAL_DST cluster
   expect(mesh.cluster('a').picks[0]!.originalDestination).toBe('example.org:80');
 });
 
-test('HTTP inside a CONNECT tunnel is served by the same manager, one log line a request', () => {
+/** The inner connection collects what it writes until the turn of the event loop is over. */
+const endOfTurn = () => new Promise((resolve) => setImmediate(resolve));
+
+test('HTTP inside a CONNECT tunnel is served by the same manager, one log line a request', async () => {
   const mesh = explicit({ virtualHost: reviews });
   const client = mesh.connect().send(CONNECT);
   expect(client.text.startsWith(OPENED)).toBe(true);
@@ -38,6 +41,7 @@ test('HTTP inside a CONNECT tunnel is served by the same manager, one log line a
   expect(attempt.authority).toBe('reviews');
   expect(mesh.cluster('a').picks[0]!.originalDestination).toBe('reviews:9080');
   attempt.respond(200, ['content-length', '2'], 'ok');
+  await endOfTurn();
   expect(client.text.endsWith('ok')).toBe(true);
   expect(mesh.record.path).toBe('/r');
   expect(mesh.record.status).toBe(200);
@@ -55,13 +59,29 @@ test('a method cut into pieces is recognised', () => {
   expect(mesh.cluster('a').tries.length).toBe(1);
 });
 
-test('back-pressure inside the tunnel reaches the upstream', () => {
+test('what is written inside a tunnel in the turn in which it ends is not lost', () => {
+  const mesh = explicit({ virtualHost: reviews });
+  const client = mesh.connect().send(CONNECT);
+  client.send('GET /r HTTP/1.1\r\nhost: reviews\r\nconnection: close\r\n\r\n');
+  mesh.cluster('a').last.respond(200, ['content-length', '2'], 'ok');
+  expect(client.text).toMatch(/connection: close\r\n\r\nok$/);
+  expect(client.transport.ended).toBe(true);
+});
+
+test('back-pressure inside the tunnel reaches the upstream', async () => {
   const mesh = explicit({ virtualHost: reviews });
   const client = mesh.connect().send(CONNECT);
   client.send('GET / HTTP/1.1\r\nhost: reviews\r\n\r\n');
   const attempt = mesh.cluster('a').last.respond(200, ['content-length', '6'], null);
   client.transport.writable = false;
-  attempt.data('abc');
+  // What the transport of the client says is known a turn later outside, and another one later inside.
+  for (const byte of 'ab') {
+    attempt.data(byte);
+    await endOfTurn();
+    client.transport.endTurn();
+  }
+  expect(attempt.paused).toBe(false);
+  attempt.data('c');
   expect(attempt.paused).toBe(true);
   client.transport.writable = true;
   client.connection.onTransportDrain();

@@ -190,7 +190,9 @@ test('a slow client pauses the upstream until it drains', () => {
   const client = mesh.connect().get();
   const attempt = mesh.cluster('a').last.respond(200, ['content-length', '6'], null);
   client.transport.writable = false;
-  attempt.data('abc');
+  attempt.data('ab');
+  client.transport.endTurn();
+  attempt.data('c');
   expect(attempt.paused).toBe(true);
   client.transport.writable = true;
   client.connection.onTransportDrain();

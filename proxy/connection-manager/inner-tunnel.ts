@@ -30,6 +30,8 @@ export class InnerTunnel implements Tunnel, CollectingTransport, TimerOwner {
   #decided = false;
   #closed = false;
   #ended = false;
+  /** Asked to be flushed at the end of the turn, null = nobody. */
+  #source: WriteSource | null = null;
   #inner: InnerConnection | null = null;
   #opaque: OpaqueTunnel | null = null;
 
@@ -119,11 +121,21 @@ export class InnerTunnel implements Tunnel, CollectingTransport, TimerOwner {
   }
 
   flushLater(source: WriteSource): void {
-    flushAtEndOfTurn(source);
+    this.#source = source;
+    flushAtEndOfTurn(this);
+  }
+
+  /** The end of the turn. */
+  flush(): void {
+    const source = this.#source;
+    this.#source = null;
+    source?.flush();
   }
 
   end(): void {
     if (this.#closed || this.#ended) return;
+    // What has been collected was written before.
+    this.flush();
     this.#ended = true;
     this.#outer.writeTunnel(NO_BYTES, true);
   }

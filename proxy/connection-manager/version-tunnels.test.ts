@@ -270,8 +270,10 @@ test('CONNECT where it is not allowed is 403, and nothing is opened', () => {
 
 describe('HTTP inside a CONNECT tunnel (explicit-proxy mode)', () => {
   const inner = (text: string) => Buffer.from(text, 'latin1');
+  /** The inner connection collects what it writes until the turn of the event loop is over. */
+  const endOfTurn = () => new Promise((resolve) => setImmediate(resolve));
 
-  test.each(['1.1', '2'] as const)('HTTP/1.1 inside CONNECT of HTTP/%s', (down) => {
+  test.each(['1.1', '2'] as const)('HTTP/1.1 inside CONNECT of HTTP/%s', async (down) => {
     for (const up of ['1.1', '2'] as const) {
       const path = versionPath([down, up], { config: { explicitProxy: true } });
       path.app.onComplete = (request) => request.respond(200, { body: ['inside'] });
@@ -279,6 +281,8 @@ describe('HTTP inside a CONNECT tunnel (explicit-proxy mode)', () => {
       answer.stream!.writeData(inner('GET /x HTTP/1.1\r\nhost: web.example\r\n\r\n'), false);
       path.settle();
       expect(path.app.last.head.path).toBe('/x');
+      await endOfTurn();
+      path.settle();
       expect(answer.body).toMatch(/^HTTP\/1\.1 200 OK\r\n/);
       expect(answer.body).toContain('inside');
       answer.stream!.reset('localReset');
@@ -305,8 +309,7 @@ describe('HTTP inside a CONNECT tunnel (explicit-proxy mode)', () => {
     answer.stream!.writeData(Buffer.concat(sent), false);
     path.settle();
     expect(path.app.last.head.path).toBe('/x');
-    // The inner connection collects what it writes until the turn of the event loop is over.
-    await new Promise((resolve) => setImmediate(resolve));
+    await endOfTurn();
     path.settle();
     const decoder = new HpackDecoder(4096, 1 << 20, 100);
     const lines = describeFrames(inner(answer.body), decoder).join('\n');

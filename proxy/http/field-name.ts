@@ -253,6 +253,11 @@ export function fieldNameAt(index: number): string {
   return KNOWN[index]!;
 }
 
+/** The interned strings of all known names. */
+export function knownFieldNames(): readonly string[] {
+  return KNOWN;
+}
+
 /** The role of an index given by `knownFieldName`; a name that is not known is end-to-end. */
 export function fieldRoleAt(index: number): FieldRole {
   return index === NO_FIELD ? FieldRole.EndToEnd : (ROLE_OF_KNOWN[index]! as FieldRole);

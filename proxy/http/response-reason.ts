@@ -1,12 +1,17 @@
+import { PreparedBytes } from './prepared-bytes.ts';
+
 /** Reason phrases of the IANA HTTP status code registry; '' for a status without one. */
 export function responseReason(status: number): string {
   return REASONS[status] ?? '';
 }
 
 /** An HTTP/1.1 status line with its CRLF, made once per status (RFC 9112 §4). */
-export function statusLine(status: number): string {
+export function statusLine(status: number): PreparedBytes {
   const known = STATUS_LINES[status];
-  return known !== undefined ? known : `HTTP/1.1 ${status} ${responseReason(status)}\r\n`;
+  if (known !== undefined) return known;
+  const line = new PreparedBytes(`HTTP/1.1 ${status} ${responseReason(status)}\r\n`);
+  if (status < STATUS_LINES.length) STATUS_LINES[status] = line;
+  return line;
 }
 
 const REASONS: readonly (string | undefined)[] = (() => {
@@ -77,6 +82,4 @@ const REASONS: readonly (string | undefined)[] = (() => {
   return reasons;
 })();
 
-const STATUS_LINES: readonly string[] = REASONS.map(
-  (reason, status) => `HTTP/1.1 ${status} ${reason ?? ''}\r\n`,
-);
+const STATUS_LINES = new Array<PreparedBytes | undefined>(REASONS.length).fill(undefined);

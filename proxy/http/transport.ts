@@ -29,7 +29,7 @@ export interface WriteSource {
   flush(): void;
 }
 
-/** A transport that knows when the turn is over: what HTTP/2 needs, which joins many streams in one write. */
+/** A transport that knows when the turn is over: what codecs need, which join what they write in a turn. */
 export interface CollectingTransport extends Transport {
   /**
    * Calls `source.flush()` once, after all that this turn of the event loop has to do and before what

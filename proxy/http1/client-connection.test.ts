@@ -241,11 +241,24 @@ describe('back-pressure', () => {
     const { connection, request, transport } = connect();
     const { stream, events } = request(head('POST'), false);
     transport.flowing = false;
-    expect(stream.writeData(bytes('a'), false)).toBe(false);
+    expect(stream.writeData(bytes('a'), false)).toBe(true); // collected, nobody was asked
+    transport.flush();
+    expect(stream.writeData(bytes('b'), false)).toBe(false);
     transport.flowing = true;
     connection.onTransportDrain();
     connection.onTransportDrain();
     expect(events).toEqual(['drain']);
+    expect(stream.writeData(bytes('c'), false)).toBe(true);
+  });
+
+  test('[A3.5] a large chunk goes to the transport at once, behind what was collected', () => {
+    const { request, transport } = connect();
+    const { stream } = request(head('POST', ['content-length', '10001']), false);
+    const large = Buffer.alloc(10_000, 'x');
+    transport.flowing = false;
+    expect(stream.writeData(bytes('a'), false)).toBe(true);
+    expect(stream.writeData(large, false)).toBe(false);
+    expect(transport.sent.endsWith(`\r\n\r\na${large}`)).toBe(true);
   });
 
   test('[D14] pause stops reading, and the end of the exchange resumes it', () => {

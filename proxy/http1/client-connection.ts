@@ -8,7 +8,8 @@ import type {
   ResetReason,
   ResponseSink,
 } from '../http/stream.ts';
-import type { Transport } from '../http/transport.ts';
+import type { CollectingTransport } from '../http/transport.ts';
+import { WriteBuffer } from '../http/write-buffer.ts';
 import { BodyFraming, responseBodyFraming } from './body.ts';
 import { BodyReader } from './body-reader.ts';
 import { BodyWriter, WriteResult } from './body-writer.ts';
@@ -48,7 +49,7 @@ type Phase = (typeof Phase)[keyof typeof Phase];
  * request did (D23), a body that was cut short (I4).
  */
 export class Http1ClientConnection implements ClientConnection {
-  readonly #transport: Transport;
+  readonly #transport: CollectingTransport;
   readonly #listener: ClientConnectionListener;
   readonly #limits: HttpLimits;
 
@@ -56,8 +57,9 @@ export class Http1ClientConnection implements ClientConnection {
   readonly #fields = new FieldSection();
   readonly #headReader = new ResponseHeadReader();
   readonly #body: BodyReader;
-  readonly #encoder = new HeadEncoder();
-  readonly #writer = new BodyWriter();
+  readonly #out: WriteBuffer;
+  readonly #encoder: HeadEncoder;
+  readonly #writer: BodyWriter;
 
   #phase: Phase = Phase.Idle;
   #stream: Http1ClientStream | null = null;
@@ -69,7 +71,7 @@ export class Http1ClientConnection implements ClientConnection {
   #peerKeepAliveTimeoutMs = -1;
 
   constructor(
-    transport: Transport,
+    transport: CollectingTransport,
     listener: ClientConnectionListener,
     options: Http1ClientOptions,
   ) {
@@ -78,6 +80,9 @@ export class Http1ClientConnection implements ClientConnection {
     this.#limits = options.limits;
     this.#parser = new HeadParser(SectionKind.Response, options.limits);
     this.#body = new BodyReader(options.limits);
+    this.#out = new WriteBuffer(transport);
+    this.#encoder = new HeadEncoder(this.#out);
+    this.#writer = new BodyWriter(this.#out);
   }
 
   get capacity(): number {
@@ -114,10 +119,10 @@ export class Http1ClientConnection implements ClientConnection {
   request(head: RequestHead, endStream: boolean, sink: ResponseSink): ClientStream {
     const requestEnded = endStream && head.upgrade === '';
     const stream = new Http1ClientStream(this, head.method, head.upgrade, sink, requestEnded);
-    const text = this.capacity > 0 ? this.#encoder.request(head, endStream) : '';
-    if (text === '') {
+    const free = this.capacity > 0;
+    if (!free || !this.#encoder.request(head, endStream)) {
       stream.active = false;
-      const detail = this.capacity > 0 ? 'http1.invalid_outgoing_head' : 'http1.no_capacity';
+      const detail = free ? 'http1.invalid_outgoing_head' : 'http1.no_capacity';
       sink.onReset('localReset', detail);
       return stream;
     }
@@ -125,7 +130,6 @@ export class Http1ClientConnection implements ClientConnection {
     this.#phase = Phase.Head;
     this.#informationalCount = 0;
     this.#writer.begin(this.#encoder.framing, this.#encoder.lengthBytes);
-    this.#transport.write(text);
     return stream;
   }
 
@@ -193,6 +197,7 @@ export class Http1ClientConnection implements ClientConnection {
   }
 
   onTransportDrain(): void {
+    this.#out.blocked = false;
     const stream = this.#stream;
     if (stream?.blocked !== true || stream.waitsForTunnel) return;
     stream.blocked = false;
@@ -203,12 +208,12 @@ export class Http1ClientConnection implements ClientConnection {
 
   /** False: the transport is full. */
   writeRequestData(stream: Http1ClientStream, chunk: Buffer, endStream: boolean): boolean {
-    const result = this.#writer.write(this.#transport, chunk, endStream);
+    const result = this.#writer.write(chunk, endStream);
     return this.#afterWrite(stream, result, endStream);
   }
 
   writeRequestTrailers(stream: Http1ClientStream, trailers: HeaderBlock): void {
-    this.#afterWrite(stream, this.#writer.writeTrailers(this.#transport, trailers), true);
+    this.#afterWrite(stream, this.#writer.writeTrailers(trailers), true);
   }
 
   abandon(stream: Http1ClientStream, detail: string): void {

@@ -1,11 +1,16 @@
 import { hasNoContent, parseContentLength } from '../http/content-length.ts';
+import type { HeaderBlock } from '../http/header-block.ts';
+import { writeLatin1 } from '../http/latin1.ts';
 import type { RequestHead, ResponseHead } from '../http/message.ts';
+import { PreparedBytes } from '../http/prepared-bytes.ts';
 import { statusLine } from '../http/response-reason.ts';
+import type { WriteBuffer } from '../http/write-buffer.ts';
 import { BodyFraming } from './body.ts';
-import { SP, TARGET } from './grammar.ts';
+import { fieldBytes, writeDecimal, writeFieldLine } from './field-line.ts';
+import { CR, LF, SP, TARGET } from './grammar.ts';
 
 /**
- * Writes message heads as one latin1 string each and decides their framing. Names and values are taken
+ * Writes message heads into the buffer of their connection and decides their framing. Names and values are taken
  * as they are: parsers and `setHeader`/`addHeader` let nothing in that could end a line. (Checking
  * every value again costs 0.4 µs a head.)
  *
@@ -20,52 +25,71 @@ export class HeadEncoder {
   /** The connection ends after this message. */
   close = false;
 
-  /** Field lines of the block, and what was met while they were written. */
-  #fields = '';
+  readonly #out: WriteBuffer;
+  /** What was met while the fields of a block were written. */
   #announcedBytes = -1;
   #upgrade = '';
   #te = false;
 
-  /**
-   * The head of a request, or '' where its `content-length` is invalid or cannot be true, or where the
-   * target (after a rewrite, or from another protocol) would not be read back as one. A body
-   * without one is chunked. `head.upgrade` frames nothing: what follows belongs to the tunnel.
-   */
-  request(head: RequestHead, endStream: boolean): string {
-    this.close = false;
-    if (!this.#encodeFields(head.headers)) return '';
-    const { method, upgrade } = head;
-    const announced = this.#announcedBytes;
-    this.lengthBytes = 0;
-    let framing = '';
-    if (upgrade !== '') {
-      if (announced > 0) return '';
-      this.framing = BodyFraming.None;
-    } else if (announced >= 0) {
-      if (endStream && announced > 0) return '';
-      this.framing = BodyFraming.Length;
-      this.lengthBytes = announced;
-      framing = `content-length: ${announced}\r\n`;
-    } else if (!endStream) {
-      this.framing = BodyFraming.Chunked;
-      framing = CHUNKED;
-    } else {
-      this.framing = BodyFraming.None;
-      // RFC 9110 §8.6: a method that usually has content says that there is none.
-      if (method === 'POST' || method === 'PUT' || method === 'PATCH') framing = NO_LENGTH;
-    }
-    const target = method === 'CONNECT' ? head.authority : head.path;
-    if (!isRequestTarget(target)) return '';
-    let connection = this.#te ? 'connection: te\r\n' : '';
-    if (upgrade !== '' && upgrade !== 'connect') {
-      connection = `connection: upgrade${this.#te ? ', te' : ''}\r\nupgrade: ${upgrade}\r\n`;
-    }
-    return `${method} ${target} HTTP/1.1\r\nhost: ${head.authority}\r\n${this.#fields}${framing}${connection}\r\n`;
+  constructor(out: WriteBuffer) {
+    this.#out = out;
   }
 
   /**
-   * The head of a final response, or '' where its `content-length` is invalid or cannot be true.
-   * `http10`: the client speaks HTTP/1.0. `close`: the connection ends after the response anyway.
+   * The head of a request. False, and nothing is written, where its `content-length` is invalid or cannot be true,
+   * or where the target (after a rewrite, or from another protocol) would not be read back as one. A body
+   * without one is chunked. `head.upgrade` frames nothing: what follows belongs to the tunnel.
+   */
+  request(head: RequestHead, endStream: boolean): boolean {
+    this.close = false;
+    const { method, upgrade, authority } = head;
+    const target = method === 'CONNECT' ? authority : head.path;
+    if (!isRequestTarget(target)) return false;
+    const ownBytes = method.length + target.length + authority.length + upgrade.length;
+    this.#begin(head.headers, ownBytes);
+    const { bytes, view } = this.#out;
+    let at = writeLatin1(bytes, this.#out.at, method);
+    bytes[at++] = SP;
+    at = writeLatin1(bytes, at, target);
+    at = VERSION_AND_HOST.write(view, at);
+    at = writeLatin1(bytes, at, authority);
+    bytes[at++] = CR;
+    bytes[at++] = LF;
+    at = this.#writeFields(at, head.headers);
+    if (at < 0) return false;
+    const announced = this.#announcedBytes;
+    this.lengthBytes = 0;
+    if (upgrade !== '') {
+      if (announced > 0) return false;
+      this.framing = BodyFraming.None;
+    } else if (announced >= 0) {
+      if (endStream && announced > 0) return false;
+      this.framing = BodyFraming.Length;
+      this.lengthBytes = announced;
+      at = writeLength(this.#out, at, announced);
+    } else if (!endStream) {
+      this.framing = BodyFraming.Chunked;
+      at = CHUNKED.write(view, at);
+    } else {
+      this.framing = BodyFraming.None;
+      // RFC 9110 §8.6: a method that usually has content says that there is none.
+      if (method === 'POST' || method === 'PUT' || method === 'PATCH') {
+        at = NO_LENGTH.write(view, at);
+      }
+    }
+    if (upgrade !== '' && upgrade !== 'connect') {
+      at = (this.#te ? CONNECTION_UPGRADE_TE : CONNECTION_UPGRADE).write(view, at);
+      at = writeFieldLine(this.#out, at, 'upgrade', upgrade);
+    } else if (this.#te) {
+      at = CONNECTION_TE.write(view, at);
+    }
+    this.#finish(bytes, at);
+    return true;
+  }
+
+  /**
+   * The head of a final response. False, and nothing is written, where its `content-length` is invalid or cannot be
+   * true. The client may speak HTTP/1.0. `close`: the connection ends after the response anyway.
    */
   response(
     head: ResponseHead,
@@ -73,60 +97,84 @@ export class HeadEncoder {
     request: RequestHead,
     close: boolean,
     keepAlive10: boolean,
-  ): string {
+  ): boolean {
     this.close = close;
-    if (!this.#encodeFields(head.headers)) return '';
     const { status } = head;
+    const start = this.#begin(head.headers, request.upgrade.length);
+    const { bytes, view } = this.#out;
+    let at = statusLine(status).write(view, start);
+    at = this.#writeFields(at, head.headers);
+    if (at < 0) return false;
     const http10 = request.version === 'HTTP/1.0';
     const announced = this.#announcedBytes;
     this.lengthBytes = 0;
-    let framing = '';
     if (head.upgrade) {
       this.framing = BodyFraming.Tunnel;
       this.close = true;
-      if (status !== 101) return `${statusLine(status)}${this.#fields}\r\n`;
-      const protocol = this.#upgrade === '' ? request.upgrade : this.#upgrade;
-      return `${statusLine(101)}${this.#fields}connection: upgrade\r\nupgrade: ${protocol}\r\n\r\n`;
+      if (status === 101) {
+        at = CONNECTION_UPGRADE.write(view, at);
+        const protocol = this.#upgrade === '' ? request.upgrade : this.#upgrade;
+        at = writeFieldLine(this.#out, at, 'upgrade', protocol);
+      }
+      this.#finish(bytes, at);
+      return true;
     }
     if (request.method === 'HEAD' || hasNoContent(status)) {
       this.framing = BodyFraming.None;
       // The length that GET would have had may be said; 1xx and 204 must not (RFC 9110 §8.6).
-      if (announced >= 0 && status !== 204) framing = `content-length: ${announced}\r\n`;
+      if (announced >= 0 && status !== 204) at = writeLength(this.#out, at, announced);
     } else if (announced >= 0) {
-      if (endStream && announced > 0) return '';
+      if (endStream && announced > 0) return false;
       this.framing = BodyFraming.Length;
       this.lengthBytes = announced;
-      framing = `content-length: ${announced}\r\n`;
+      at = writeLength(this.#out, at, announced);
     } else if (endStream) {
       this.framing = BodyFraming.None;
-      framing = NO_LENGTH;
+      at = NO_LENGTH.write(view, at);
     } else if (http10) {
       this.framing = BodyFraming.UntilClose;
       this.close = true;
     } else {
       this.framing = BodyFraming.Chunked;
-      framing = CHUNKED;
+      at = CHUNKED.write(view, at);
     }
-    let connection = '';
-    if (this.close) connection = 'connection: close\r\n';
-    else if (http10 && keepAlive10) connection = 'connection: keep-alive\r\n';
+    if (this.close) at = CONNECTION_CLOSE.write(view, at);
+    else if (http10 && keepAlive10) at = CONNECTION_KEEP_ALIVE.write(view, at);
     // As Envoy, and unlike RFC 9110 §2.5, an HTTP/1.0 client is answered in its own version.
-    const start = http10 ? statusLine(status).replace('HTTP/1.1', 'HTTP/1.0') : statusLine(status);
-    return `${start}${this.#fields}${framing}${connection}\r\n`;
+    if (http10) bytes[start + MINOR_VERSION_AT] = ZERO;
+    this.#finish(bytes, at);
+    return true;
   }
 
-  /** The head of a 1xx response: it has no content and no framing. */
-  informational(head: ResponseHead): string {
-    this.#encodeFields(head.headers);
-    return `${statusLine(head.status)}${this.#fields}\r\n`;
+  /** The head of a 1xx response: it has no content and no framing. One whose `content-length` is invalid is dropped. */
+  informational(head: ResponseHead): void {
+    const start = this.#begin(head.headers, 0);
+    const { bytes, view } = this.#out;
+    const at = statusLine(head.status).write(view, start);
+    const end = this.#writeFields(at, head.headers);
+    if (end >= 0) this.#finish(bytes, end);
   }
 
-  /** False where `content-length` is invalid or said twice with different values. */
-  #encodeFields(headers: readonly string[]): boolean {
+  /** Reserves room for the whole head, with `ownBytes` of it beside fields and framing; answers where it starts. */
+  #begin(headers: HeaderBlock, ownBytes: number): number {
+    const out = this.#out;
+    out.reserve(ownBytes + fieldBytes(headers) + FRAMING_BYTES_MAX);
+    return out.at;
+  }
+
+  /** Nothing before counts until this. */
+  #finish(bytes: Buffer, end: number): void {
+    bytes[end] = CR;
+    bytes[end + 1] = LF;
+    this.#out.at = end + 2;
+  }
+
+  /** The offset behind the field lines; -1 where `content-length` is invalid or said twice with different values. */
+  #writeFields(start: number, headers: HeaderBlock): number {
     this.#announcedBytes = -1;
     this.#upgrade = '';
     this.#te = false;
-    let fields = '';
+    let end = start;
     for (let at = 0; at < headers.length; at += 2) {
       const name = headers[at]!;
       const value = headers[at + 1]!;
@@ -134,7 +182,7 @@ export class HeadEncoder {
         case 'content-length': {
           const announced = parseContentLength(value);
           const before = this.#announcedBytes;
-          if (announced < 0 || (before >= 0 && before !== announced)) return false;
+          if (announced < 0 || (before >= 0 && before !== announced)) return -1;
           this.#announcedBytes = announced;
           continue;
         }
@@ -155,10 +203,9 @@ export class HeadEncoder {
           continue;
         default:
       }
-      fields += `${name}: ${value}\r\n`;
+      end = writeFieldLine(this.#out, end, name, value);
     }
-    this.#fields = fields;
-    return true;
+    return end;
   }
 }
 
@@ -171,5 +218,29 @@ function isRequestTarget(target: string): boolean {
   return target.length > 0;
 }
 
-const CHUNKED = 'transfer-encoding: chunked\r\n';
-const NO_LENGTH = 'content-length: 0\r\n';
+function writeLength({ bytes, view }: WriteBuffer, start: number, length: number): number {
+  const at = writeDecimal(bytes, LENGTH.write(view, start), length);
+  bytes[at] = CR;
+  bytes[at + 1] = LF;
+  return at + 2;
+}
+
+/**
+ * The most bytes of a head beside method, target, authority, fields and the name of a protocol to switch to: a status
+ * line (46), a length (34), the fields for an upgrade (36), separators and the empty line.
+ */
+const FRAMING_BYTES_MAX = 160;
+
+const ZERO = 0x30;
+/** In `HTTP/1.1`. */
+const MINOR_VERSION_AT = 7;
+
+const VERSION_AND_HOST = new PreparedBytes(' HTTP/1.1\r\nhost: ');
+const LENGTH = new PreparedBytes('content-length: ');
+const NO_LENGTH = new PreparedBytes('content-length: 0\r\n');
+const CHUNKED = new PreparedBytes('transfer-encoding: chunked\r\n');
+const CONNECTION_CLOSE = new PreparedBytes('connection: close\r\n');
+const CONNECTION_KEEP_ALIVE = new PreparedBytes('connection: keep-alive\r\n');
+const CONNECTION_TE = new PreparedBytes('connection: te\r\n');
+const CONNECTION_UPGRADE = new PreparedBytes('connection: upgrade\r\n');
+const CONNECTION_UPGRADE_TE = new PreparedBytes('connection: upgrade, te\r\n');

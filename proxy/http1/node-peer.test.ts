@@ -3,7 +3,7 @@ import net from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
 import { RequestHead, ResponseHead } from '../http/message.ts';
 import type { BodySink, ResponseSink } from '../http/stream.ts';
-import type { Transport } from '../http/transport.ts';
+import type { CollectingTransport, WriteSource } from '../http/transport.ts';
 import { Http1ClientConnection, http1ClientOptions } from './client-connection.ts';
 import { Http1ServerConnection, http1ServerOptions } from './server-connection.ts';
 
@@ -14,8 +14,9 @@ afterEach(() => {
   for (const resource of open.splice(0)) resource.close();
 });
 
-class SocketTransport implements Transport {
+class SocketTransport implements CollectingTransport {
   readonly #socket: net.Socket;
+  #source: WriteSource | null = null;
   constructor(socket: net.Socket) {
     this.#socket = socket;
   }
@@ -24,11 +25,21 @@ class SocketTransport implements Transport {
       ? this.#socket.write(bytes, 'latin1')
       : this.#socket.write(bytes);
   }
+  flushLater(source: WriteSource): void {
+    this.#source = source;
+    setImmediate(() => this.#collect());
+  }
+  #collect(): void {
+    const source = this.#source;
+    this.#source = null;
+    source?.flush();
+  }
   end(): void {
+    this.#collect();
     this.#socket.end();
   }
   closeAfterFlush(): void {
-    this.#socket.end();
+    this.end();
   }
   abort(): void {
     this.#socket.resetAndDestroy();

@@ -8,11 +8,10 @@ import type {
   ServerHandler,
   ServerStream,
 } from '../http/stream.ts';
-import type { Transport } from '../http/transport.ts';
+import type { CollectingTransport, WriteSource } from '../http/transport.ts';
 
-/** For tests: a transport that is a list. */
-export class RecordingTransport implements Transport {
-  sent = '';
+/** For tests: a transport that is a list. Whoever looks at `sent`, or ends the transport, ends a turn. */
+export class RecordingTransport implements CollectingTransport {
   ended = false;
   closedAfterFlush = false;
   destroyed = false;
@@ -20,22 +19,42 @@ export class RecordingTransport implements Transport {
   /** What `write` answers. */
   flowing = true;
   bufferedBytes = 0;
+  #sent = '';
+  #source: WriteSource | null = null;
+
+  get sent(): string {
+    this.flush();
+    return this.#sent;
+  }
 
   write(bytes: Buffer | string): boolean {
     if (this.destroyed || this.closedAfterFlush || this.ended) return this.flowing;
-    this.sent += typeof bytes === 'string' ? bytes : bytes.toString('latin1');
+    this.#sent += typeof bytes === 'string' ? bytes : bytes.toString('latin1');
     return this.flowing;
   }
+  flushLater(source: WriteSource): void {
+    this.#source = source;
+  }
+  /** The end of a turn. */
+  flush(): void {
+    const source = this.#source;
+    this.#source = null;
+    source?.flush();
+  }
   end(): void {
+    this.flush();
     this.ended = true;
   }
   closeAfterFlush(): void {
+    this.flush();
     this.closedAfterFlush = true;
   }
   abort(): void {
+    this.flush();
     this.destroyed = true;
   }
   destroy(): void {
+    this.flush();
     this.destroyed = true;
   }
   pauseReading(): void {

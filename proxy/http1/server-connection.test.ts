@@ -413,7 +413,9 @@ describe('back-pressure', () => {
     receive(get('/'));
     stream().writeHead(response(), false);
     transport.flowing = false;
-    expect(stream().writeData(bytes('a'), false)).toBe(false);
+    expect(stream().writeData(bytes('a'), false)).toBe(true); // collected, nobody was asked
+    transport.flush();
+    expect(stream().writeData(bytes('b'), false)).toBe(false);
     expect(stream().writeData(bytes('b'), false)).toBe(false);
     transport.flowing = true;
     connection.onTransportDrain();

@@ -1,7 +1,7 @@
 import { DEFAULT_HTTP_LIMITS, type HttpLimits } from '../http/limits.ts';
 import { responseReason } from '../http/response-reason.ts';
 import type { ServerConnection, ServerHandler } from '../http/stream.ts';
-import type { Transport } from '../http/transport.ts';
+import type { CollectingTransport, WriteSource } from '../http/transport.ts';
 import { BodyFraming, requestBodyFraming } from './body.ts';
 import { ParseResult, SectionKind } from './head-parser.ts';
 import { type Http1ServerParts, type Http1ServerPartsPool, partsPoolOf } from './server-parts.ts';
@@ -58,8 +58,8 @@ type Phase = (typeof Phase)[keyof typeof Phase];
  * A response that ends before its request does ends the connection, unless the rest of the request is
  * in the bytes at hand. As in Envoy a client that half-closes before its response has gone away.
  */
-export class Http1ServerConnection implements ServerConnection, ServerExchange {
-  readonly #transport: Transport;
+export class Http1ServerConnection implements ServerConnection, ServerExchange, WriteSource {
+  readonly #transport: CollectingTransport;
   readonly #handler: ServerHandler;
   readonly #options: Http1ServerOptions;
 
@@ -79,7 +79,7 @@ export class Http1ServerConnection implements ServerConnection, ServerExchange {
   #readingPaused = false;
   #draining = false;
 
-  constructor(transport: Transport, handler: ServerHandler, options: Http1ServerOptions) {
+  constructor(transport: CollectingTransport, handler: ServerHandler, options: Http1ServerOptions) {
     this.#transport = transport;
     this.#handler = handler;
     this.#options = options;
@@ -93,7 +93,7 @@ export class Http1ServerConnection implements ServerConnection, ServerExchange {
   get state(): Http1ServerState {
     switch (this.#phase) {
       case Phase.Head:
-        return this.#headStarted ? 'head' : 'idle';
+        return this.#hasHeadStarted() ? 'head' : 'idle';
       case Phase.Body:
         return 'body';
       case Phase.AwaitResponse:
@@ -105,7 +105,7 @@ export class Http1ServerConnection implements ServerConnection, ServerExchange {
     }
   }
 
-  get #headStarted(): boolean {
+  #hasHeadStarted(): boolean {
     return this.#parts?.parser.started === true;
   }
 
@@ -149,15 +149,25 @@ export class Http1ServerConnection implements ServerConnection, ServerExchange {
   }
 
   onTransportDrain(): void {
+    const parts = this.#parts;
+    if (parts !== null) parts.out.blocked = false;
     const stream = this.#stream;
-    if (stream?.blocked !== true) return;
-    stream.blocked = false;
-    stream.sink.onDrain();
+    if (stream?.blocked === true) {
+      stream.blocked = false;
+      stream.sink.onDrain();
+    }
+    this.#giveParts();
+  }
+
+  /** The end of a turn: hands what was written to the transport. */
+  flush(): void {
+    this.#parts?.out.flush();
+    this.#giveParts();
   }
 
   drain(): void {
     this.#draining = true;
-    if (this.#phase === Phase.Head && !this.#headStarted) this.#closeGently();
+    if (this.#phase === Phase.Head && !this.#hasHeadStarted()) this.#closeGently();
   }
 
   /**
@@ -166,7 +176,7 @@ export class Http1ServerConnection implements ServerConnection, ServerExchange {
    */
   refuse(status: number): void {
     if (this.#phase !== Phase.Head) return;
-    this.#transport.write(errorAnswer(status));
+    this.#answer(status);
     this.#closeGently();
   }
 
@@ -241,11 +251,16 @@ export class Http1ServerConnection implements ServerConnection, ServerExchange {
     this.#giveParts();
   }
 
-  /** Between requests others may have them. */
+  #takeParts(): Http1ServerParts {
+    this.#parts ??= this.#pool.take(this.#transport, this);
+    return this.#parts;
+  }
+
+  /** Between requests others may have them, when what was written is with the transport. */
   #giveParts(): void {
     const parts = this.#parts;
     if (parts === null || this.#running || this.#phase !== Phase.Head) return;
-    if (this.#stream !== null || parts.parser.started) return;
+    if (this.#stream !== null || parts.parser.started || !parts.out.unused) return;
     this.#parts = null;
     this.#pool.give(parts);
   }
@@ -255,8 +270,8 @@ export class Http1ServerConnection implements ServerConnection, ServerExchange {
   }
 
   #readHead(bytes: Buffer, start: number): number {
-    this.#parts ??= this.#pool.take();
-    const { parser, fields, headReader, body, encoder, writer } = this.#parts;
+    const parts = this.#takeParts();
+    const { parser, fields, headReader, body } = parts;
     const result = parser.parse(bytes, start);
     if (result === ParseResult.NeedMore) return bytes.length;
     if (result === ParseResult.Failed) return this.#refuse(parser.violation, bytes);
@@ -273,15 +288,7 @@ export class Http1ServerConnection implements ServerConnection, ServerExchange {
     const requestEnded = framing === BodyFraming.None && head.upgrade === '';
     // RFC 9112 §9.3: 1.1 persists unless it says close, 1.0 only if it asks to.
     const close = fields.close || (minor === 0 && !fields.keepAlive);
-    const stream = new Http1ServerStream(
-      this,
-      this.#transport,
-      encoder,
-      writer,
-      head,
-      requestEnded,
-      close,
-    );
+    const stream = new Http1ServerStream(this, this.#transport, parts, head, requestEnded, close);
     this.#stream = stream;
     body.begin(framing, fields.contentLength);
     this.#phase = framing === BodyFraming.None ? Phase.AwaitResponse : Phase.Body;
@@ -331,9 +338,14 @@ export class Http1ServerConnection implements ServerConnection, ServerExchange {
     this.#run(held);
   }
 
+  /** The codec's own answer, behind what was written before. */
+  #answer(status: number): void {
+    this.#takeParts().out.put(errorAnswer(status));
+  }
+
   /** A violation where no stream is open. */
   #refuse(violation: Violation, bytes: Buffer): number {
-    this.#transport.write(errorAnswer(violation.status));
+    this.#answer(violation.status);
     this.#closeGently();
     this.#handler.onProtocolError(violation.status, violation.code);
     return bytes.length;
@@ -343,7 +355,7 @@ export class Http1ServerConnection implements ServerConnection, ServerExchange {
   #failStream(stream: Http1ServerStream, violation: Violation, bytes: Buffer): number {
     if (this.#stream !== stream) return bytes.length;
     const answered = stream.headWritten;
-    if (!answered) this.#transport.write(errorAnswer(violation.status));
+    if (!answered) this.#answer(violation.status);
     this.#stream = null;
     stream.active = false;
     this.#closeGently();
@@ -403,12 +415,13 @@ function concat(first: Buffer, second: Buffer): Buffer {
 }
 
 /** The codec's own answer, with Envoy's body (the reason phrase), and the last one on its connection. */
-function errorAnswer(status: number): string {
+function errorAnswer(status: number): Buffer {
   // RFC 9110 §15.5.22: 426 names the protocol to upgrade to.
   const connection = status === 426 ? 'close, upgrade\r\nupgrade: HTTP/1.1' : 'close';
   const body = responseReason(status);
-  return (
+  return Buffer.from(
     `HTTP/1.1 ${status} ${body}\r\ncontent-length: ${body.length}\r\ncontent-type: text/plain\r\n` +
-    `connection: ${connection}\r\n\r\n${body}`
+      `connection: ${connection}\r\n\r\n${body}`,
+    'latin1',
   );
 }

@@ -1,3 +1,5 @@
+import type { CollectingTransport, WriteSource } from '../http/transport.ts';
+import { WriteBuffer } from '../http/write-buffer.ts';
 import { BodyReader } from './body-reader.ts';
 import { BodyWriter } from './body-writer.ts';
 import { HeadEncoder } from './encoder.ts';
@@ -6,14 +8,18 @@ import { HeadParser, SectionKind } from './head-parser.ts';
 import { RequestHeadReader } from './request-head.ts';
 import type { Http1ServerOptions } from './server-connection.ts';
 
-/** What a server connection works with from the first byte of a request to the end of its exchange. */
+/**
+ * What a server connection works with from the first byte of a request until its exchange is over and what it wrote is
+ * with the transport.
+ */
 export class Http1ServerParts {
   readonly parser: HeadParser;
   readonly fields = new FieldSection();
   readonly headReader: RequestHeadReader;
   readonly body: BodyReader;
-  readonly encoder = new HeadEncoder();
-  readonly writer = new BodyWriter();
+  readonly out = new WriteBuffer();
+  readonly encoder = new HeadEncoder(this.out);
+  readonly writer = new BodyWriter(this.out);
 
   constructor({ limits, scheme }: Http1ServerOptions) {
     this.parser = new HeadParser(SectionKind.Request, limits);
@@ -37,12 +43,16 @@ export class Http1ServerPartsPool {
     this.#options = options;
   }
 
-  take(): Http1ServerParts {
-    return this.#spare.pop() ?? new Http1ServerParts(this.#options);
+  /** Parts that write to `transport`; `source` is told at the end of a turn in which they have. */
+  take(transport: CollectingTransport, source: WriteSource): Http1ServerParts {
+    const parts = this.#spare.pop() ?? new Http1ServerParts(this.#options);
+    parts.out.attach(transport, source);
+    return parts;
   }
 
   /** `parts` stand between two messages, and nobody who had them writes or reads with them again. */
   give(parts: Http1ServerParts): void {
+    parts.out.detach();
     if (this.#spare.length < SPARE_MAX) this.#spare.push(parts);
   }
 }

@@ -3,9 +3,9 @@ import type { RequestHead, ResponseHead } from '../http/message.ts';
 import type { BodySink, ResetReason, ServerStream } from '../http/stream.ts';
 import type { Transport } from '../http/transport.ts';
 import { BodyFraming } from './body.ts';
-import { type BodyWriter, WriteResult } from './body-writer.ts';
+import { WriteResult } from './body-writer.ts';
 import type { ChunkedSink } from './chunked.ts';
-import type { HeadEncoder } from './encoder.ts';
+import type { Http1ServerParts } from './server-parts.ts';
 
 /** What a server stream tells its connection. */
 export interface ServerExchange {
@@ -41,22 +41,20 @@ export class Http1ServerStream implements ServerStream, ChunkedSink {
 
   readonly #exchange: ServerExchange;
   readonly #transport: Transport;
-  readonly #encoder: HeadEncoder;
-  readonly #writer: BodyWriter;
+  /** The connection's while the stream is active. */
+  readonly #parts: Http1ServerParts;
 
   constructor(
     exchange: ServerExchange,
     transport: Transport,
-    encoder: HeadEncoder,
-    writer: BodyWriter,
+    parts: Http1ServerParts,
     request: RequestHead,
     requestEnded: boolean,
     close: boolean,
   ) {
     this.#exchange = exchange;
     this.#transport = transport;
-    this.#encoder = encoder;
-    this.#writer = writer;
+    this.#parts = parts;
     this.request = request;
     this.requestEnded = requestEnded;
     this.close = close;
@@ -66,7 +64,7 @@ export class Http1ServerStream implements ServerStream, ChunkedSink {
     if (!this.active || this.headWritten) return;
     // RFC 9110 §15.2: an HTTP/1.0 client does not know 1xx.
     if (this.request.version !== 'HTTP/1.1' || head.status >= 200 || head.status === 101) return;
-    this.#transport.write(this.#encoder.informational(head));
+    this.#parts.encoder.informational(head);
   }
 
   writeHead(head: ResponseHead, endStream: boolean): void {
@@ -83,15 +81,14 @@ export class Http1ServerStream implements ServerStream, ChunkedSink {
     // What a client sends behind a CONNECT in hope of a tunnel must never be read as its next request.
     const refusedConnect = request.upgrade === 'connect' && !head.upgrade;
     const close = this.close || refusedConnect || this.#exchange.closesAfterResponse();
-    const text = this.#encoder.response(head, endStream, request, close, !this.close);
-    if (text === '') {
+    const { encoder, writer } = this.#parts;
+    if (!encoder.response(head, endStream, request, close, !this.close)) {
       this.#abandon('http1.outgoing_content_length_mismatch');
       return;
     }
-    this.close = this.#encoder.close;
+    this.close = encoder.close;
     this.headWritten = true;
-    this.#writer.begin(this.#encoder.framing, this.#encoder.lengthBytes);
-    this.#transport.write(text);
+    writer.begin(encoder.framing, encoder.lengthBytes);
     if (head.upgrade) {
       this.tunnel = true;
       this.#exchange.onTunnel();
@@ -109,12 +106,12 @@ export class Http1ServerStream implements ServerStream, ChunkedSink {
       this.#abandon('http1.data_before_response_head');
       return true;
     }
-    return this.#afterWrite(this.#writer.write(this.#transport, chunk, endStream), endStream);
+    return this.#afterWrite(this.#parts.writer.write(chunk, endStream), endStream);
   }
 
   writeTrailers(trailers: HeaderBlock): void {
     if (!this.active || this.responseEnded || !this.headWritten) return;
-    this.#afterWrite(this.#writer.writeTrailers(this.#transport, trailers), true);
+    this.#afterWrite(this.#parts.writer.writeTrailers(trailers), true);
   }
 
   reset(_reason: ResetReason): void {
@@ -167,7 +164,8 @@ export class Http1ServerStream implements ServerStream, ChunkedSink {
 
   /** Where the end of the connection would be the end of the message, it must not look like one (I4): RST. */
   #cut(): void {
-    const endsWithConnection = this.tunnel || this.#writer.framing === BodyFraming.UntilClose;
+    const { framing } = this.#parts.writer;
+    const endsWithConnection = this.tunnel || framing === BodyFraming.UntilClose;
     if (this.headWritten && endsWithConnection) this.#transport.abort();
     else this.#transport.destroy();
   }

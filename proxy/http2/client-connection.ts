@@ -1,3 +1,4 @@
+import { writeLatin1 } from '../http/latin1.ts';
 import type { RequestHead } from '../http/message.ts';
 import type {
   ClientConnection,
@@ -15,7 +16,6 @@ import { SectionKind } from './field-section.ts';
 import { FloodKind } from './flood-guard.ts';
 import { SettingId } from './frame/settings.ts';
 import { CONNECTION_PREFACE } from './frame-reader.ts';
-import { writeLatin1 } from './hpack/latin1.ts';
 import { contentBytesOf, ResponseHeadReader } from './response-head.ts';
 import type { Http2Stream } from './stream.ts';
 import { StreamEvent, StreamState } from './stream-state.ts';
@@ -63,7 +63,7 @@ export class Http2ClientConnection extends Http2Connection implements ClientConn
     this.#streamsMax = options.streamsMax;
     const { out } = this;
     out.reserve(CONNECTION_PREFACE.length);
-    out.at += writeLatin1(out.bytes, CONNECTION_PREFACE, out.at);
+    out.at = writeLatin1(out.bytes, out.at, CONNECTION_PREFACE);
     this.writePreface([SettingId.EnablePush, 0]);
   }
 

@@ -1,3 +1,4 @@
+import type { WriteBuffer } from '../http/write-buffer.ts';
 import type { ErrorCode } from './error-code.ts';
 import { encodeGoaway, goawayBytes } from './frame/goaway.ts';
 import { encodePing, encodePingAck, PING_BYTES } from './frame/ping.ts';
@@ -9,7 +10,6 @@ import {
   settingsBytes,
 } from './frame/settings.ts';
 import { encodeWindowUpdate, WINDOW_UPDATE_BYTES } from './frame/window-update.ts';
-import type { WriteBuffer } from './write-buffer.ts';
 
 /** What an own PING is for: its payload. */
 export const PingPurpose = { Bandwidth: 1, Drain: 2, Owner: 3 } as const;

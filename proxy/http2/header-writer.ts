@@ -2,6 +2,7 @@ import { parseContentLength } from '../http/content-length.ts';
 import { isForbiddenTrailerName } from '../http/field-name.ts';
 import type { HeaderBlock } from '../http/header-block.ts';
 import type { RequestHead, ResponseHead } from '../http/message.ts';
+import type { WriteBuffer } from '../http/write-buffer.ts';
 import { encodeContinuationHead } from './frame/continuation.ts';
 import { FRAME_HEAD_BYTES, MAX_FRAME_BYTES } from './frame/frame-head.ts';
 import { encodeHeadersHead } from './frame/headers.ts';
@@ -13,7 +14,6 @@ import {
   HpackEncoder,
   type NameSlot,
 } from './hpack/hpack-encoder.ts';
-import type { WriteBuffer } from './write-buffer.ts';
 
 /**
  * Writes field sections as HEADERS and, where one frame does not hold them, CONTINUATION. Names and

@@ -1,6 +1,7 @@
 import type { HeaderBlock } from '../http/header-block.ts';
 import type { ResetReason } from '../http/stream.ts';
 import type { CollectingTransport } from '../http/transport.ts';
+import { WriteBuffer } from '../http/write-buffer.ts';
 import { CloseCause, ClosedStreams } from './closed-streams.ts';
 import type { Http2Events, Http2Options } from './connection-options.ts';
 import { ControlWriter, PingPurpose } from './control-writer.ts';
@@ -18,7 +19,6 @@ import type { Http2Stream, StreamConnection } from './stream.ts';
 import { ILLEGAL, nextState, StreamEvent, StreamState } from './stream-state.ts';
 import { StreamTable } from './stream-table.ts';
 import { NO_VIOLATION, SETTINGS_NOT_ACKED, type Violation } from './violation.ts';
-import { WriteBuffer } from './write-buffer.ts';
 
 /** The dynamic table that the peer's encoder may use: the default, not announced. */
 const HEADER_TABLE_BYTES = 4096;

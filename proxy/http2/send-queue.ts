@@ -1,9 +1,9 @@
+import type { WriteBuffer } from '../http/write-buffer.ts';
 import { DRIBBLE_BYTES_MAX } from './flood-guard.ts';
 import { encodeDataHead } from './frame/data.ts';
 import { FRAME_HEAD_BYTES, MAX_FRAME_BYTES } from './frame/frame-head.ts';
 import { INITIAL_WINDOW_BYTES, WINDOW_BYTES_MAX } from './receive-window.ts';
 import type { Http2Stream } from './stream.ts';
-import type { WriteBuffer } from './write-buffer.ts';
 
 /** What the queue tells its connection. */
 export interface SendQueueOwner {

@@ -150,7 +150,7 @@ export abstract class Http2Stream implements Stream {
       return;
     }
     const inbox = this.#inbox;
-    if (this.#waits || this.#delivering || (inbox !== null && !inbox.empty)) {
+    if (this.#isWaiting() || this.#delivering || (inbox !== null && !inbox.empty)) {
       const held = this.#holdIn();
       held.push(chunk);
       if (endStream) held.ended = true;
@@ -166,7 +166,7 @@ export abstract class Http2Stream implements Stream {
 
   receiveTrailers(trailers: HeaderBlock): void {
     if (!this.active) return;
-    if (this.#waits || this.#delivering || (this.#inbox !== null && !this.#inbox.empty)) {
+    if (this.#isWaiting() || this.#delivering || (this.#inbox !== null && !this.#inbox.empty)) {
       const held = this.#holdIn();
       held.ended = true;
       held.trailers = trailers;
@@ -187,7 +187,7 @@ export abstract class Http2Stream implements Stream {
     const inbox = this.#inbox;
     if (inbox === null || this.#delivering) return;
     this.#delivering = true;
-    while (this.active && !this.#waits && !inbox.empty) {
+    while (this.active && !this.#isWaiting() && !inbox.empty) {
       const chunk = inbox.shift();
       const last = inbox.empty && inbox.ended && inbox.trailers === null;
       if (last) this.#endInbox(inbox);
@@ -195,7 +195,7 @@ export abstract class Http2Stream implements Stream {
       this.connection.releaseCredit(this, chunk.length);
     }
     this.#delivering = false;
-    if (!this.active || this.#waits || !inbox.empty || !inbox.ended) return;
+    if (!this.active || this.#isWaiting() || !inbox.empty || !inbox.ended) return;
     const { trailers } = inbox;
     this.#endInbox(inbox);
     if (trailers !== null) this.sink.onTrailers(trailers);
@@ -227,7 +227,7 @@ export abstract class Http2Stream implements Stream {
     this.sink.onReset(reason, detail);
   }
 
-  get #waits(): boolean {
+  #isWaiting(): boolean {
     return this.#paused || this.heldBack;
   }
 

@@ -175,21 +175,37 @@ export class IstioMetrics {
 
   #node(record: RequestRecord, direction: 'INBOUND' | 'OUTBOUND'): PrincipalNode {
     const inbound = direction === 'INBOUND';
-    const peer = (inbound ? this.#inbound : this.#outbound).node(record.peer);
+    const index = inbound ? this.#inbound : this.#outbound;
     const serviceKey = record.destinationService ?? record.upstreamCluster;
+    const mutualTls = inbound ? record.downstream.mutualTls : record.upstreamMutualTls;
+    const principal = inbound ? record.downstream.peerPrincipal : record.upstreamPeerPrincipal;
+    const { latest } = index;
+    if (
+      latest !== null &&
+      index.latestPeer === record.peer &&
+      index.latestService === serviceKey &&
+      index.latestMutualTls === mutualTls &&
+      index.latestPrincipal === principal
+    ) {
+      return latest;
+    }
+    const peer = index.node(record.peer);
     let service = peer.services.get(serviceKey);
     if (service === undefined) {
       service = { mutualTls: new Map(), plain: new Map() };
       this.#keep(peer.services, serviceKey, service);
     }
-    const mutualTls = inbound ? record.downstream.mutualTls : record.upstreamMutualTls;
-    const principal = inbound ? record.downstream.peerPrincipal : record.upstreamPeerPrincipal;
     const principals = mutualTls ? service.mutualTls : service.plain;
     let node = principals.get(principal);
     if (node === undefined) {
       node = { requests: new Map(), messages: new Map(), tcp: new Map() };
       this.#keep(principals, principal, node);
     }
+    index.latestPeer = record.peer;
+    index.latestService = serviceKey;
+    index.latestMutualTls = mutualTls;
+    index.latestPrincipal = principal;
+    index.latest = node;
     return node;
   }
 
@@ -283,6 +299,12 @@ export class IstioMetrics {
 class PeerIndex {
   readonly #byIdentity = new WeakMap<WorkloadMetadata, PeerNode>();
   readonly #byContent = new Map<string, PeerNode>();
+  /** Where the chain led the latest request: most often where it leads the next one. */
+  latest: PrincipalNode | null = null;
+  latestPeer: WorkloadMetadata | null = null;
+  latestService: DestinationService | string = '';
+  latestMutualTls = false;
+  latestPrincipal = '';
 
   node(peer: WorkloadMetadata): PeerNode {
     let node = this.#byIdentity.get(peer);

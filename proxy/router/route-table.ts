@@ -18,6 +18,9 @@ import { matchesRoute } from './route-match.ts';
 export class RouteTable {
   readonly config: RouteConfig;
   readonly #hosts = new HostMatcher<VirtualHost>();
+  /** What was asked for latest is most often asked for next. */
+  #latestAuthority = '';
+  #latestHost: VirtualHost | null = null;
 
   constructor(config: RouteConfig) {
     this.config = config;
@@ -33,8 +36,12 @@ export class RouteTable {
 
   /** By the request's authority, compared without regard to case (TM-07). */
   findVirtualHost(authority: string): VirtualHost | null {
+    if (authority === this.#latestAuthority && this.#latestHost !== null) return this.#latestHost;
     const host = authority.toLowerCase();
-    return this.#hosts.find(this.config.ignorePortInHost ? withoutPort(host) : host);
+    const found = this.#hosts.find(this.config.ignorePortInHost ? withoutPort(host) : host);
+    this.#latestAuthority = authority;
+    this.#latestHost = found;
+    return found;
   }
 
   /** The first route that matches within the virtual host of the request's authority, or null. */

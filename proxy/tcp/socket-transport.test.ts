@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
+import { WriteBuffer } from '../http/write-buffer.ts';
 import { ManualClock } from './manual-clock.testing.ts';
 import { DEFAULT_TRANSPORT_OPTIONS, SocketTransport } from './socket-transport.ts';
 import { TimerLists } from './timer-list.ts';
@@ -109,6 +110,32 @@ describe('SocketTransport', () => {
       expect(flushes).toBe(1);
     },
   );
+
+  test('collected memory is not written again before the kernel has it: a slow peer reads what was meant', async () => {
+    const slow = await pair();
+    const quick = await pair();
+    for (const { transport, recorder } of [slow, quick]) transport.attach(recorder);
+    const buffers = [slow, quick].map(({ transport }) => new WriteBuffer(transport));
+    slow.peer.pause();
+    quick.peer.resume();
+    // Beyond what the kernel takes, and on until the socket has held some of it for many turns.
+    const expected: Buffer[] = [];
+    let waitingTurns = 0;
+    for (let turn = 0; waitingTurns < 50; turn++) {
+      const chunk = Buffer.alloc(8_000, turn % 251);
+      for (const buffer of buffers) buffer.append(chunk, 0, chunk.length);
+      expected.push(chunk);
+      await turns(1);
+      if (slow.transport.bufferedBytes > 0) waitingTurns++;
+    }
+    slow.transport.end();
+    quick.transport.end();
+    const received: Buffer[] = [];
+    slow.peer.on('data', (bytes: Buffer) => received.push(bytes));
+    slow.peer.resume();
+    await once(slow.peer, 'end');
+    expect(Buffer.concat(received).equals(Buffer.concat(expected))).toBe(true);
+  });
 
   test('bytes of a peek come first', async () => {
     const { transport, recorder, peer } = await pair();

@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { type Slab, slabOf } from '../http/slab.ts';
 import type { CollectingTransport, WriteSource } from '../http/transport.ts';
 import { DIRECT_READER, type DirectReader, readsDirectly } from './direct-reads.ts';
 import { Timer, type TimerLists, type TimerOwner } from './timer-list.ts';
@@ -28,6 +29,7 @@ export const DEFAULT_TRANSPORT_OPTIONS: SocketTransportOptions = Object.freeze({
 });
 
 const NO_CHUNKS: (Buffer | string)[] = [];
+const NO_SLABS: Slab[] = [];
 const NO_BYTES = Buffer.alloc(0);
 
 /** Milliseconds that a peer may take nothing of what was written before the close. */
@@ -57,12 +59,18 @@ export class SocketTransport implements CollectingTransport, TimerOwner {
   /** May be set when it is known who uses the transport. */
   delayedCloseMs: number;
   #receiver: TransportReceiver;
+  /** What was written in this turn: one chunk, which is most often a buffer that collected the turn, ... */
+  #chunk: Buffer | string = NO_BYTES;
+  /** ... or where there were more all of them. */
   #chunks: (Buffer | string)[] = NO_CHUNKS;
-  /** Bytes in `#chunks`. */
+  /** Bytes in them. */
   #pendingBytes = 0;
+  /** Where the writes lie that a TLS session has been given and not yet taken, the oldest first. */
+  #collectedIn: Slab[] = NO_SLABS;
+  #onTaken: ((error?: Error | null) => void) | null = null;
   /** Standing in the list of transports to flush in this turn. */
   #flushAsked = false;
-  /** Asked to be flushed into `#chunks` first, null = nobody. */
+  /** Asked for what it has collected first, null = nobody. */
   #source: WriteSource | null = null;
   /** `write` answered false and `onTransportDrain` is owed. */
   #blocked = false;
@@ -141,7 +149,8 @@ export class SocketTransport implements CollectingTransport, TimerOwner {
     const length = bytes.length; // latin1 strings: one byte a character
     if (this.#endAsked || this.socket.destroyed) return true; // its close is on the way
     if (length > 0) {
-      if (this.#chunks === NO_CHUNKS) this.#chunks = [bytes];
+      if (this.#pendingBytes === 0) this.#chunk = bytes;
+      else if (this.#chunks === NO_CHUNKS) this.#chunks = [this.#chunk, bytes];
       else this.#chunks.push(bytes);
       this.#pendingBytes += length;
       this.bytesSent += length;
@@ -222,13 +231,17 @@ export class SocketTransport implements CollectingTransport, TimerOwner {
     this.#collect();
     this.#flushAsked = false;
     const { socket } = this;
+    const chunk = this.#chunk;
     const chunks = this.#chunks;
     const pendingBytes = this.#pendingBytes;
-    this.#chunks = NO_CHUNKS;
-    this.#pendingBytes = 0;
+    this.#dropPending();
     if (socket.destroyed) return;
-    if (chunks.length === 1) writeOne(socket, chunks[0]!);
-    else if (chunks.length > 1) writeJoined(socket, chunks, pendingBytes);
+    if (chunks !== NO_CHUNKS) writeJoined(socket, chunks, pendingBytes);
+    else if (pendingBytes > 0) {
+      const slab = typeof chunk === 'string' ? null : slabOf(chunk);
+      if (slab === null) writeOne(socket, chunk);
+      else this.#writeCollected(chunk as Buffer, slab);
+    }
     if (this.#endAsked) {
       // Without a delayed close the descriptor goes once the bytes are with the kernel.
       if (this.#closing && this.delayedCloseMs === 0) socket.destroySoon();
@@ -278,12 +291,35 @@ export class SocketTransport implements CollectingTransport, TimerOwner {
   /** @internal */
   onSocketClose(): void {
     this.#stopCloseTimer();
-    this.#chunks = NO_CHUNKS;
-    this.#pendingBytes = 0;
+    this.#dropPending();
     if (this.#closeTold) return;
     this.#closeTold = true;
     openTransports--;
     this.#receiver.close(this.#failure === '' ? 'closed' : this.#failure);
+  }
+
+  #dropPending(): void {
+    this.#chunk = NO_BYTES;
+    this.#chunks = NO_CHUNKS;
+    this.#pendingBytes = 0;
+  }
+
+  /** A TLS session takes what it is given later than in the call, and says so; another socket at once or not in time. */
+  #writeCollected(bytes: Buffer, slab: Slab): void {
+    const { socket } = this;
+    if ((socket as { encrypted?: boolean }).encrypted === true) {
+      if (this.#collectedIn === NO_SLABS) this.#collectedIn = [];
+      this.#collectedIn.push(slab);
+      this.#onTaken ??= (error) => {
+        const taken = this.#collectedIn.shift();
+        // What failed may still be looked at.
+        if (error == null) taken!.taken();
+      };
+      socket.write(bytes, this.#onTaken);
+      return;
+    }
+    socket.write(bytes);
+    if (socket.writableLength === 0) slab.taken();
   }
 
   #collect(): void {

@@ -11,7 +11,7 @@
 import { DEFAULT_HTTP_LIMITS } from '../../proxy/http/limits.ts';
 import { RequestHead, ResponseHead } from '../../proxy/http/message.ts';
 import type { BodySink, ResponseSink, ServerStream } from '../../proxy/http/stream.ts';
-import type { Transport } from '../../proxy/http/transport.ts';
+import type { CollectingTransport, WriteSource } from '../../proxy/http/transport.ts';
 import { Http1ClientConnection, http1ClientOptions } from '../../proxy/http1/client-connection.ts';
 import { HeadParser, SectionKind } from '../../proxy/http1/head-parser.ts';
 import { Http1ServerConnection, http1ServerOptions } from '../../proxy/http1/server-connection.ts';
@@ -44,14 +44,23 @@ const RESPONSE = Buffer.concat([
   BODY,
 ]);
 
-/** Turns strings into bytes, as a socket would have to. */
-class CountingTransport implements Transport {
+/** Turns strings into bytes, as a socket would have to. `endTurn` is the end of a turn of the event loop. */
+class CountingTransport implements CollectingTransport {
   bytes = 0;
+  #source: WriteSource | null = null;
   readonly bufferedBytes = 0;
   readonly #buffer = Buffer.allocUnsafe(64 * 1024);
   write(bytes: Buffer | string): boolean {
     this.bytes += typeof bytes === 'string' ? this.#buffer.write(bytes, 'latin1') : bytes.length;
     return true;
+  }
+  flushLater(source: WriteSource): void {
+    this.#source = source;
+  }
+  endTurn(): void {
+    const source = this.#source;
+    this.#source = null;
+    source?.flush();
   }
   end(): void {}
   closeAfterFlush(): void {}
@@ -79,8 +88,9 @@ report(`parse a request head of ${REQUEST.length} bytes`, EXCHANGES, () => {
 
 report('server role: head in, 1 KiB response out', EXCHANGES, () => {
   const sink: BodySink = { onData() {}, onTrailers() {}, onReset() {}, onDrain() {} };
+  const downstream = new CountingTransport();
   const server = new Http1ServerConnection(
-    new CountingTransport(),
+    downstream,
     {
       onRequest(stream: ServerStream): BodySink {
         const head = new ResponseHead(200, ['content-type', 'text/html', 'content-length', '1024']);
@@ -92,15 +102,15 @@ report('server role: head in, 1 KiB response out', EXCHANGES, () => {
     },
     http1ServerOptions(),
   );
-  for (let count = 0; count < EXCHANGES; count++) server.receive(REQUEST);
+  for (let count = 0; count < EXCHANGES; count++) {
+    server.receive(REQUEST);
+    downstream.endTurn();
+  }
 });
 
 report('client role: head out, 1 KiB response in', EXCHANGES, () => {
-  const client = new Http1ClientConnection(
-    new CountingTransport(),
-    { onStreamEnd() {} },
-    http1ClientOptions(),
-  );
+  const upstream = new CountingTransport();
+  const client = new Http1ClientConnection(upstream, { onStreamEnd() {} }, http1ClientOptions());
   const sink: ResponseSink = {
     onInformational() {},
     onResponse() {},
@@ -112,31 +122,30 @@ report('client role: head out, 1 KiB response in', EXCHANGES, () => {
   const headers = ['user-agent', 'bench', 'accept', '*/*', 'x-request-id', 'abc'];
   for (let count = 0; count < EXCHANGES; count++) {
     client.request(new RequestHead('GET', 'http', 'a:80', '/p', headers, 'HTTP/1.1'), true, sink);
+    upstream.endTurn();
     client.receive(RESPONSE);
   }
 });
 
 report('both roles joined: one proxied exchange', EXCHANGES, () => {
-  const client = new Http1ClientConnection(
-    new CountingTransport(),
-    { onStreamEnd() {} },
-    http1ClientOptions(),
-  );
-  let downstream: ServerStream;
+  const upstream = new CountingTransport();
+  const client = new Http1ClientConnection(upstream, { onStreamEnd() {} }, http1ClientOptions());
+  let stream: ServerStream;
   const responseSink: ResponseSink = {
     onInformational() {},
-    onResponse: (head, endStream) => downstream.writeHead(head, endStream),
-    onData: (chunk, endStream) => void downstream.writeData(chunk, endStream),
-    onTrailers: (trailers) => downstream.writeTrailers(trailers),
+    onResponse: (head, endStream) => stream.writeHead(head, endStream),
+    onData: (chunk, endStream) => void stream.writeData(chunk, endStream),
+    onTrailers: (trailers) => stream.writeTrailers(trailers),
     onReset() {},
     onDrain() {},
   };
   const requestSink: BodySink = { onData() {}, onTrailers() {}, onReset() {}, onDrain() {} };
+  const downstream = new CountingTransport();
   const server = new Http1ServerConnection(
-    new CountingTransport(),
+    downstream,
     {
-      onRequest(stream, head, endStream): BodySink {
-        downstream = stream;
+      onRequest(requested, head, endStream): BodySink {
+        stream = requested;
         client.request(head, endStream, responseSink);
         return requestSink;
       },
@@ -146,6 +155,8 @@ report('both roles joined: one proxied exchange', EXCHANGES, () => {
   );
   for (let count = 0; count < EXCHANGES; count++) {
     server.receive(REQUEST);
+    upstream.endTurn();
     client.receive(RESPONSE);
+    downstream.endTurn();
   }
 });

@@ -1,4 +1,5 @@
 import { fieldNameAt } from '../../http/field-name.ts';
+import { latin1 } from '../../http/latin1.ts';
 import { DynamicTable, ENTRY_OVERHEAD_BYTES } from './dynamic-table.ts';
 import {
   FieldKind,
@@ -11,7 +12,6 @@ import {
 import { NEVER_INDEXED } from './hpack-encoder.ts';
 import { decodedBytesMax, huffmanDecode } from './huffman-decoder.ts';
 import { IntegerReader } from './integer.ts';
-import { latin1 } from './latin1.ts';
 import { LiteralStrings } from './literal-strings.ts';
 import { STATIC_COUNT, STATIC_NAMES, STATIC_VALUES } from './static-table.ts';
 

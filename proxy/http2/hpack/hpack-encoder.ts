@@ -1,8 +1,8 @@
+import { writeLatin1 } from '../../http/latin1.ts';
 import { ENTRY_OVERHEAD_BYTES } from './dynamic-table.ts';
 import { type FieldKind, fieldKind } from './field-kind.ts';
 import { huffmanBytes, huffmanEncode } from './huffman-encoder.ts';
 import { INTEGER_BYTES_MAX, writeInteger } from './integer.ts';
-import { writeLatin1 } from './latin1.ts';
 import { STATIC_COUNT, STATIC_NAMES, STATIC_VALUES, staticNameIndex } from './static-table.ts';
 
 /** What is kept for the peer at most, whatever it allows: SETTINGS_HEADER_TABLE_SIZE's default. */
@@ -187,18 +187,9 @@ export class NameSlot {
   }
 }
 
-/** Below this length a loop is cheaper than the call into the runtime. */
-const SHORT_BYTES = 24;
-
 /** A string literal as it is (§5.2, H = 0). Strings are latin1. */
 function writePlain(out: Buffer, start: number, text: string): number {
-  const length = text.length;
-  let at = writeInteger(out, start, 0x00, 7, length);
-  if (length <= SHORT_BYTES) {
-    for (let index = 0; index < length; index++) out[at++] = text.charCodeAt(index);
-    return at;
-  }
-  return at + writeLatin1(out, text, at);
+  return writeLatin1(out, writeInteger(out, start, 0x00, 7, text.length), text);
 }
 
 /** A string literal in Huffman code where that is shorter. */

@@ -1,5 +1,5 @@
+import { latin1 } from '../../http/latin1.ts';
 import { isFieldValueBytes } from './field-kind.ts';
-import { latin1 } from './latin1.ts';
 
 /**
  * The latest short values that came as literals, as strings: clients send `:path` and `content-length` anew with every

@@ -3,7 +3,7 @@ import { LoadFailed, takeTurns, unitsPerCpuSecond } from './rounds.ts';
 
 const PACE = { rounds: 3, seconds: 1, warmUpSeconds: 2 };
 
-test('contestants are warmed up, then loaded in turns', async () => {
+test('contestants are warmed up in rounds, then loaded in turns', async () => {
   const calls: string[] = [];
   const contestant = (subject: string) => ({
     subject,
@@ -14,7 +14,7 @@ test('contestants are warmed up, then loaded in turns', async () => {
     },
   });
   const figures = await takeTurns([contestant('a'), contestant('b')], PACE);
-  expect(calls).toEqual(['a2', 'b2', 'a1', 'b1', 'a1', 'b1', 'a1', 'b1']);
+  expect(calls).toEqual(['a1', 'a1', 'b1', 'b1', 'a1', 'b1', 'a1', 'b1', 'a1', 'b1']);
   expect(figures.map(({ subject, rounds }) => [subject, rounds.length])).toEqual([
     ['a', 3],
     ['b', 3],
@@ -46,7 +46,7 @@ test('bytes a second of CPU are the reciprocal', () => {
 test('a load that fails, or serves nothing, names whom it failed at', async () => {
   const failing = (load: () => Promise<number>) =>
     takeTurns([{ subject: 'nginx', pids: [], load }], PACE);
-  await expect(failing(async () => 0)).rejects.toThrow('nginx: nothing was served in 2 s');
+  await expect(failing(async () => 0)).rejects.toThrow('nginx: nothing was served in 1 s');
   const broken = failing(() => Promise.reject(new Error('3 answers that are not 2xx')));
   await expect(broken).rejects.toThrow(LoadFailed);
   await expect(broken).rejects.toThrow('nginx: 3 answers');
