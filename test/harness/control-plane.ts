@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freePorts } from '../../cli/run/free-port.ts';
+import { NODE_FLAGS } from '../../cli/run/node-flags.ts';
 import { NodeProcess, ROOT } from './node-process.ts';
 import { until } from './until.ts';
 
@@ -106,7 +107,7 @@ export class ControlPlane {
   }
 
   #run(args: readonly string[], env: NodeJS.ProcessEnv = {}): NodeProcess {
-    const [command, ...rest] = this.#place.command([process.execPath, ...args]);
+    const [command, ...rest] = this.#place.command([process.execPath, ...NODE_FLAGS, ...args]);
     return new NodeProcess(rest, { command, env });
   }
 

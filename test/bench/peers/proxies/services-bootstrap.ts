@@ -24,7 +24,7 @@ export function servicesBootstrap(plan: ServicesPlan, places: Places): object {
     node: { id: 'bench', cluster: 'bench' },
     admin: { address: socketAddress(places.adminPort) },
     static_resources: {
-      listeners: [httpListener(places.port, names.map(virtualHost), TRACING)],
+      listeners: [{ ...httpListener(places.port, names.map(virtualHost), TRACING), ...OUTBOUND }],
       clusters: names.map((name) => ({
         ...staticCluster(name, []),
         load_assignment: assignment(name, plan),
@@ -33,6 +33,8 @@ export function servicesBootstrap(plan: ServicesPlan, places: Places): object {
   };
 }
 
+/** For Istio's metrics. */
+const OUTBOUND = { traffic_direction: 'OUTBOUND' };
 const TRACING = { tracing: { random_sampling: { value: MESH_FEATURES.tracingPercent } } };
 const ADS = { ads: {}, resource_api_version: 'V3' };
 const ROUTES = 'services';
@@ -79,11 +81,13 @@ export interface MeshParts {
 
 /** What an ADS server says to a proxy with `adsBootstrap`; `version` is that of every resource but the listener. */
 export function adsMesh(parts: MeshParts, places: Places, version: string): Mesh {
-  const listener = httpListener(places.port, [], {
-    ...TRACING,
-    route_config: undefined,
-    rds: { config_source: ADS, route_config_name: ROUTES },
-  }) as { name: string };
+  const rds = { config_source: ADS, route_config_name: ROUTES };
+  const listener = {
+    ...(httpListener(places.port, [], { ...TRACING, route_config: undefined, rds }) as {
+      name: string;
+    }),
+    ...OUTBOUND,
+  };
   const routes = { name: ROUTES, virtual_hosts: parts.virtualHosts };
   const clusters = parts.clusters.map((cluster) => ({
     type: 'EDS',
