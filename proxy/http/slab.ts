@@ -1,17 +1,7 @@
-/** Bytes of one slab: what messages and frames collect in. */
-const SLAB_BYTES = 64 * 1024;
 /** Up to this size a payload is copied behind its head; beyond it, it is passed on as it is. */
 export const COPY_BYTES_MAX = 8 * 1024;
-/**
- * A slab with less room is not used again before all of it has left: one that cannot take the largest copy and its head
- * would be taken, found too small and put back, and a new one be made for each message.
- */
-const SLAB_ROOM_MIN = COPY_BYTES_MAX + 2 * 1024;
-/** Slabs kept for reuse by all connections of the process. */
-const SPARES_MAX = 64;
-
-/** Slabs that have room: an idle connection holds none. The one used last is taken first: it is in the cache of the core. */
-const spare: Slab[] = [];
+/** The largest copy and its head. */
+const ROOM_MIN = COPY_BYTES_MAX + 2 * 1024;
 
 const NO_BYTES = Buffer.alloc(0);
 
@@ -28,23 +18,27 @@ export class Slab {
   at = 0;
   /** Parts that are not with the kernel. */
   #out = 0;
-  #isHeld = false;
+  #isHeld = true;
   #isSpare = false;
+  readonly #pool: SlabPool | null;
 
-  constructor(bytes: number) {
+  /** `pool`: where it is kept while nobody holds it; null = nowhere. */
+  constructor(bytes: number, pool: SlabPool | null) {
+    this.#pool = pool;
     // Not from the pool of Buffer: a rest keeps the memory of its slab.
     this.bytes = Buffer.allocUnsafeSlow(bytes);
     this.view = new DataView(this.bytes.buffer, this.bytes.byteOffset, bytes);
   }
 
-  /** One with room for `bytes`, for the caller alone until it is given back. */
-  static take(bytes: number): Slab {
-    const last = spare.length - 1;
-    const fits = last >= 0 && spare[last]!.bytes.length - spare[last]!.at >= bytes;
-    const slab = fits ? spare.pop()! : new Slab(Math.max(SLAB_BYTES, bytes));
-    slab.#isSpare = false;
-    slab.#isHeld = true;
-    return slab;
+  /** Bytes behind `at`. */
+  get room(): number {
+    return this.bytes.length - this.at;
+  }
+
+  /** For the caller alone, until it is given back. */
+  hold(): void {
+    this.#isSpare = false;
+    this.#isHeld = true;
   }
 
   /** `[start, end)`, which somebody else looks at from now on. */
@@ -72,12 +66,49 @@ export class Slab {
   }
 
   #keep(): void {
-    if (this.#isSpare || spare.length >= SPARES_MAX) return;
-    if (this.bytes.length - this.at < SLAB_ROOM_MIN) return;
-    this.#isSpare = true;
-    spare.push(this);
+    if (!this.#isSpare && this.#pool !== null) this.#isSpare = this.#pool.keep(this);
   }
 }
+
+/** Slabs of one size, shared by the connections of the process: an idle one holds none. */
+export class SlabPool {
+  readonly #bytes: number;
+  readonly #sparesMax: number;
+  /** The one used last is taken first: it is in the cache of the core. */
+  readonly #spare: Slab[] = [];
+
+  constructor(bytes: number, sparesMax: number) {
+    this.#bytes = bytes;
+    this.#sparesMax = sparesMax;
+  }
+
+  /** One with room for `bytes`, held by the caller. */
+  take(bytes: number): Slab {
+    const spare = this.#spare;
+    if (spare.length > 0 && spare[spare.length - 1]!.room >= bytes) {
+      const slab = spare.pop()!;
+      slab.hold();
+      return slab;
+    }
+    return new Slab(Math.max(this.#bytes, bytes), this);
+  }
+
+  /**
+   * Whether the slab is kept. One with little room is not before all of it has left: it would be taken, found too small
+   * and put back, and a new one be made for each message.
+   */
+  keep(slab: Slab): boolean {
+    if (this.#spare.length >= this.#sparesMax) return false;
+    if (slab.room < ROOM_MIN || slab.bytes.length > this.#bytes) return false;
+    this.#spare.push(slab);
+    return true;
+  }
+}
+
+/** For frames: what a turn writes to one connection is of many streams. */
+export const FRAME_SLABS = new SlabPool(64 * 1024, 64);
+/** For messages of HTTP/1.1: each connection writes its own in a turn, and hundreds may. */
+export const MESSAGE_SLABS = new SlabPool(16 * 1024, 512);
 
 /** What was handed over latest, and where it lies. */
 let latestPart: Buffer = NO_BYTES;

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { slabOf } from './slab.ts';
+import { FRAME_SLABS, slabOf } from './slab.ts';
 import type { CollectingTransport, WriteSource } from './transport.ts';
 import { WriteBuffer } from './write-buffer.ts';
 
@@ -33,7 +33,11 @@ describe('write buffer', () => {
   test('connections that write in turns never write into what another one has handed over', () => {
     const peers = Array.from({ length: 3 }, () => {
       const transport = new KeepingTransport();
-      return { transport, buffer: new WriteBuffer(transport), expected: [] as Buffer[] };
+      return {
+        transport,
+        buffer: new WriteBuffer(FRAME_SLABS, transport),
+        expected: [] as Buffer[],
+      };
     });
     // Sizes around every bound: the rest of a slab, a copy, a slab.
     const sizes = [1, 9, 700, 1_024, 2_047, 2_048, 2_049, 5_000, 8_192, 8_193, 16_384, 70_000];
@@ -70,8 +74,8 @@ describe('write buffer', () => {
 
   test('memory that the kernel has is written again, unless something was written behind it', () => {
     const transport = new KeepingTransport();
-    const buffer = new WriteBuffer(transport);
-    const other = new WriteBuffer(transport);
+    const buffer = new WriteBuffer(FRAME_SLABS, transport);
+    const other = new WriteBuffer(FRAME_SLABS, transport);
     const put = (to: WriteBuffer, text: string) => {
       to.put(Buffer.from(text));
       to.flush();
@@ -93,7 +97,7 @@ describe('write buffer', () => {
 
   test('memory is not written again while more is collected behind it', () => {
     const transport = new KeepingTransport();
-    const buffer = new WriteBuffer(transport);
+    const buffer = new WriteBuffer(FRAME_SLABS, transport);
     freshSlab(buffer);
     buffer.put(Buffer.from('head'));
     buffer.append(Buffer.alloc(10_000), 0, 10_000);
@@ -113,7 +117,7 @@ describe('write buffer', () => {
 
   test('memory of several writes is written again when the last of them has been taken, in whatever order', () => {
     const transport = new KeepingTransport();
-    const buffer = new WriteBuffer(transport);
+    const buffer = new WriteBuffer(FRAME_SLABS, transport);
     freshSlab(buffer);
     const parts = ['one', 'two', 'three'].map((text) => {
       buffer.put(Buffer.from(text));
@@ -137,7 +141,7 @@ describe('write buffer', () => {
 
   test('a slab that is used up comes back when all of it has been taken', () => {
     const transport = new KeepingTransport();
-    const buffer = new WriteBuffer(transport);
+    const buffer = new WriteBuffer(FRAME_SLABS, transport);
     freshSlab(buffer);
     const fill = () => {
       buffer.reserve(60 * 1024);
@@ -154,7 +158,7 @@ describe('write buffer', () => {
 
   test('the owner is asked for a flush once a turn', () => {
     const transport = new KeepingTransport();
-    const buffer = new WriteBuffer(transport);
+    const buffer = new WriteBuffer(FRAME_SLABS, transport);
     buffer.reserve(4);
     transport.source = null;
     buffer.reserve(4);

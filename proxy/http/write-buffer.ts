@@ -1,7 +1,7 @@
-import { COPY_BYTES_MAX, Slab } from './slab.ts';
+import { COPY_BYTES_MAX, Slab, type SlabPool } from './slab.ts';
 import type { CollectingTransport, WriteSource } from './transport.ts';
 
-const NO_SLAB = new Slab(0);
+const NO_SLAB = new Slab(0, null);
 const NO_BYTES = NO_SLAB.bytes;
 
 /**
@@ -22,8 +22,11 @@ export class WriteBuffer implements WriteSource {
   #start = 0;
   #asked = false;
 
-  /** Without a transport: not before `attach`. */
-  constructor(transport: CollectingTransport = NOWHERE) {
+  readonly #slabs: SlabPool;
+
+  /** `slabs`: where its memory comes from. Without a transport: not before `attach`. */
+  constructor(slabs: SlabPool, transport: CollectingTransport = NOWHERE) {
+    this.#slabs = slabs;
     this.#transport = transport;
   }
 
@@ -103,7 +106,7 @@ export class WriteBuffer implements WriteSource {
   }
 
   #takeSlab(bytes: number): void {
-    const slab = Slab.take(bytes);
+    const slab = this.#slabs.take(bytes);
     this.#slab = slab;
     this.bytes = slab.bytes;
     this.view = slab.view;

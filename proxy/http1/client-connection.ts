@@ -1,6 +1,7 @@
 import type { HeaderBlock } from '../http/header-block.ts';
 import { DEFAULT_HTTP_LIMITS, type HttpLimits } from '../http/limits.ts';
 import type { RequestHead } from '../http/message.ts';
+import { MESSAGE_SLABS } from '../http/slab.ts';
 import type {
   ClientConnection,
   ClientConnectionListener,
@@ -80,7 +81,7 @@ export class Http1ClientConnection implements ClientConnection {
     this.#limits = options.limits;
     this.#parser = new HeadParser(SectionKind.Response, options.limits);
     this.#body = new BodyReader(options.limits);
-    this.#out = new WriteBuffer(transport);
+    this.#out = new WriteBuffer(MESSAGE_SLABS, transport);
     this.#encoder = new HeadEncoder(this.#out);
     this.#writer = new BodyWriter(this.#out);
   }

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { RequestHead, ResponseHead } from '../http/message.ts';
+import { MESSAGE_SLABS } from '../http/slab.ts';
 import { WriteBuffer } from '../http/write-buffer.ts';
 import { BodyFraming } from './body.ts';
 import { HeadEncoder } from './encoder.ts';
@@ -8,7 +9,7 @@ import { RecordingTransport } from './recorder.testing.ts';
 
 function encoder() {
   const transport = new RecordingTransport();
-  const out = new WriteBuffer(transport);
+  const out = new WriteBuffer(MESSAGE_SLABS, transport);
   return { transport, out, heads: new HeadEncoder(out) };
 }
 

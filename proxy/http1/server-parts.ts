@@ -1,3 +1,4 @@
+import { MESSAGE_SLABS } from '../http/slab.ts';
 import type { CollectingTransport, WriteSource } from '../http/transport.ts';
 import { WriteBuffer } from '../http/write-buffer.ts';
 import { BodyReader } from './body-reader.ts';
@@ -17,7 +18,7 @@ export class Http1ServerParts {
   readonly fields = new FieldSection();
   readonly headReader: RequestHeadReader;
   readonly body: BodyReader;
-  readonly out = new WriteBuffer();
+  readonly out = new WriteBuffer(MESSAGE_SLABS);
   readonly encoder = new HeadEncoder(this.out);
   readonly writer = new BodyWriter(this.out);
 
@@ -29,7 +30,7 @@ export class Http1ServerParts {
 }
 
 /** Sets that wait for a connection; as many requests as are under way at one time on most days. */
-const SPARE_MAX = 64;
+const SPARE_MAX = 256;
 
 /**
  * The parts of connections with equal options. A connection that is idle holds none: most connections of a proxy are

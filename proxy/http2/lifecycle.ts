@@ -1,4 +1,5 @@
 import type { HeaderBlock } from '../http/header-block.ts';
+import { FRAME_SLABS } from '../http/slab.ts';
 import type { ResetReason } from '../http/stream.ts';
 import type { CollectingTransport } from '../http/transport.ts';
 import { WriteBuffer } from '../http/write-buffer.ts';
@@ -60,7 +61,7 @@ export abstract class Http2Lifecycle implements SendQueueOwner, StreamConnection
     this.transport = transport;
     this.options = options;
     this.events = events;
-    this.out = new WriteBuffer(transport);
+    this.out = new WriteBuffer(FRAME_SLABS, transport);
     this.writer = new HeaderWriter(this.out);
     this.control = new ControlWriter(this.out);
     this.guard = new FloodGuard(options.nowMs);

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
+import { FRAME_SLABS } from '../http/slab.ts';
 import { WriteBuffer } from '../http/write-buffer.ts';
 import { ManualClock } from './manual-clock.testing.ts';
 import { DEFAULT_TRANSPORT_OPTIONS, SocketTransport } from './socket-transport.ts';
@@ -115,7 +116,7 @@ describe('SocketTransport', () => {
     const slow = await pair();
     const quick = await pair();
     for (const { transport, recorder } of [slow, quick]) transport.attach(recorder);
-    const buffers = [slow, quick].map(({ transport }) => new WriteBuffer(transport));
+    const buffers = [slow, quick].map(({ transport }) => new WriteBuffer(FRAME_SLABS, transport));
     slow.peer.pause();
     quick.peer.resume();
     // Beyond what the kernel takes, and on until the socket has held some of it for many turns.
