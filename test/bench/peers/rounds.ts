@@ -33,11 +33,9 @@ export async function takeTurns(
   pace: Pace,
   figure: (cpuUs: number, units: number) => number = cpuPerUnit,
 ): Promise<Figure[]> {
-  // In rounds like those that count: their ends, where connections close in the middle of requests, are code to compile too.
-  for (const contestant of contestants) {
-    for (let warm = 0; warm < pace.warmUpSeconds; warm += pace.seconds) {
-      await loadOf(contestant, pace.seconds);
-    }
+  // In turns like those that count: what happens at their ends, and while the others have theirs, is code to compile too.
+  for (let warm = 0; warm < pace.warmUpSeconds; warm += pace.seconds) {
+    for (const contestant of contestants) await loadOf(contestant, pace.seconds);
   }
   const rounds = contestants.map((): number[] => []);
   for (let round = 0; round < pace.rounds; round++) {

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { until } from '../../../harness/until.ts';
 import { AdsServer } from '../backends/ads-server.ts';
 import { startNginxBackend } from '../backends/nginx-files.ts';
-import { type Bench, TARGET_PACE } from '../bench.ts';
+import type { Bench, Pace } from '../bench.ts';
 import { wrk } from '../load/wrk.ts';
 import { startEnvoyOn } from '../proxies/envoy.ts';
 import { ENDPOINTS, type GrownMesh, ROUTES, SERVICES, type Target } from '../proxies/grown-mesh.ts';
@@ -17,6 +17,9 @@ import type { BenchCase } from './case.ts';
 
 const FEW = 10;
 const MANY = 10_000;
+/** Two sides of the same program are compared, and four of them stand in a row. */
+const PACE: Pace = { rounds: 5, seconds: 1, warmUpSeconds: 4 };
+/** Of Weft, which has a target; its peers are asked once. */
 const PUSHES = 3;
 const TAKEN_MS_MAX = 60_000;
 type Starter = typeof startWeftOn;
@@ -117,7 +120,7 @@ async function requestCost(
   return {
     name,
     unit: 'µs CPU/request',
-    figures: await takeTurns(sides, bench.pace(TARGET_PACE)),
+    figures: await takeTurns(sides, bench.pace(PACE)),
     targets: [ratioTarget(withFew(WEFT), 'atMost', 1.1)],
     remark: plan.grown.remark,
   };
@@ -136,7 +139,8 @@ async function longestAnswers(
   const figures: Figure[] = [];
   for (const [subject, starter] of starters) {
     const rounds: number[] = [];
-    for (let push = 0; push < Math.min(PUSHES, bench.pace(TARGET_PACE).rounds); push++) {
+    const pushes = subject === WEFT ? Math.min(PUSHES, bench.pace(PACE).rounds) : 1;
+    for (let push = 0; push < pushes; push++) {
       await bench.part(async (part) => {
         rounds.push(await longestAnswerMs(part, starter, plan));
       });
