@@ -2,11 +2,8 @@ import { compileOperator, type Operator } from './format-operators.ts';
 import { type FormatProblem, parseFormat } from './format-parser.ts';
 import type { RequestRecord } from './request-record.ts';
 
-export type { FormatProblem };
-
 /** A compiled substitution format string, for a header's value. `render` throws nothing. */
 export interface Format {
-  readonly source: string;
   /** True where the text holds no command and is the same for every request. */
   readonly constant: boolean;
   render(record: RequestRecord): string;
@@ -44,7 +41,6 @@ export function compileFormat(
     renderers.push(renderer(operator, part.lengthMax, absent));
   }
   return {
-    source,
     constant: parts.every(({ kind }) => kind === 'text'),
     render(record) {
       let text = '';
