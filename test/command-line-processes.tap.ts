@@ -67,6 +67,19 @@ function sandbox(t: Test): Sandbox {
   return made;
 }
 
+/** Waits for a moment of a process that goes on; rejects with its output where it ends before. */
+function untilIn(run: NodeProcess, moment: string, came: () => boolean): Promise<true> {
+  return until(
+    moment,
+    () => {
+      if (came()) return true;
+      if (run.exitCode === undefined) return false;
+      throw new Error(`ended with ${run.exitCode} before ${moment}:\n${run.output}`);
+    },
+    60_000,
+  );
+}
+
 function nothingLeft(t: Test, box: Sandbox): void {
   t.same(box.files(), [], 'no file is left');
   t.same(box.processes(), [], 'no process is left');
@@ -104,7 +117,7 @@ t.test('weft run, stopped while it starts', { skip }, async (t) => {
     const box = sandbox(t);
     const addresses = { api: controlPlane.api.slice('http://'.length), xds: `127.0.0.1:${port}` };
     const run = box.weft('run', '--data', data('silent-xds', addresses), '--', 'true');
-    await until('the sidecar', async () => box.processes('bootstrap.json').length === 1);
+    await untilIn(run, 'the sidecar', () => box.processes('bootstrap.json').length === 1);
     run.kill('SIGTERM');
     t.equal(await run.exited, 143);
     nothingLeft(t, box);
@@ -223,7 +236,7 @@ t.test('weft demo leaves nothing', { skip }, async (t) => {
     t.test(`interrupted ${name} (${signal})`, async (t) => {
       const box = sandbox(t);
       const demo = box.weft('demo');
-      await until(name, async () => moment(box, demo), 60_000);
+      await untilIn(demo, name, () => moment(box, demo));
       demo.kill(signal);
       t.equal(await demo.exited, code, demo.stderr);
       nothingLeft(t, box);
@@ -233,7 +246,7 @@ t.test('weft demo leaves nothing', { skip }, async (t) => {
   t.test('when the reader of its output leaves', async (t) => {
     const box = sandbox(t);
     const demo = box.weft('demo');
-    await until('sidecars', async () => box.processes('bootstrap.json').length > 0, 60_000);
+    await untilIn(demo, 'sidecars', () => box.processes('bootstrap.json').length > 0);
     demo.child.stderr!.destroy();
     await demo.exited;
     nothingLeft(t, box);
@@ -242,7 +255,7 @@ t.test('weft demo leaves nothing', { skip }, async (t) => {
   t.test('when its logs cannot be kept, or the samples are none', async (t) => {
     const box = sandbox(t);
     const demo = box.weft('demo', '--keep-logs', join(CLI, 'logs'));
-    await until('sidecars', async () => box.processes('bootstrap.json').length > 0, 60_000);
+    await untilIn(demo, 'sidecars', () => box.processes('bootstrap.json').length > 0);
     demo.kill('SIGINT');
     t.equal(await demo.exited, 130);
     t.match(demo.stderr, /logs could not be kept/);

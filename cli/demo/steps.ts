@@ -361,17 +361,22 @@ async function loadFor({ mesh, load }: Stage, count: number): Promise<void> {
 }
 
 async function synced(mesh: DemoMesh, count: number): Promise<void> {
-  await mesh.until(`${count} proxies to be SYNCED`, 2 * SETTLE_TIMEOUT_MS, async () => {
+  let seen = 'nothing answered';
+  const areSynced = async () => {
     const proxies = await mesh.proxies().catch(() => []);
-    return (
-      proxies.length === count &&
-      proxies.every(({ types }) =>
-        ['CDS', 'LDS', 'RDS'].every((name) =>
-          types.some(({ type, status }) => type === name && status === 'SYNCED'),
-        ),
-      )
+    const ready = proxies.filter(({ types }) =>
+      ['CDS', 'LDS', 'RDS'].every((name) =>
+        types.some(({ type, status }) => type === name && status === 'SYNCED'),
+      ),
     );
-  });
+    seen = `of ${proxies.length} connected ${ready.map(({ name }) => name).join(' ') || 'none'}`;
+    return proxies.length === count && ready.length === count;
+  };
+  await mesh
+    .until(`${count} proxies to be SYNCED`, 2 * SETTLE_TIMEOUT_MS, areSynced)
+    .catch((error: Error) => {
+      throw new Error(`${error.message}; SYNCED: ${seen}`);
+    });
 }
 
 function expectCounts(
