@@ -556,6 +556,7 @@ export function virtualHost(
     retry: null,
     includeAttemptCount: false,
     fault: null,
+    rbac: new Map(),
   };
 }
 
@@ -616,6 +617,7 @@ export function route(
     requestHeaders: NO_MUTATIONS,
     responseHeaders: NO_MUTATIONS,
     fault: null,
+    rbac: new Map(),
     ...entry,
   };
 }

@@ -18,6 +18,8 @@ import { Router } from '../router/router.ts';
 import type { RouterHost } from '../router/router-host.ts';
 import { Timer, type TimerLists, type TimerOwner } from '../tcp/timer-list.ts';
 import { type Flushable, flushAtEndOfTurn } from '../tcp/write-turn.ts';
+import type { DownstreamConnectionInfo } from '../tls/peer-certificate.ts';
+import { trustedClientAddress } from './client-address.ts';
 import type { DownstreamConnection } from './downstream-connection.ts';
 import { GrpcMessages } from './grpc-messages.ts';
 import { type LocalReply, lateResetDetails, localReply } from './local-reply.ts';
@@ -112,6 +114,15 @@ export class ActiveStream implements BodySink, RouterHost, FilterContext, TimerO
 
   get random(): () => number {
     return this.connection.deps.random;
+  }
+
+  get downstream(): DownstreamConnectionInfo {
+    return this.connection.info;
+  }
+
+  clientAddress(): string {
+    const { config, info } = this.connection;
+    return trustedClientAddress(this.head.headers, config.xffTrustedHops) ?? info.remoteAddress;
   }
 
   // --- the way down ---------------------------------------------------------------------------

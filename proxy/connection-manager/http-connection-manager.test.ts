@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { exchange, managerConfig, route } from '../../test/proxy-exchange.ts';
+import { StatsRegistry } from '../observe/stats.ts';
 import { requestStages } from './request-stages.ts';
 
 test('a request goes through and its response comes back, logged once', () => {
@@ -23,7 +24,8 @@ test('a request goes through and its response comes back, logged once', () => {
 });
 
 test('the stages stand in the documented order', () => {
-  expect(requestStages(managerConfig(null)).map((stage) => stage.name)).toEqual([
+  const stages = requestStages(managerConfig(null), new StatsRegistry().httpScope('test'));
+  expect(stages.map((stage) => stage.name)).toEqual([
     'target',
     'path',
     'forwarded fields',

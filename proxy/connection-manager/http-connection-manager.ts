@@ -73,7 +73,7 @@ export class HttpConnectionManager {
       peerMetadata: deps.peerMetadata,
       isOwnListener: deps.isOwnListener,
     };
-    this.stages = requestStages(config);
+    this.stages = requestStages(config, deps.stats.httpScope(config.statPrefix));
     this.stats = new ConnectionManagerStats(deps.stats, config.statPrefix);
     const limits = httpLimits({
       headBytesMax: config.requestHeadersBytesMax,

@@ -58,6 +58,10 @@ const ROWS: { readonly [K in Kind]: readonly Row<K>[] } = {
     [{ status: 0, grpcStatus: 0 }, 200, 0, 'FI'],
     [{ status: 0, grpcStatus: 9 }, 400, 9, 'FI'],
   ],
+  rbacDenied: [
+    [{ policy: '' }, 403, 7, '-'],
+    [{ policy: 'ns[a]-policy[b c]-rule[0]' }, 403, 7, '-'],
+  ],
   upgradeRefused: [[{}, 403, 7, '-']],
   badRequest: [[{ details: 'x' }, 400, 13, '-']],
   badRequestBody: [[{ details: 'x', text: 'y' }, 400, 13, '-']],

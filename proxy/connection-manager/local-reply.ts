@@ -57,6 +57,8 @@ export function localReply(outcome: LocalOutcome): LocalReply {
       return reply(outcome.status, '', 0, 'direct_response', ['location', outcome.location]);
     case 'faultAbort':
       return faultAbort(outcome.status, outcome.grpcStatus);
+    case 'rbacDenied':
+      return rbacDenied(outcome.policy);
     case 'upgradeRefused':
       return reply(403, '', 0, 'upgrade_failed');
     case 'badRequest':
@@ -115,6 +117,12 @@ function faultAbort(status: number, grpcStatus: number): LocalReply {
     flags: ResponseFlag.FI,
     details: 'fault_filter_abort',
   };
+}
+
+/** As in Envoy no flag: the details name the policy, blanks as `_` so that a log line keeps its columns. */
+function rbacDenied(policy: string): LocalReply {
+  const name = policy === '' ? 'none' : policy.replaceAll(/\s/g, '_');
+  return reply(403, 'RBAC: access denied', 0, `rbac_access_denied_matched_policy[${name}]`);
 }
 
 function upstreamReset(

@@ -1,5 +1,6 @@
 import { filterFactory } from '../filter/filter-chain.ts';
 import type { HttpFilterFactory } from '../filter/http-filter.ts';
+import type { StatsScope } from '../observe/stats.ts';
 import type { ConnectionManagerConfig } from './connection-manager-config.ts';
 import { forwardedFields } from './forwarded-fields.ts';
 import { openInnerTunnel } from './inner-tunnel-stage.ts';
@@ -14,7 +15,10 @@ import { answerExpect, checkTarget, checkUpgrade, forward, matchRoute } from './
  * `ActiveStream`, which makes local replies (`local-reply.ts`), runs the filters' response side in
  * reverse and writes metrics and access log once. The order is part of the contract.
  */
-export function requestStages(config: ConnectionManagerConfig): readonly RequestStage[] {
+export function requestStages(
+  config: ConnectionManagerConfig,
+  stats: StatsScope,
+): readonly RequestStage[] {
   return [
     checkTarget(config), //      badRequest: no host; default port of a CONNECT tunnel
     sanitisePath(config), //     badRequest, pathRedirect: what routing sees is what the app gets
@@ -24,16 +28,16 @@ export function requestStages(config: ConnectionManagerConfig): readonly Request
     matchRoute(config), //       per-route settings exist from here on
     openInnerTunnel(config), //  CONNECT without a route: what is inside comes back to the top
     checkUpgrade(config), //     upgradeRefused
-    ...httpFilters(config), //   in the order the listener lists them: faultAbort, …
+    ...httpFilters(config, stats), // in the order the listener lists them: rbacDenied, faultAbort, …
     answerExpect(), //           100 Continue, once nothing but the upstream can refuse
     forward(), //                noRouteFound; the router and all of its outcomes
   ];
 }
 
-function httpFilters(config: ConnectionManagerConfig): RequestStage[] {
+function httpFilters(config: ConnectionManagerConfig, stats: StatsScope): RequestStage[] {
   const stages: RequestStage[] = [];
   for (const filter of config.httpFilters) {
-    if (filter.kind !== 'router') stages.push(filterStage(filterFactory(filter)));
+    if (filter.kind !== 'router') stages.push(filterStage(filterFactory(filter, stats)));
   }
   return stages;
 }

@@ -4,6 +4,7 @@ import type { RequestRecord } from '../observe/request-record.ts';
 import type { LocalOutcome } from '../router/outcome.ts';
 import type { Route } from '../router/route-table.ts';
 import type { TimerLists } from '../tcp/timer-list.ts';
+import type { DownstreamConnectionInfo } from '../tls/peer-certificate.ts';
 
 /** What a filter decides about a request head. */
 export const FilterResult = {
@@ -20,11 +21,14 @@ export type FilterResult = (typeof FilterResult)[keyof typeof FilterResult];
 export interface FilterContext {
   readonly head: RequestHead;
   readonly record: RequestRecord;
+  readonly downstream: DownstreamConnectionInfo;
   /** null where nothing matched: the request ends in 404 after the filters. */
   readonly route: Route | null;
   readonly timers: TimerLists;
   /** Uniform in [0, 1). */
   readonly random: () => number;
+  /** `ip:port`, or the address alone, of the client: behind proxies as far as they are trusted (PR-16). */
+  clientAddress(): string;
   /** Goes on with the next filter after `Wait`. */
   resume(): void;
   /** Ends the request here. */

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { inPrefix, ipBytes, parseIpPrefix } from '../tcp/ip-prefix.ts';
 import { type ChainCriteria, FilterChainMatcher } from './filter-chain-match.ts';
-import { inPrefix, ipBytes, parseIpPrefix } from './ip-prefix.ts';
 import { httpChain } from './listener.testing.ts';
 import type { FilterChainConfig } from './listener-config.ts';
 

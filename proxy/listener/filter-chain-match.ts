@@ -1,5 +1,5 @@
+import { type IpPrefix, inPrefix, ipBytes, parseIpPrefix } from '../tcp/ip-prefix.ts';
 import type { Inspection } from './connection-inspector.ts';
-import { type IpPrefix, inPrefix, ipBytes, parseIpPrefix } from './ip-prefix.ts';
 import type { FilterChainConfig } from './listener-config.ts';
 
 /** Facts by which a chain is picked. */

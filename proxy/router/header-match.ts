@@ -31,7 +31,8 @@ export function matchesAnyHeader(matchers: readonly HeaderMatcher[], head: Respo
   return false;
 }
 
-function matchField(matcher: HeaderMatcher, field: string | null): boolean {
+/** Of one value, or of a field that is not there. */
+export function matchField(matcher: HeaderMatcher, field: string | null): boolean {
   let value = field;
   if (value === null) {
     if (!matcher.missingAsEmpty || matcher.value.kind === 'present') {
@@ -43,7 +44,7 @@ function matchField(matcher: HeaderMatcher, field: string | null): boolean {
 }
 
 /** All values of a field or pseudo-header field, or null where the request has none. */
-function requestField(head: RequestHead, name: string): string | null {
+export function requestField(head: RequestHead, name: string): string | null {
   switch (name) {
     case ':method':
       return head.method;

@@ -35,6 +35,8 @@ export type LocalOutcome =
   | { readonly kind: 'redirect'; readonly status: number; readonly location: string }
   /** TM-18 (FI). `grpcStatus` is -1 for an HTTP abort. */
   | { readonly kind: 'faultAbort'; readonly status: number; readonly grpcStatus: number }
+  /** Authorization (SC-11): `policy` is the one that denies, '' where none allows. */
+  | { readonly kind: 'rbacDenied'; readonly policy: string }
   /** Upgrade or CONNECT that no configuration allows. */
   | { readonly kind: 'upgradeRefused' }
   /** Absolute-form or CONNECT on a listener that is no explicit proxy, or the like: the request makes no sense here (DPE). */

@@ -1,3 +1,5 @@
+import type { RbacConfig } from './rbac-config.ts';
+
 /** Compiled `envoy.config.route.v3.RouteConfiguration`: frozen plain data, built only by `xds/`, matched by `route-table.ts`. */
 
 export interface RouteConfig {
@@ -21,6 +23,7 @@ export interface VirtualHostConfig {
   /** Send `x-envoy-attempt-count` upstream. */
   readonly includeAttemptCount: boolean;
   readonly fault: FaultConfig | null;
+  readonly rbac: PerRouteRbac;
 }
 
 export interface RouteEntryConfig {
@@ -31,7 +34,11 @@ export interface RouteEntryConfig {
   readonly responseHeaders: HeaderMutations;
   /** `typed_per_filter_config` of envoy.filters.http.fault (TM-18). */
   readonly fault: FaultConfig | null;
+  readonly rbac: PerRouteRbac;
 }
+
+/** `RBACPerRoute` by the filter's name, for there may be several; null switches the filter off. */
+export type PerRouteRbac = ReadonlyMap<string, RbacConfig | null>;
 
 /** All parts must hold (TM-01, TM-03, TM-04). */
 export interface RouteMatchConfig {

@@ -581,6 +581,19 @@ test('the listener virtualOutbound with its marker is the explicit proxy', () =>
   expect([explicit('virtualOutbound'), explicit('other')]).toEqual([true, false]);
 });
 
+test('an explicit proxy does not authorize: tunnels would pass its rules', () => {
+  const marker =
+    'metadata: {filter_metadata: {weft: {explicit_proxy: true}}}\ntraffic_direction: OUTBOUND';
+  const yaml = httpListener(
+    `${ROUTES}\n      http_filters: [{name: rbac, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC}}, {name: router, typed_config: {"@type": ${ROUTER}}}]`,
+    marker,
+  );
+  expect(problems(listener(yaml))).toEqual([]);
+  expect(problems(listener(yaml.replace('name: l', 'name: virtualOutbound')))).toEqual([
+    'filter_chains[0].filters[0].typed_config.http_filters[0].typed_config: an explicit proxy carries tunnels, which rules do not see; remove the filter',
+  ]);
+});
+
 test('optional filters that are unknown are passed over, others are not', () => {
   const cors = (rest: string) =>
     httpListener(

@@ -40,7 +40,7 @@ export function compileHttpConnectionManager(
     ),
     http2: compileHttp2Options(reader.child('http2ProtocolOptions')),
     ...compileRoutes(reader, traits, context),
-    httpFilters: compileHttpFilters(reader),
+    httpFilters: compileHttpFilters(reader, traits.explicitProxy),
     accessLogs: compileAccessLogs(reader.children('accessLog'), context),
     direction: traits.direction,
     requestHeadersBytesMax:

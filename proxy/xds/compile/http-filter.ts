@@ -6,16 +6,22 @@ import { messageNameOf } from '../../../proto/type-urls.ts';
 import type { HttpFilterConfig } from '../../connection-manager/connection-manager-config.ts';
 import { compileFault } from './fault.ts';
 import type { MessageReader } from './message-reader.ts';
+import { compileRbac } from './rbac.ts';
 
 const ROUTER = 'envoy.extensions.filters.http.router.v3.Router';
 const FAULT = 'envoy.extensions.filters.http.fault.v3.HTTPFault';
 const GRPC_WEB = 'envoy.extensions.filters.http.grpc_web.v3.GrpcWeb';
+const RBAC = 'envoy.extensions.filters.http.rbac.v3.RBAC';
 /** The filters there are: a new one is a line here, a case below and a file in `filter/`. */
-const SUPPORTED = [ROUTER, FAULT, GRPC_WEB] as const;
+const SUPPORTED = [ROUTER, FAULT, GRPC_WEB, RBAC] as const;
 
-/** `http_filters`, in order, the router last. */
+/**
+ * `http_filters`, in order, the router last. An explicit proxy cannot authorize: the bytes in a CONNECT tunnel would
+ * pass unjudged.
+ */
 export function compileHttpFilters(
   reader: MessageReader<HttpConnectionManager>,
+  explicitProxy: boolean,
 ): HttpFilterConfig[] {
   const filters: HttpFilterConfig[] = [];
   const names = new Set<string>();
@@ -24,6 +30,10 @@ export function compileHttpFilters(
     if (names.has(name)) filter.problem('name', `"${name}" stands here twice`);
     names.add(name);
     const compiled = compileHttpFilter(filter, name);
+    if (compiled?.kind === 'rbac' && explicitProxy) {
+      const why = 'an explicit proxy carries tunnels, which rules do not see; remove the filter';
+      filter.problems.add(filter.caseAt('typedConfig'), why);
+    }
     if (compiled !== null) filters.push(compiled);
   }
   const routerAt = filters.findIndex(({ kind }) => kind === 'router');
@@ -58,6 +68,8 @@ function compileHttpFilter(
       return { kind: 'fault', name, fault: compileFault(found.reader) };
     case GRPC_WEB:
       return { kind: 'grpcWeb', name };
+    case RBAC:
+      return { kind: 'rbac', name, ...compileRbac(found.reader) };
     default:
       return null;
   }

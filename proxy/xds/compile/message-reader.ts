@@ -12,6 +12,7 @@ import type { Problems } from './problems.ts';
 type Name = keyof MessageTypes;
 type Key<T> = keyof T & string;
 type ElementOf<T> = T extends readonly (infer E)[] ? E : never;
+type MapValueOf<T> = T extends ReadonlyMap<string, infer V> ? V : never;
 type CaseOf<T> = T extends { $case: string; value: unknown } ? T : never;
 
 /** Integer fields: bounds are inclusive. */
@@ -140,6 +141,13 @@ export class MessageReader<T extends object> {
       yield child;
       child.finish();
     }
+  }
+
+  /** A map of messages: key and reader of each. */
+  entries<K extends Key<T>>(key: K): [string, MessageReader<MapValueOf<T[K]> & object>][] {
+    const type = this.#typeOf(key);
+    const map = this.take(key) as Map<string, MapValueOf<T[K]> & object>;
+    return [...map].map(([name, value]) => [name, this.#sub(type, value, this.at(key, name))]);
   }
 
   /** The set member of a oneof, to be narrowed by `$case`. */

@@ -96,7 +96,7 @@ function* virtualHostSteps(
     responseHeaders: compileResponseHeaders(reader),
     retry: retry === undefined ? null : compileRetryPolicy(retry),
     includeAttemptCount: reader.bool('includeRequestAttemptCount'),
-    fault: compilePerFilterConfig(reader),
+    ...compilePerFilterConfig(reader),
   };
 }
 
@@ -150,7 +150,7 @@ function compileRoute(reader: MessageReader<Route>, context: CompileContext): Ro
     action: compileAction(reader, context),
     requestHeaders: compileRequestHeaders(reader),
     responseHeaders: compileResponseHeaders(reader),
-    fault: compilePerFilterConfig(reader),
+    ...compilePerFilterConfig(reader),
   };
 }
 

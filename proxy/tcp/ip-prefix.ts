@@ -1,5 +1,5 @@
 import { isIP, isIPv4, isIPv6 } from 'node:net';
-import { unmapped } from '../tcp/socket-address.ts';
+import { unmapped } from './socket-address.ts';
 
 /** A CIDR range, compiled. */
 export interface IpPrefix {
