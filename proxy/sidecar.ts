@@ -161,9 +161,25 @@ export class Sidecar {
       log: loggers.get('listener'),
       httpConnectionManager: (config) => new HttpConnectionManager(config, managerDeps),
       loadOriginalDestination: loadOriginalDestinationLookup,
-      connectionsPerListenerMax: CONNECTIONS_PER_LISTENER_MAX,
-      connectionsMax: connectionsByOpenFiles(),
+      connectionsPerListenerMax: Math.max(
+        CONNECTIONS_PER_LISTENER_MAX,
+        this.bootstrap.connectionsMax,
+      ),
+      connectionsMax: this.#connectionsMax(),
     });
+  }
+
+  /** As configured, else by the open files. */
+  #connectionsMax(): number {
+    const { connectionsMax } = this.bootstrap;
+    const byOpenFiles = connectionsByOpenFiles();
+    if (connectionsMax > byOpenFiles) {
+      const fields = { configured: connectionsMax, byOpenFiles };
+      const text =
+        'overload_manager allows more connections than leave an open file for an upstream connection of each; raise `ulimit -n`';
+      this.#options.loggers.get('listener').warn(fields, text);
+    }
+    return connectionsMax === 0 ? byOpenFiles : connectionsMax;
   }
 
   /** Resolves when the static part serves; what the control plane brings follows. */

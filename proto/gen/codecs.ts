@@ -34,80 +34,82 @@ import * as m29 from './envoy/config/endpoint/v3/endpoint_components.ts';
 import * as m30 from './envoy/config/listener/v3/api_listener.ts';
 import * as m31 from './envoy/config/listener/v3/listener.ts';
 import * as m32 from './envoy/config/listener/v3/listener_components.ts';
-import * as m33 from './envoy/config/rbac/v3/rbac.ts';
-import * as m34 from './envoy/config/route/v3/route.ts';
-import * as m35 from './envoy/config/route/v3/route_components.ts';
-import * as m36 from './envoy/config/trace/v3/http_tracer.ts';
-import * as m37 from './envoy/config/trace/v3/opentelemetry.ts';
-import * as m38 from './envoy/config/trace/v3/zipkin.ts';
-import * as m39 from './envoy/extensions/access_loggers/file/v3/file.ts';
-import * as m40 from './envoy/extensions/access_loggers/stream/v3/stream.ts';
-import * as m41 from './envoy/extensions/filters/common/fault/v3/fault.ts';
-import * as m42 from './envoy/extensions/filters/http/cors/v3/cors.ts';
-import * as m43 from './envoy/extensions/filters/http/fault/v3/fault.ts';
-import * as m44 from './envoy/extensions/filters/http/grpc_web/v3/grpc_web.ts';
-import * as m45 from './envoy/extensions/filters/http/rbac/v3/rbac.ts';
-import * as m46 from './envoy/extensions/filters/http/router/v3/router.ts';
-import * as m47 from './envoy/extensions/filters/listener/http_inspector/v3/http_inspector.ts';
-import * as m48 from './envoy/extensions/filters/listener/original_dst/v3/original_dst.ts';
-import * as m49 from './envoy/extensions/filters/listener/proxy_protocol/v3/proxy_protocol.ts';
-import * as m50 from './envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector.ts';
-import * as m51 from './envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.ts';
-import * as m52 from './envoy/extensions/filters/network/rbac/v3/rbac.ts';
-import * as m53 from './envoy/extensions/filters/network/sni_cluster/v3/sni_cluster.ts';
-import * as m54 from './envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.ts';
-import * as m55 from './envoy/extensions/http/header_formatters/preserve_case/v3/preserve_case.ts';
-import * as m56 from './envoy/extensions/load_balancing_policies/cluster_provided/v3/cluster_provided.ts';
-import * as m57 from './envoy/extensions/load_balancing_policies/common/v3/common.ts';
-import * as m58 from './envoy/extensions/load_balancing_policies/least_request/v3/least_request.ts';
-import * as m59 from './envoy/extensions/load_balancing_policies/maglev/v3/maglev.ts';
-import * as m60 from './envoy/extensions/load_balancing_policies/pick_first/v3/pick_first.ts';
-import * as m61 from './envoy/extensions/load_balancing_policies/random/v3/random.ts';
-import * as m62 from './envoy/extensions/load_balancing_policies/ring_hash/v3/ring_hash.ts';
-import * as m63 from './envoy/extensions/load_balancing_policies/round_robin/v3/round_robin.ts';
-import * as m64 from './envoy/extensions/load_balancing_policies/wrr_locality/v3/wrr_locality.ts';
-import * as m65 from './envoy/extensions/request_id/uuid/v3/uuid.ts';
-import * as m66 from './envoy/extensions/retry/host/omit_canary_hosts/v3/omit_canary_hosts.ts';
-import * as m67 from './envoy/extensions/retry/host/previous_hosts/v3/previous_hosts.ts';
-import * as m68 from './envoy/extensions/retry/priority/previous_priorities/v3/previous_priorities_config.ts';
-import * as m69 from './envoy/extensions/transport_sockets/proxy_protocol/v3/upstream_proxy_protocol.ts';
-import * as m70 from './envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer.ts';
-import * as m71 from './envoy/extensions/transport_sockets/tls/v3/common.ts';
-import * as m72 from './envoy/extensions/transport_sockets/tls/v3/secret.ts';
-import * as m73 from './envoy/extensions/transport_sockets/tls/v3/tls.ts';
-import * as m74 from './envoy/extensions/upstreams/http/v3/http_protocol_options.ts';
-import * as m75 from './envoy/service/discovery/v3/ads.ts';
-import * as m76 from './envoy/service/discovery/v3/discovery.ts';
-import * as m77 from './envoy/service/status/v3/csds.ts';
-import * as m78 from './envoy/type/http/v3/path_transformation.ts';
-import * as m79 from './envoy/type/matcher/v3/filter_state.ts';
-import * as m80 from './envoy/type/matcher/v3/metadata.ts';
-import * as m81 from './envoy/type/matcher/v3/node.ts';
-import * as m82 from './envoy/type/matcher/v3/number.ts';
-import * as m83 from './envoy/type/matcher/v3/path.ts';
-import * as m84 from './envoy/type/matcher/v3/regex.ts';
-import * as m85 from './envoy/type/matcher/v3/string.ts';
-import * as m86 from './envoy/type/matcher/v3/struct.ts';
-import * as m87 from './envoy/type/matcher/v3/value.ts';
-import * as m88 from './envoy/type/metadata/v3/metadata.ts';
-import * as m89 from './envoy/type/tracing/v3/custom_tag.ts';
-import * as m90 from './envoy/type/v3/hash_policy.ts';
-import * as m91 from './envoy/type/v3/http_status.ts';
-import * as m92 from './envoy/type/v3/percent.ts';
-import * as m93 from './envoy/type/v3/range.ts';
-import * as m94 from './envoy/type/v3/semantic_version.ts';
-import * as m95 from './envoy/type/v3/token_bucket.ts';
-import * as m96 from './google/protobuf/any.ts';
-import * as m97 from './google/protobuf/duration.ts';
-import * as m98 from './google/protobuf/empty.ts';
-import * as m99 from './google/protobuf/struct.ts';
-import * as m100 from './google/protobuf/timestamp.ts';
-import * as m101 from './google/protobuf/wrappers.ts';
-import * as m102 from './google/rpc/status.ts';
-import * as m103 from './istio/networking/nds/v1/nds.ts';
-import * as m104 from './istio/v1/auth/ca.ts';
-import * as m105 from './udpa/type/v1/typed_struct.ts';
-import * as m106 from './xds/type/v3/typed_struct.ts';
+import * as m33 from './envoy/config/overload/v3/overload.ts';
+import * as m34 from './envoy/config/rbac/v3/rbac.ts';
+import * as m35 from './envoy/config/route/v3/route.ts';
+import * as m36 from './envoy/config/route/v3/route_components.ts';
+import * as m37 from './envoy/config/trace/v3/http_tracer.ts';
+import * as m38 from './envoy/config/trace/v3/opentelemetry.ts';
+import * as m39 from './envoy/config/trace/v3/zipkin.ts';
+import * as m40 from './envoy/extensions/access_loggers/file/v3/file.ts';
+import * as m41 from './envoy/extensions/access_loggers/stream/v3/stream.ts';
+import * as m42 from './envoy/extensions/filters/common/fault/v3/fault.ts';
+import * as m43 from './envoy/extensions/filters/http/cors/v3/cors.ts';
+import * as m44 from './envoy/extensions/filters/http/fault/v3/fault.ts';
+import * as m45 from './envoy/extensions/filters/http/grpc_web/v3/grpc_web.ts';
+import * as m46 from './envoy/extensions/filters/http/rbac/v3/rbac.ts';
+import * as m47 from './envoy/extensions/filters/http/router/v3/router.ts';
+import * as m48 from './envoy/extensions/filters/listener/http_inspector/v3/http_inspector.ts';
+import * as m49 from './envoy/extensions/filters/listener/original_dst/v3/original_dst.ts';
+import * as m50 from './envoy/extensions/filters/listener/proxy_protocol/v3/proxy_protocol.ts';
+import * as m51 from './envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector.ts';
+import * as m52 from './envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.ts';
+import * as m53 from './envoy/extensions/filters/network/rbac/v3/rbac.ts';
+import * as m54 from './envoy/extensions/filters/network/sni_cluster/v3/sni_cluster.ts';
+import * as m55 from './envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.ts';
+import * as m56 from './envoy/extensions/http/header_formatters/preserve_case/v3/preserve_case.ts';
+import * as m57 from './envoy/extensions/load_balancing_policies/cluster_provided/v3/cluster_provided.ts';
+import * as m58 from './envoy/extensions/load_balancing_policies/common/v3/common.ts';
+import * as m59 from './envoy/extensions/load_balancing_policies/least_request/v3/least_request.ts';
+import * as m60 from './envoy/extensions/load_balancing_policies/maglev/v3/maglev.ts';
+import * as m61 from './envoy/extensions/load_balancing_policies/pick_first/v3/pick_first.ts';
+import * as m62 from './envoy/extensions/load_balancing_policies/random/v3/random.ts';
+import * as m63 from './envoy/extensions/load_balancing_policies/ring_hash/v3/ring_hash.ts';
+import * as m64 from './envoy/extensions/load_balancing_policies/round_robin/v3/round_robin.ts';
+import * as m65 from './envoy/extensions/load_balancing_policies/wrr_locality/v3/wrr_locality.ts';
+import * as m66 from './envoy/extensions/request_id/uuid/v3/uuid.ts';
+import * as m67 from './envoy/extensions/resource_monitors/downstream_connections/v3/downstream_connections.ts';
+import * as m68 from './envoy/extensions/retry/host/omit_canary_hosts/v3/omit_canary_hosts.ts';
+import * as m69 from './envoy/extensions/retry/host/previous_hosts/v3/previous_hosts.ts';
+import * as m70 from './envoy/extensions/retry/priority/previous_priorities/v3/previous_priorities_config.ts';
+import * as m71 from './envoy/extensions/transport_sockets/proxy_protocol/v3/upstream_proxy_protocol.ts';
+import * as m72 from './envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer.ts';
+import * as m73 from './envoy/extensions/transport_sockets/tls/v3/common.ts';
+import * as m74 from './envoy/extensions/transport_sockets/tls/v3/secret.ts';
+import * as m75 from './envoy/extensions/transport_sockets/tls/v3/tls.ts';
+import * as m76 from './envoy/extensions/upstreams/http/v3/http_protocol_options.ts';
+import * as m77 from './envoy/service/discovery/v3/ads.ts';
+import * as m78 from './envoy/service/discovery/v3/discovery.ts';
+import * as m79 from './envoy/service/status/v3/csds.ts';
+import * as m80 from './envoy/type/http/v3/path_transformation.ts';
+import * as m81 from './envoy/type/matcher/v3/filter_state.ts';
+import * as m82 from './envoy/type/matcher/v3/metadata.ts';
+import * as m83 from './envoy/type/matcher/v3/node.ts';
+import * as m84 from './envoy/type/matcher/v3/number.ts';
+import * as m85 from './envoy/type/matcher/v3/path.ts';
+import * as m86 from './envoy/type/matcher/v3/regex.ts';
+import * as m87 from './envoy/type/matcher/v3/string.ts';
+import * as m88 from './envoy/type/matcher/v3/struct.ts';
+import * as m89 from './envoy/type/matcher/v3/value.ts';
+import * as m90 from './envoy/type/metadata/v3/metadata.ts';
+import * as m91 from './envoy/type/tracing/v3/custom_tag.ts';
+import * as m92 from './envoy/type/v3/hash_policy.ts';
+import * as m93 from './envoy/type/v3/http_status.ts';
+import * as m94 from './envoy/type/v3/percent.ts';
+import * as m95 from './envoy/type/v3/range.ts';
+import * as m96 from './envoy/type/v3/semantic_version.ts';
+import * as m97 from './envoy/type/v3/token_bucket.ts';
+import * as m98 from './google/protobuf/any.ts';
+import * as m99 from './google/protobuf/duration.ts';
+import * as m100 from './google/protobuf/empty.ts';
+import * as m101 from './google/protobuf/struct.ts';
+import * as m102 from './google/protobuf/timestamp.ts';
+import * as m103 from './google/protobuf/wrappers.ts';
+import * as m104 from './google/rpc/status.ts';
+import * as m105 from './istio/networking/nds/v1/nds.ts';
+import * as m106 from './istio/v1/auth/ca.ts';
+import * as m107 from './udpa/type/v1/typed_struct.ts';
+import * as m108 from './xds/type/v3/typed_struct.ts';
 
 /** What ts-proto makes of a message, with the type forgotten. `decode` throws on malformed bytes. */
 export interface GeneratedCodec {
@@ -331,255 +333,258 @@ export const GENERATED_CODECS: ReadonlyMap<string, GeneratedCodec> = new Map<str
   ['envoy.config.listener.v3.ListenerFilterChainMatchPredicate', m32.ListenerFilterChainMatchPredicate],
   ['envoy.config.listener.v3.ListenerFilterChainMatchPredicate.MatchSet', m32.ListenerFilterChainMatchPredicate_MatchSet],
   ['envoy.config.listener.v3.ListenerFilter', m32.ListenerFilter],
-  ['envoy.config.rbac.v3.RBAC', m33.RBAC],
-  ['envoy.config.rbac.v3.RBAC.AuditLoggingOptions', m33.RBAC_AuditLoggingOptions],
-  ['envoy.config.rbac.v3.RBAC.AuditLoggingOptions.AuditLoggerConfig', m33.RBAC_AuditLoggingOptions_AuditLoggerConfig],
-  ['envoy.config.rbac.v3.Policy', m33.Policy],
-  ['envoy.config.rbac.v3.Permission', m33.Permission],
-  ['envoy.config.rbac.v3.Permission.Set', m33.Permission_Set],
-  ['envoy.config.rbac.v3.Principal', m33.Principal],
-  ['envoy.config.rbac.v3.Principal.Set', m33.Principal_Set],
-  ['envoy.config.rbac.v3.Principal.Authenticated', m33.Principal_Authenticated],
-  ['envoy.config.rbac.v3.Action', m33.Action],
-  ['envoy.config.route.v3.RouteConfiguration', m34.RouteConfiguration],
-  ['envoy.config.route.v3.Vhds', m34.Vhds],
-  ['envoy.config.route.v3.VirtualHost', m35.VirtualHost],
-  ['envoy.config.route.v3.FilterAction', m35.FilterAction],
-  ['envoy.config.route.v3.RouteList', m35.RouteList],
-  ['envoy.config.route.v3.Route', m35.Route],
-  ['envoy.config.route.v3.WeightedCluster', m35.WeightedCluster],
-  ['envoy.config.route.v3.WeightedCluster.ClusterWeight', m35.WeightedCluster_ClusterWeight],
-  ['envoy.config.route.v3.ClusterSpecifierPlugin', m35.ClusterSpecifierPlugin],
-  ['envoy.config.route.v3.RouteMatch', m35.RouteMatch],
-  ['envoy.config.route.v3.RouteMatch.GrpcRouteMatchOptions', m35.RouteMatch_GrpcRouteMatchOptions],
-  ['envoy.config.route.v3.RouteMatch.TlsContextMatchOptions', m35.RouteMatch_TlsContextMatchOptions],
-  ['envoy.config.route.v3.RouteMatch.ConnectMatcher', m35.RouteMatch_ConnectMatcher],
-  ['envoy.config.route.v3.CorsPolicy', m35.CorsPolicy],
-  ['envoy.config.route.v3.RouteAction', m35.RouteAction],
-  ['envoy.config.route.v3.RouteAction.RequestMirrorPolicy', m35.RouteAction_RequestMirrorPolicy],
-  ['envoy.config.route.v3.RouteAction.HashPolicy', m35.RouteAction_HashPolicy],
-  ['envoy.config.route.v3.RouteAction.HashPolicy.Header', m35.RouteAction_HashPolicy_Header],
-  ['envoy.config.route.v3.RouteAction.HashPolicy.CookieAttribute', m35.RouteAction_HashPolicy_CookieAttribute],
-  ['envoy.config.route.v3.RouteAction.HashPolicy.Cookie', m35.RouteAction_HashPolicy_Cookie],
-  ['envoy.config.route.v3.RouteAction.HashPolicy.ConnectionProperties', m35.RouteAction_HashPolicy_ConnectionProperties],
-  ['envoy.config.route.v3.RouteAction.HashPolicy.QueryParameter', m35.RouteAction_HashPolicy_QueryParameter],
-  ['envoy.config.route.v3.RouteAction.HashPolicy.FilterState', m35.RouteAction_HashPolicy_FilterState],
-  ['envoy.config.route.v3.RouteAction.UpgradeConfig', m35.RouteAction_UpgradeConfig],
-  ['envoy.config.route.v3.RouteAction.UpgradeConfig.ConnectConfig', m35.RouteAction_UpgradeConfig_ConnectConfig],
-  ['envoy.config.route.v3.RouteAction.MaxStreamDuration', m35.RouteAction_MaxStreamDuration],
-  ['envoy.config.route.v3.RetryPolicy', m35.RetryPolicy],
-  ['envoy.config.route.v3.RetryPolicy.RetryPriority', m35.RetryPolicy_RetryPriority],
-  ['envoy.config.route.v3.RetryPolicy.RetryHostPredicate', m35.RetryPolicy_RetryHostPredicate],
-  ['envoy.config.route.v3.RetryPolicy.RetryBackOff', m35.RetryPolicy_RetryBackOff],
-  ['envoy.config.route.v3.RetryPolicy.ResetHeader', m35.RetryPolicy_ResetHeader],
-  ['envoy.config.route.v3.RetryPolicy.RateLimitedRetryBackOff', m35.RetryPolicy_RateLimitedRetryBackOff],
-  ['envoy.config.route.v3.HedgePolicy', m35.HedgePolicy],
-  ['envoy.config.route.v3.RedirectAction', m35.RedirectAction],
-  ['envoy.config.route.v3.DirectResponseAction', m35.DirectResponseAction],
-  ['envoy.config.route.v3.NonForwardingAction', m35.NonForwardingAction],
-  ['envoy.config.route.v3.Decorator', m35.Decorator],
-  ['envoy.config.route.v3.Tracing', m35.Tracing],
-  ['envoy.config.route.v3.VirtualCluster', m35.VirtualCluster],
-  ['envoy.config.route.v3.RateLimit', m35.RateLimit],
-  ['envoy.config.route.v3.RateLimit.Action', m35.RateLimit_Action],
-  ['envoy.config.route.v3.RateLimit.Action.SourceCluster', m35.RateLimit_Action_SourceCluster],
-  ['envoy.config.route.v3.RateLimit.Action.DestinationCluster', m35.RateLimit_Action_DestinationCluster],
-  ['envoy.config.route.v3.RateLimit.Action.RequestHeaders', m35.RateLimit_Action_RequestHeaders],
-  ['envoy.config.route.v3.RateLimit.Action.RemoteAddress', m35.RateLimit_Action_RemoteAddress],
-  ['envoy.config.route.v3.RateLimit.Action.MaskedRemoteAddress', m35.RateLimit_Action_MaskedRemoteAddress],
-  ['envoy.config.route.v3.RateLimit.Action.GenericKey', m35.RateLimit_Action_GenericKey],
-  ['envoy.config.route.v3.RateLimit.Action.HeaderValueMatch', m35.RateLimit_Action_HeaderValueMatch],
-  ['envoy.config.route.v3.RateLimit.Action.DynamicMetaData', m35.RateLimit_Action_DynamicMetaData],
-  ['envoy.config.route.v3.RateLimit.Action.MetaData', m35.RateLimit_Action_MetaData],
-  ['envoy.config.route.v3.RateLimit.Action.QueryParameterValueMatch', m35.RateLimit_Action_QueryParameterValueMatch],
-  ['envoy.config.route.v3.RateLimit.Override', m35.RateLimit_Override],
-  ['envoy.config.route.v3.RateLimit.Override.DynamicMetadata', m35.RateLimit_Override_DynamicMetadata],
-  ['envoy.config.route.v3.HeaderMatcher', m35.HeaderMatcher],
-  ['envoy.config.route.v3.QueryParameterMatcher', m35.QueryParameterMatcher],
-  ['envoy.config.route.v3.InternalRedirectPolicy', m35.InternalRedirectPolicy],
-  ['envoy.config.route.v3.FilterConfig', m35.FilterConfig],
-  ['envoy.config.trace.v3.Tracing', m36.Tracing],
-  ['envoy.config.trace.v3.Tracing.Http', m36.Tracing_Http],
-  ['envoy.config.trace.v3.OpenTelemetryConfig', m37.OpenTelemetryConfig],
-  ['envoy.config.trace.v3.ZipkinConfig', m38.ZipkinConfig],
-  ['envoy.extensions.access_loggers.file.v3.FileAccessLog', m39.FileAccessLog],
-  ['envoy.extensions.access_loggers.stream.v3.StdoutAccessLog', m40.StdoutAccessLog],
-  ['envoy.extensions.access_loggers.stream.v3.StderrAccessLog', m40.StderrAccessLog],
-  ['envoy.extensions.filters.common.fault.v3.FaultDelay', m41.FaultDelay],
-  ['envoy.extensions.filters.common.fault.v3.FaultDelay.HeaderDelay', m41.FaultDelay_HeaderDelay],
-  ['envoy.extensions.filters.common.fault.v3.FaultRateLimit', m41.FaultRateLimit],
-  ['envoy.extensions.filters.common.fault.v3.FaultRateLimit.FixedLimit', m41.FaultRateLimit_FixedLimit],
-  ['envoy.extensions.filters.common.fault.v3.FaultRateLimit.HeaderLimit', m41.FaultRateLimit_HeaderLimit],
-  ['envoy.extensions.filters.http.cors.v3.Cors', m42.Cors],
-  ['envoy.extensions.filters.http.cors.v3.CorsPolicy', m42.CorsPolicy],
-  ['envoy.extensions.filters.http.fault.v3.FaultAbort', m43.FaultAbort],
-  ['envoy.extensions.filters.http.fault.v3.FaultAbort.HeaderAbort', m43.FaultAbort_HeaderAbort],
-  ['envoy.extensions.filters.http.fault.v3.HTTPFault', m43.HTTPFault],
-  ['envoy.extensions.filters.http.grpc_web.v3.GrpcWeb', m44.GrpcWeb],
-  ['envoy.extensions.filters.http.rbac.v3.RBAC', m45.RBAC],
-  ['envoy.extensions.filters.http.rbac.v3.RBACPerRoute', m45.RBACPerRoute],
-  ['envoy.extensions.filters.http.router.v3.Router', m46.Router],
-  ['envoy.extensions.filters.http.router.v3.Router.UpstreamAccessLogOptions', m46.Router_UpstreamAccessLogOptions],
-  ['envoy.extensions.filters.listener.http_inspector.v3.HttpInspector', m47.HttpInspector],
-  ['envoy.extensions.filters.listener.original_dst.v3.OriginalDst', m48.OriginalDst],
-  ['envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol', m49.ProxyProtocol],
-  ['envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol.KeyValuePair', m49.ProxyProtocol_KeyValuePair],
-  ['envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol.Rule', m49.ProxyProtocol_Rule],
-  ['envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector', m50.TlsInspector],
-  ['envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager', m51.HttpConnectionManager],
-  ['envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.Tracing', m51.HttpConnectionManager_Tracing],
-  ['envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.InternalAddressConfig', m51.HttpConnectionManager_InternalAddressConfig],
-  ['envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.SetCurrentClientCertDetails', m51.HttpConnectionManager_SetCurrentClientCertDetails],
-  ['envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.UpgradeConfig', m51.HttpConnectionManager_UpgradeConfig],
-  ['envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.PathNormalizationOptions', m51.HttpConnectionManager_PathNormalizationOptions],
-  ['envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.ProxyStatusConfig', m51.HttpConnectionManager_ProxyStatusConfig],
-  ['envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.HcmAccessLogOptions', m51.HttpConnectionManager_HcmAccessLogOptions],
-  ['envoy.extensions.filters.network.http_connection_manager.v3.LocalReplyConfig', m51.LocalReplyConfig],
-  ['envoy.extensions.filters.network.http_connection_manager.v3.ResponseMapper', m51.ResponseMapper],
-  ['envoy.extensions.filters.network.http_connection_manager.v3.Rds', m51.Rds],
-  ['envoy.extensions.filters.network.http_connection_manager.v3.ScopedRouteConfigurationsList', m51.ScopedRouteConfigurationsList],
-  ['envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes', m51.ScopedRoutes],
-  ['envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder', m51.ScopedRoutes_ScopeKeyBuilder],
-  ['envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder.FragmentBuilder', m51.ScopedRoutes_ScopeKeyBuilder_FragmentBuilder],
-  ['envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder.FragmentBuilder.HeaderValueExtractor', m51.ScopedRoutes_ScopeKeyBuilder_FragmentBuilder_HeaderValueExtractor],
-  ['envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder.FragmentBuilder.HeaderValueExtractor.KvElement', m51.ScopedRoutes_ScopeKeyBuilder_FragmentBuilder_HeaderValueExtractor_KvElement],
-  ['envoy.extensions.filters.network.http_connection_manager.v3.ScopedRds', m51.ScopedRds],
-  ['envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter', m51.HttpFilter],
-  ['envoy.extensions.filters.network.http_connection_manager.v3.RequestIDExtension', m51.RequestIDExtension],
-  ['envoy.extensions.filters.network.http_connection_manager.v3.EnvoyMobileHttpConnectionManager', m51.EnvoyMobileHttpConnectionManager],
-  ['envoy.extensions.filters.network.rbac.v3.RBAC', m52.RBAC],
-  ['envoy.extensions.filters.network.sni_cluster.v3.SniCluster', m53.SniCluster],
-  ['envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy', m54.TcpProxy],
-  ['envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster', m54.TcpProxy_WeightedCluster],
-  ['envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster.ClusterWeight', m54.TcpProxy_WeightedCluster_ClusterWeight],
-  ['envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.TunnelingConfig', m54.TcpProxy_TunnelingConfig],
-  ['envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.OnDemand', m54.TcpProxy_OnDemand],
-  ['envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.TcpAccessLogOptions', m54.TcpProxy_TcpAccessLogOptions],
-  ['envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig', m55.PreserveCaseFormatterConfig],
-  ['envoy.extensions.load_balancing_policies.cluster_provided.v3.ClusterProvided', m56.ClusterProvided],
-  ['envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig', m57.LocalityLbConfig],
-  ['envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.ZoneAwareLbConfig', m57.LocalityLbConfig_ZoneAwareLbConfig],
-  ['envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.LocalityWeightedLbConfig', m57.LocalityLbConfig_LocalityWeightedLbConfig],
-  ['envoy.extensions.load_balancing_policies.common.v3.SlowStartConfig', m57.SlowStartConfig],
-  ['envoy.extensions.load_balancing_policies.common.v3.ConsistentHashingLbConfig', m57.ConsistentHashingLbConfig],
-  ['envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest', m58.LeastRequest],
-  ['envoy.extensions.load_balancing_policies.maglev.v3.Maglev', m59.Maglev],
-  ['envoy.extensions.load_balancing_policies.pick_first.v3.PickFirst', m60.PickFirst],
-  ['envoy.extensions.load_balancing_policies.random.v3.Random', m61.Random],
-  ['envoy.extensions.load_balancing_policies.ring_hash.v3.RingHash', m62.RingHash],
-  ['envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin', m63.RoundRobin],
-  ['envoy.extensions.load_balancing_policies.wrr_locality.v3.WrrLocality', m64.WrrLocality],
-  ['envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig', m65.UuidRequestIdConfig],
-  ['envoy.extensions.retry.host.omit_canary_hosts.v3.OmitCanaryHostsPredicate', m66.OmitCanaryHostsPredicate],
-  ['envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate', m67.PreviousHostsPredicate],
-  ['envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig', m68.PreviousPrioritiesConfig],
-  ['envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport', m69.ProxyProtocolUpstreamTransport],
-  ['envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer', m70.RawBuffer],
-  ['envoy.extensions.transport_sockets.tls.v3.TlsParameters', m71.TlsParameters],
-  ['envoy.extensions.transport_sockets.tls.v3.PrivateKeyProvider', m71.PrivateKeyProvider],
-  ['envoy.extensions.transport_sockets.tls.v3.TlsCertificate', m71.TlsCertificate],
-  ['envoy.extensions.transport_sockets.tls.v3.TlsSessionTicketKeys', m71.TlsSessionTicketKeys],
-  ['envoy.extensions.transport_sockets.tls.v3.CertificateProviderPluginInstance', m71.CertificateProviderPluginInstance],
-  ['envoy.extensions.transport_sockets.tls.v3.SubjectAltNameMatcher', m71.SubjectAltNameMatcher],
-  ['envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext', m71.CertificateValidationContext],
-  ['envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext.SystemRootCerts', m71.CertificateValidationContext_SystemRootCerts],
-  ['envoy.extensions.transport_sockets.tls.v3.GenericSecret', m72.GenericSecret],
-  ['envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig', m72.SdsSecretConfig],
-  ['envoy.extensions.transport_sockets.tls.v3.Secret', m72.Secret],
-  ['envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext', m73.UpstreamTlsContext],
-  ['envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext', m73.DownstreamTlsContext],
-  ['envoy.extensions.transport_sockets.tls.v3.TlsKeyLog', m73.TlsKeyLog],
-  ['envoy.extensions.transport_sockets.tls.v3.CommonTlsContext', m73.CommonTlsContext],
-  ['envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.CertificateProvider', m73.CommonTlsContext_CertificateProvider],
-  ['envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.CertificateProviderInstance', m73.CommonTlsContext_CertificateProviderInstance],
-  ['envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.CombinedCertificateValidationContext', m73.CommonTlsContext_CombinedCertificateValidationContext],
-  ['envoy.extensions.upstreams.http.v3.HttpProtocolOptions', m74.HttpProtocolOptions],
-  ['envoy.extensions.upstreams.http.v3.HttpProtocolOptions.ExplicitHttpConfig', m74.HttpProtocolOptions_ExplicitHttpConfig],
-  ['envoy.extensions.upstreams.http.v3.HttpProtocolOptions.UseDownstreamHttpConfig', m74.HttpProtocolOptions_UseDownstreamHttpConfig],
-  ['envoy.extensions.upstreams.http.v3.HttpProtocolOptions.AutoHttpConfig', m74.HttpProtocolOptions_AutoHttpConfig],
-  ['envoy.service.discovery.v3.AdsDummy', m75.AdsDummy],
-  ['envoy.service.discovery.v3.ResourceLocator', m76.ResourceLocator],
-  ['envoy.service.discovery.v3.ResourceName', m76.ResourceName],
-  ['envoy.service.discovery.v3.DiscoveryRequest', m76.DiscoveryRequest],
-  ['envoy.service.discovery.v3.DiscoveryResponse', m76.DiscoveryResponse],
-  ['envoy.service.discovery.v3.DeltaDiscoveryRequest', m76.DeltaDiscoveryRequest],
-  ['envoy.service.discovery.v3.DeltaDiscoveryResponse', m76.DeltaDiscoveryResponse],
-  ['envoy.service.discovery.v3.DynamicParameterConstraints', m76.DynamicParameterConstraints],
-  ['envoy.service.discovery.v3.DynamicParameterConstraints.SingleConstraint', m76.DynamicParameterConstraints_SingleConstraint],
-  ['envoy.service.discovery.v3.DynamicParameterConstraints.SingleConstraint.Exists', m76.DynamicParameterConstraints_SingleConstraint_Exists],
-  ['envoy.service.discovery.v3.DynamicParameterConstraints.ConstraintList', m76.DynamicParameterConstraints_ConstraintList],
-  ['envoy.service.discovery.v3.Resource', m76.Resource],
-  ['envoy.service.discovery.v3.Resource.CacheControl', m76.Resource_CacheControl],
-  ['envoy.service.status.v3.ClientStatusRequest', m77.ClientStatusRequest],
-  ['envoy.service.status.v3.ClientConfig', m77.ClientConfig],
-  ['envoy.service.status.v3.ClientConfig.GenericXdsConfig', m77.ClientConfig_GenericXdsConfig],
-  ['envoy.service.status.v3.ClientStatusResponse', m77.ClientStatusResponse],
-  ['envoy.type.http.v3.PathTransformation', m78.PathTransformation],
-  ['envoy.type.http.v3.PathTransformation.Operation', m78.PathTransformation_Operation],
-  ['envoy.type.http.v3.PathTransformation.Operation.NormalizePathRFC3986', m78.PathTransformation_Operation_NormalizePathRFC3986],
-  ['envoy.type.http.v3.PathTransformation.Operation.MergeSlashes', m78.PathTransformation_Operation_MergeSlashes],
-  ['envoy.type.matcher.v3.FilterStateMatcher', m79.FilterStateMatcher],
-  ['envoy.type.matcher.v3.MetadataMatcher', m80.MetadataMatcher],
-  ['envoy.type.matcher.v3.MetadataMatcher.PathSegment', m80.MetadataMatcher_PathSegment],
-  ['envoy.type.matcher.v3.NodeMatcher', m81.NodeMatcher],
-  ['envoy.type.matcher.v3.DoubleMatcher', m82.DoubleMatcher],
-  ['envoy.type.matcher.v3.PathMatcher', m83.PathMatcher],
-  ['envoy.type.matcher.v3.RegexMatcher', m84.RegexMatcher],
-  ['envoy.type.matcher.v3.RegexMatcher.GoogleRE2', m84.RegexMatcher_GoogleRE2],
-  ['envoy.type.matcher.v3.RegexMatchAndSubstitute', m84.RegexMatchAndSubstitute],
-  ['envoy.type.matcher.v3.StringMatcher', m85.StringMatcher],
-  ['envoy.type.matcher.v3.ListStringMatcher', m85.ListStringMatcher],
-  ['envoy.type.matcher.v3.StructMatcher', m86.StructMatcher],
-  ['envoy.type.matcher.v3.StructMatcher.PathSegment', m86.StructMatcher_PathSegment],
-  ['envoy.type.matcher.v3.ValueMatcher', m87.ValueMatcher],
-  ['envoy.type.matcher.v3.ValueMatcher.NullMatch', m87.ValueMatcher_NullMatch],
-  ['envoy.type.matcher.v3.ListMatcher', m87.ListMatcher],
-  ['envoy.type.matcher.v3.OrMatcher', m87.OrMatcher],
-  ['envoy.type.metadata.v3.MetadataKey', m88.MetadataKey],
-  ['envoy.type.metadata.v3.MetadataKey.PathSegment', m88.MetadataKey_PathSegment],
-  ['envoy.type.metadata.v3.MetadataKind', m88.MetadataKind],
-  ['envoy.type.metadata.v3.MetadataKind.Request', m88.MetadataKind_Request],
-  ['envoy.type.metadata.v3.MetadataKind.Route', m88.MetadataKind_Route],
-  ['envoy.type.metadata.v3.MetadataKind.Cluster', m88.MetadataKind_Cluster],
-  ['envoy.type.metadata.v3.MetadataKind.Host', m88.MetadataKind_Host],
-  ['envoy.type.tracing.v3.CustomTag', m89.CustomTag],
-  ['envoy.type.tracing.v3.CustomTag.Literal', m89.CustomTag_Literal],
-  ['envoy.type.tracing.v3.CustomTag.Environment', m89.CustomTag_Environment],
-  ['envoy.type.tracing.v3.CustomTag.Header', m89.CustomTag_Header],
-  ['envoy.type.tracing.v3.CustomTag.Metadata', m89.CustomTag_Metadata],
-  ['envoy.type.v3.HashPolicy', m90.HashPolicy],
-  ['envoy.type.v3.HashPolicy.SourceIp', m90.HashPolicy_SourceIp],
-  ['envoy.type.v3.HashPolicy.FilterState', m90.HashPolicy_FilterState],
-  ['envoy.type.v3.HttpStatus', m91.HttpStatus],
-  ['envoy.type.v3.Percent', m92.Percent],
-  ['envoy.type.v3.FractionalPercent', m92.FractionalPercent],
-  ['envoy.type.v3.Int64Range', m93.Int64Range],
-  ['envoy.type.v3.Int32Range', m93.Int32Range],
-  ['envoy.type.v3.DoubleRange', m93.DoubleRange],
-  ['envoy.type.v3.SemanticVersion', m94.SemanticVersion],
-  ['envoy.type.v3.TokenBucket', m95.TokenBucket],
-  ['google.protobuf.Any', m96.Any],
-  ['google.protobuf.Duration', m97.Duration],
-  ['google.protobuf.Empty', m98.Empty],
-  ['google.protobuf.Struct', m99.Struct],
-  ['google.protobuf.Value', m99.Value],
-  ['google.protobuf.ListValue', m99.ListValue],
-  ['google.protobuf.Timestamp', m100.Timestamp],
-  ['google.protobuf.DoubleValue', m101.DoubleValue],
-  ['google.protobuf.FloatValue', m101.FloatValue],
-  ['google.protobuf.Int64Value', m101.Int64Value],
-  ['google.protobuf.UInt64Value', m101.UInt64Value],
-  ['google.protobuf.Int32Value', m101.Int32Value],
-  ['google.protobuf.UInt32Value', m101.UInt32Value],
-  ['google.protobuf.BoolValue', m101.BoolValue],
-  ['google.protobuf.StringValue', m101.StringValue],
-  ['google.protobuf.BytesValue', m101.BytesValue],
-  ['google.rpc.Status', m102.Status],
-  ['istio.networking.nds.v1.NameTable', m103.NameTable],
-  ['istio.networking.nds.v1.NameTable.NameInfo', m103.NameTable_NameInfo],
-  ['istio.networking.nds.v1.NameTable.Port', m103.NameTable_Port],
-  ['istio.v1.auth.IstioCertificateRequest', m104.IstioCertificateRequest],
-  ['istio.v1.auth.IstioCertificateResponse', m104.IstioCertificateResponse],
-  ['udpa.type.v1.TypedStruct', m105.TypedStruct],
-  ['xds.type.v3.TypedStruct', m106.TypedStruct],
+  ['envoy.config.overload.v3.ResourceMonitor', m33.ResourceMonitor],
+  ['envoy.config.overload.v3.OverloadManager', m33.OverloadManager],
+  ['envoy.config.rbac.v3.RBAC', m34.RBAC],
+  ['envoy.config.rbac.v3.RBAC.AuditLoggingOptions', m34.RBAC_AuditLoggingOptions],
+  ['envoy.config.rbac.v3.RBAC.AuditLoggingOptions.AuditLoggerConfig', m34.RBAC_AuditLoggingOptions_AuditLoggerConfig],
+  ['envoy.config.rbac.v3.Policy', m34.Policy],
+  ['envoy.config.rbac.v3.Permission', m34.Permission],
+  ['envoy.config.rbac.v3.Permission.Set', m34.Permission_Set],
+  ['envoy.config.rbac.v3.Principal', m34.Principal],
+  ['envoy.config.rbac.v3.Principal.Set', m34.Principal_Set],
+  ['envoy.config.rbac.v3.Principal.Authenticated', m34.Principal_Authenticated],
+  ['envoy.config.rbac.v3.Action', m34.Action],
+  ['envoy.config.route.v3.RouteConfiguration', m35.RouteConfiguration],
+  ['envoy.config.route.v3.Vhds', m35.Vhds],
+  ['envoy.config.route.v3.VirtualHost', m36.VirtualHost],
+  ['envoy.config.route.v3.FilterAction', m36.FilterAction],
+  ['envoy.config.route.v3.RouteList', m36.RouteList],
+  ['envoy.config.route.v3.Route', m36.Route],
+  ['envoy.config.route.v3.WeightedCluster', m36.WeightedCluster],
+  ['envoy.config.route.v3.WeightedCluster.ClusterWeight', m36.WeightedCluster_ClusterWeight],
+  ['envoy.config.route.v3.ClusterSpecifierPlugin', m36.ClusterSpecifierPlugin],
+  ['envoy.config.route.v3.RouteMatch', m36.RouteMatch],
+  ['envoy.config.route.v3.RouteMatch.GrpcRouteMatchOptions', m36.RouteMatch_GrpcRouteMatchOptions],
+  ['envoy.config.route.v3.RouteMatch.TlsContextMatchOptions', m36.RouteMatch_TlsContextMatchOptions],
+  ['envoy.config.route.v3.RouteMatch.ConnectMatcher', m36.RouteMatch_ConnectMatcher],
+  ['envoy.config.route.v3.CorsPolicy', m36.CorsPolicy],
+  ['envoy.config.route.v3.RouteAction', m36.RouteAction],
+  ['envoy.config.route.v3.RouteAction.RequestMirrorPolicy', m36.RouteAction_RequestMirrorPolicy],
+  ['envoy.config.route.v3.RouteAction.HashPolicy', m36.RouteAction_HashPolicy],
+  ['envoy.config.route.v3.RouteAction.HashPolicy.Header', m36.RouteAction_HashPolicy_Header],
+  ['envoy.config.route.v3.RouteAction.HashPolicy.CookieAttribute', m36.RouteAction_HashPolicy_CookieAttribute],
+  ['envoy.config.route.v3.RouteAction.HashPolicy.Cookie', m36.RouteAction_HashPolicy_Cookie],
+  ['envoy.config.route.v3.RouteAction.HashPolicy.ConnectionProperties', m36.RouteAction_HashPolicy_ConnectionProperties],
+  ['envoy.config.route.v3.RouteAction.HashPolicy.QueryParameter', m36.RouteAction_HashPolicy_QueryParameter],
+  ['envoy.config.route.v3.RouteAction.HashPolicy.FilterState', m36.RouteAction_HashPolicy_FilterState],
+  ['envoy.config.route.v3.RouteAction.UpgradeConfig', m36.RouteAction_UpgradeConfig],
+  ['envoy.config.route.v3.RouteAction.UpgradeConfig.ConnectConfig', m36.RouteAction_UpgradeConfig_ConnectConfig],
+  ['envoy.config.route.v3.RouteAction.MaxStreamDuration', m36.RouteAction_MaxStreamDuration],
+  ['envoy.config.route.v3.RetryPolicy', m36.RetryPolicy],
+  ['envoy.config.route.v3.RetryPolicy.RetryPriority', m36.RetryPolicy_RetryPriority],
+  ['envoy.config.route.v3.RetryPolicy.RetryHostPredicate', m36.RetryPolicy_RetryHostPredicate],
+  ['envoy.config.route.v3.RetryPolicy.RetryBackOff', m36.RetryPolicy_RetryBackOff],
+  ['envoy.config.route.v3.RetryPolicy.ResetHeader', m36.RetryPolicy_ResetHeader],
+  ['envoy.config.route.v3.RetryPolicy.RateLimitedRetryBackOff', m36.RetryPolicy_RateLimitedRetryBackOff],
+  ['envoy.config.route.v3.HedgePolicy', m36.HedgePolicy],
+  ['envoy.config.route.v3.RedirectAction', m36.RedirectAction],
+  ['envoy.config.route.v3.DirectResponseAction', m36.DirectResponseAction],
+  ['envoy.config.route.v3.NonForwardingAction', m36.NonForwardingAction],
+  ['envoy.config.route.v3.Decorator', m36.Decorator],
+  ['envoy.config.route.v3.Tracing', m36.Tracing],
+  ['envoy.config.route.v3.VirtualCluster', m36.VirtualCluster],
+  ['envoy.config.route.v3.RateLimit', m36.RateLimit],
+  ['envoy.config.route.v3.RateLimit.Action', m36.RateLimit_Action],
+  ['envoy.config.route.v3.RateLimit.Action.SourceCluster', m36.RateLimit_Action_SourceCluster],
+  ['envoy.config.route.v3.RateLimit.Action.DestinationCluster', m36.RateLimit_Action_DestinationCluster],
+  ['envoy.config.route.v3.RateLimit.Action.RequestHeaders', m36.RateLimit_Action_RequestHeaders],
+  ['envoy.config.route.v3.RateLimit.Action.RemoteAddress', m36.RateLimit_Action_RemoteAddress],
+  ['envoy.config.route.v3.RateLimit.Action.MaskedRemoteAddress', m36.RateLimit_Action_MaskedRemoteAddress],
+  ['envoy.config.route.v3.RateLimit.Action.GenericKey', m36.RateLimit_Action_GenericKey],
+  ['envoy.config.route.v3.RateLimit.Action.HeaderValueMatch', m36.RateLimit_Action_HeaderValueMatch],
+  ['envoy.config.route.v3.RateLimit.Action.DynamicMetaData', m36.RateLimit_Action_DynamicMetaData],
+  ['envoy.config.route.v3.RateLimit.Action.MetaData', m36.RateLimit_Action_MetaData],
+  ['envoy.config.route.v3.RateLimit.Action.QueryParameterValueMatch', m36.RateLimit_Action_QueryParameterValueMatch],
+  ['envoy.config.route.v3.RateLimit.Override', m36.RateLimit_Override],
+  ['envoy.config.route.v3.RateLimit.Override.DynamicMetadata', m36.RateLimit_Override_DynamicMetadata],
+  ['envoy.config.route.v3.HeaderMatcher', m36.HeaderMatcher],
+  ['envoy.config.route.v3.QueryParameterMatcher', m36.QueryParameterMatcher],
+  ['envoy.config.route.v3.InternalRedirectPolicy', m36.InternalRedirectPolicy],
+  ['envoy.config.route.v3.FilterConfig', m36.FilterConfig],
+  ['envoy.config.trace.v3.Tracing', m37.Tracing],
+  ['envoy.config.trace.v3.Tracing.Http', m37.Tracing_Http],
+  ['envoy.config.trace.v3.OpenTelemetryConfig', m38.OpenTelemetryConfig],
+  ['envoy.config.trace.v3.ZipkinConfig', m39.ZipkinConfig],
+  ['envoy.extensions.access_loggers.file.v3.FileAccessLog', m40.FileAccessLog],
+  ['envoy.extensions.access_loggers.stream.v3.StdoutAccessLog', m41.StdoutAccessLog],
+  ['envoy.extensions.access_loggers.stream.v3.StderrAccessLog', m41.StderrAccessLog],
+  ['envoy.extensions.filters.common.fault.v3.FaultDelay', m42.FaultDelay],
+  ['envoy.extensions.filters.common.fault.v3.FaultDelay.HeaderDelay', m42.FaultDelay_HeaderDelay],
+  ['envoy.extensions.filters.common.fault.v3.FaultRateLimit', m42.FaultRateLimit],
+  ['envoy.extensions.filters.common.fault.v3.FaultRateLimit.FixedLimit', m42.FaultRateLimit_FixedLimit],
+  ['envoy.extensions.filters.common.fault.v3.FaultRateLimit.HeaderLimit', m42.FaultRateLimit_HeaderLimit],
+  ['envoy.extensions.filters.http.cors.v3.Cors', m43.Cors],
+  ['envoy.extensions.filters.http.cors.v3.CorsPolicy', m43.CorsPolicy],
+  ['envoy.extensions.filters.http.fault.v3.FaultAbort', m44.FaultAbort],
+  ['envoy.extensions.filters.http.fault.v3.FaultAbort.HeaderAbort', m44.FaultAbort_HeaderAbort],
+  ['envoy.extensions.filters.http.fault.v3.HTTPFault', m44.HTTPFault],
+  ['envoy.extensions.filters.http.grpc_web.v3.GrpcWeb', m45.GrpcWeb],
+  ['envoy.extensions.filters.http.rbac.v3.RBAC', m46.RBAC],
+  ['envoy.extensions.filters.http.rbac.v3.RBACPerRoute', m46.RBACPerRoute],
+  ['envoy.extensions.filters.http.router.v3.Router', m47.Router],
+  ['envoy.extensions.filters.http.router.v3.Router.UpstreamAccessLogOptions', m47.Router_UpstreamAccessLogOptions],
+  ['envoy.extensions.filters.listener.http_inspector.v3.HttpInspector', m48.HttpInspector],
+  ['envoy.extensions.filters.listener.original_dst.v3.OriginalDst', m49.OriginalDst],
+  ['envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol', m50.ProxyProtocol],
+  ['envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol.KeyValuePair', m50.ProxyProtocol_KeyValuePair],
+  ['envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol.Rule', m50.ProxyProtocol_Rule],
+  ['envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector', m51.TlsInspector],
+  ['envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager', m52.HttpConnectionManager],
+  ['envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.Tracing', m52.HttpConnectionManager_Tracing],
+  ['envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.InternalAddressConfig', m52.HttpConnectionManager_InternalAddressConfig],
+  ['envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.SetCurrentClientCertDetails', m52.HttpConnectionManager_SetCurrentClientCertDetails],
+  ['envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.UpgradeConfig', m52.HttpConnectionManager_UpgradeConfig],
+  ['envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.PathNormalizationOptions', m52.HttpConnectionManager_PathNormalizationOptions],
+  ['envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.ProxyStatusConfig', m52.HttpConnectionManager_ProxyStatusConfig],
+  ['envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.HcmAccessLogOptions', m52.HttpConnectionManager_HcmAccessLogOptions],
+  ['envoy.extensions.filters.network.http_connection_manager.v3.LocalReplyConfig', m52.LocalReplyConfig],
+  ['envoy.extensions.filters.network.http_connection_manager.v3.ResponseMapper', m52.ResponseMapper],
+  ['envoy.extensions.filters.network.http_connection_manager.v3.Rds', m52.Rds],
+  ['envoy.extensions.filters.network.http_connection_manager.v3.ScopedRouteConfigurationsList', m52.ScopedRouteConfigurationsList],
+  ['envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes', m52.ScopedRoutes],
+  ['envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder', m52.ScopedRoutes_ScopeKeyBuilder],
+  ['envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder.FragmentBuilder', m52.ScopedRoutes_ScopeKeyBuilder_FragmentBuilder],
+  ['envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder.FragmentBuilder.HeaderValueExtractor', m52.ScopedRoutes_ScopeKeyBuilder_FragmentBuilder_HeaderValueExtractor],
+  ['envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder.FragmentBuilder.HeaderValueExtractor.KvElement', m52.ScopedRoutes_ScopeKeyBuilder_FragmentBuilder_HeaderValueExtractor_KvElement],
+  ['envoy.extensions.filters.network.http_connection_manager.v3.ScopedRds', m52.ScopedRds],
+  ['envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter', m52.HttpFilter],
+  ['envoy.extensions.filters.network.http_connection_manager.v3.RequestIDExtension', m52.RequestIDExtension],
+  ['envoy.extensions.filters.network.http_connection_manager.v3.EnvoyMobileHttpConnectionManager', m52.EnvoyMobileHttpConnectionManager],
+  ['envoy.extensions.filters.network.rbac.v3.RBAC', m53.RBAC],
+  ['envoy.extensions.filters.network.sni_cluster.v3.SniCluster', m54.SniCluster],
+  ['envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy', m55.TcpProxy],
+  ['envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster', m55.TcpProxy_WeightedCluster],
+  ['envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster.ClusterWeight', m55.TcpProxy_WeightedCluster_ClusterWeight],
+  ['envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.TunnelingConfig', m55.TcpProxy_TunnelingConfig],
+  ['envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.OnDemand', m55.TcpProxy_OnDemand],
+  ['envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.TcpAccessLogOptions', m55.TcpProxy_TcpAccessLogOptions],
+  ['envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig', m56.PreserveCaseFormatterConfig],
+  ['envoy.extensions.load_balancing_policies.cluster_provided.v3.ClusterProvided', m57.ClusterProvided],
+  ['envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig', m58.LocalityLbConfig],
+  ['envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.ZoneAwareLbConfig', m58.LocalityLbConfig_ZoneAwareLbConfig],
+  ['envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.LocalityWeightedLbConfig', m58.LocalityLbConfig_LocalityWeightedLbConfig],
+  ['envoy.extensions.load_balancing_policies.common.v3.SlowStartConfig', m58.SlowStartConfig],
+  ['envoy.extensions.load_balancing_policies.common.v3.ConsistentHashingLbConfig', m58.ConsistentHashingLbConfig],
+  ['envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest', m59.LeastRequest],
+  ['envoy.extensions.load_balancing_policies.maglev.v3.Maglev', m60.Maglev],
+  ['envoy.extensions.load_balancing_policies.pick_first.v3.PickFirst', m61.PickFirst],
+  ['envoy.extensions.load_balancing_policies.random.v3.Random', m62.Random],
+  ['envoy.extensions.load_balancing_policies.ring_hash.v3.RingHash', m63.RingHash],
+  ['envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin', m64.RoundRobin],
+  ['envoy.extensions.load_balancing_policies.wrr_locality.v3.WrrLocality', m65.WrrLocality],
+  ['envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig', m66.UuidRequestIdConfig],
+  ['envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig', m67.DownstreamConnectionsConfig],
+  ['envoy.extensions.retry.host.omit_canary_hosts.v3.OmitCanaryHostsPredicate', m68.OmitCanaryHostsPredicate],
+  ['envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate', m69.PreviousHostsPredicate],
+  ['envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig', m70.PreviousPrioritiesConfig],
+  ['envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport', m71.ProxyProtocolUpstreamTransport],
+  ['envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer', m72.RawBuffer],
+  ['envoy.extensions.transport_sockets.tls.v3.TlsParameters', m73.TlsParameters],
+  ['envoy.extensions.transport_sockets.tls.v3.PrivateKeyProvider', m73.PrivateKeyProvider],
+  ['envoy.extensions.transport_sockets.tls.v3.TlsCertificate', m73.TlsCertificate],
+  ['envoy.extensions.transport_sockets.tls.v3.TlsSessionTicketKeys', m73.TlsSessionTicketKeys],
+  ['envoy.extensions.transport_sockets.tls.v3.CertificateProviderPluginInstance', m73.CertificateProviderPluginInstance],
+  ['envoy.extensions.transport_sockets.tls.v3.SubjectAltNameMatcher', m73.SubjectAltNameMatcher],
+  ['envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext', m73.CertificateValidationContext],
+  ['envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext.SystemRootCerts', m73.CertificateValidationContext_SystemRootCerts],
+  ['envoy.extensions.transport_sockets.tls.v3.GenericSecret', m74.GenericSecret],
+  ['envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig', m74.SdsSecretConfig],
+  ['envoy.extensions.transport_sockets.tls.v3.Secret', m74.Secret],
+  ['envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext', m75.UpstreamTlsContext],
+  ['envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext', m75.DownstreamTlsContext],
+  ['envoy.extensions.transport_sockets.tls.v3.TlsKeyLog', m75.TlsKeyLog],
+  ['envoy.extensions.transport_sockets.tls.v3.CommonTlsContext', m75.CommonTlsContext],
+  ['envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.CertificateProvider', m75.CommonTlsContext_CertificateProvider],
+  ['envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.CertificateProviderInstance', m75.CommonTlsContext_CertificateProviderInstance],
+  ['envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.CombinedCertificateValidationContext', m75.CommonTlsContext_CombinedCertificateValidationContext],
+  ['envoy.extensions.upstreams.http.v3.HttpProtocolOptions', m76.HttpProtocolOptions],
+  ['envoy.extensions.upstreams.http.v3.HttpProtocolOptions.ExplicitHttpConfig', m76.HttpProtocolOptions_ExplicitHttpConfig],
+  ['envoy.extensions.upstreams.http.v3.HttpProtocolOptions.UseDownstreamHttpConfig', m76.HttpProtocolOptions_UseDownstreamHttpConfig],
+  ['envoy.extensions.upstreams.http.v3.HttpProtocolOptions.AutoHttpConfig', m76.HttpProtocolOptions_AutoHttpConfig],
+  ['envoy.service.discovery.v3.AdsDummy', m77.AdsDummy],
+  ['envoy.service.discovery.v3.ResourceLocator', m78.ResourceLocator],
+  ['envoy.service.discovery.v3.ResourceName', m78.ResourceName],
+  ['envoy.service.discovery.v3.DiscoveryRequest', m78.DiscoveryRequest],
+  ['envoy.service.discovery.v3.DiscoveryResponse', m78.DiscoveryResponse],
+  ['envoy.service.discovery.v3.DeltaDiscoveryRequest', m78.DeltaDiscoveryRequest],
+  ['envoy.service.discovery.v3.DeltaDiscoveryResponse', m78.DeltaDiscoveryResponse],
+  ['envoy.service.discovery.v3.DynamicParameterConstraints', m78.DynamicParameterConstraints],
+  ['envoy.service.discovery.v3.DynamicParameterConstraints.SingleConstraint', m78.DynamicParameterConstraints_SingleConstraint],
+  ['envoy.service.discovery.v3.DynamicParameterConstraints.SingleConstraint.Exists', m78.DynamicParameterConstraints_SingleConstraint_Exists],
+  ['envoy.service.discovery.v3.DynamicParameterConstraints.ConstraintList', m78.DynamicParameterConstraints_ConstraintList],
+  ['envoy.service.discovery.v3.Resource', m78.Resource],
+  ['envoy.service.discovery.v3.Resource.CacheControl', m78.Resource_CacheControl],
+  ['envoy.service.status.v3.ClientStatusRequest', m79.ClientStatusRequest],
+  ['envoy.service.status.v3.ClientConfig', m79.ClientConfig],
+  ['envoy.service.status.v3.ClientConfig.GenericXdsConfig', m79.ClientConfig_GenericXdsConfig],
+  ['envoy.service.status.v3.ClientStatusResponse', m79.ClientStatusResponse],
+  ['envoy.type.http.v3.PathTransformation', m80.PathTransformation],
+  ['envoy.type.http.v3.PathTransformation.Operation', m80.PathTransformation_Operation],
+  ['envoy.type.http.v3.PathTransformation.Operation.NormalizePathRFC3986', m80.PathTransformation_Operation_NormalizePathRFC3986],
+  ['envoy.type.http.v3.PathTransformation.Operation.MergeSlashes', m80.PathTransformation_Operation_MergeSlashes],
+  ['envoy.type.matcher.v3.FilterStateMatcher', m81.FilterStateMatcher],
+  ['envoy.type.matcher.v3.MetadataMatcher', m82.MetadataMatcher],
+  ['envoy.type.matcher.v3.MetadataMatcher.PathSegment', m82.MetadataMatcher_PathSegment],
+  ['envoy.type.matcher.v3.NodeMatcher', m83.NodeMatcher],
+  ['envoy.type.matcher.v3.DoubleMatcher', m84.DoubleMatcher],
+  ['envoy.type.matcher.v3.PathMatcher', m85.PathMatcher],
+  ['envoy.type.matcher.v3.RegexMatcher', m86.RegexMatcher],
+  ['envoy.type.matcher.v3.RegexMatcher.GoogleRE2', m86.RegexMatcher_GoogleRE2],
+  ['envoy.type.matcher.v3.RegexMatchAndSubstitute', m86.RegexMatchAndSubstitute],
+  ['envoy.type.matcher.v3.StringMatcher', m87.StringMatcher],
+  ['envoy.type.matcher.v3.ListStringMatcher', m87.ListStringMatcher],
+  ['envoy.type.matcher.v3.StructMatcher', m88.StructMatcher],
+  ['envoy.type.matcher.v3.StructMatcher.PathSegment', m88.StructMatcher_PathSegment],
+  ['envoy.type.matcher.v3.ValueMatcher', m89.ValueMatcher],
+  ['envoy.type.matcher.v3.ValueMatcher.NullMatch', m89.ValueMatcher_NullMatch],
+  ['envoy.type.matcher.v3.ListMatcher', m89.ListMatcher],
+  ['envoy.type.matcher.v3.OrMatcher', m89.OrMatcher],
+  ['envoy.type.metadata.v3.MetadataKey', m90.MetadataKey],
+  ['envoy.type.metadata.v3.MetadataKey.PathSegment', m90.MetadataKey_PathSegment],
+  ['envoy.type.metadata.v3.MetadataKind', m90.MetadataKind],
+  ['envoy.type.metadata.v3.MetadataKind.Request', m90.MetadataKind_Request],
+  ['envoy.type.metadata.v3.MetadataKind.Route', m90.MetadataKind_Route],
+  ['envoy.type.metadata.v3.MetadataKind.Cluster', m90.MetadataKind_Cluster],
+  ['envoy.type.metadata.v3.MetadataKind.Host', m90.MetadataKind_Host],
+  ['envoy.type.tracing.v3.CustomTag', m91.CustomTag],
+  ['envoy.type.tracing.v3.CustomTag.Literal', m91.CustomTag_Literal],
+  ['envoy.type.tracing.v3.CustomTag.Environment', m91.CustomTag_Environment],
+  ['envoy.type.tracing.v3.CustomTag.Header', m91.CustomTag_Header],
+  ['envoy.type.tracing.v3.CustomTag.Metadata', m91.CustomTag_Metadata],
+  ['envoy.type.v3.HashPolicy', m92.HashPolicy],
+  ['envoy.type.v3.HashPolicy.SourceIp', m92.HashPolicy_SourceIp],
+  ['envoy.type.v3.HashPolicy.FilterState', m92.HashPolicy_FilterState],
+  ['envoy.type.v3.HttpStatus', m93.HttpStatus],
+  ['envoy.type.v3.Percent', m94.Percent],
+  ['envoy.type.v3.FractionalPercent', m94.FractionalPercent],
+  ['envoy.type.v3.Int64Range', m95.Int64Range],
+  ['envoy.type.v3.Int32Range', m95.Int32Range],
+  ['envoy.type.v3.DoubleRange', m95.DoubleRange],
+  ['envoy.type.v3.SemanticVersion', m96.SemanticVersion],
+  ['envoy.type.v3.TokenBucket', m97.TokenBucket],
+  ['google.protobuf.Any', m98.Any],
+  ['google.protobuf.Duration', m99.Duration],
+  ['google.protobuf.Empty', m100.Empty],
+  ['google.protobuf.Struct', m101.Struct],
+  ['google.protobuf.Value', m101.Value],
+  ['google.protobuf.ListValue', m101.ListValue],
+  ['google.protobuf.Timestamp', m102.Timestamp],
+  ['google.protobuf.DoubleValue', m103.DoubleValue],
+  ['google.protobuf.FloatValue', m103.FloatValue],
+  ['google.protobuf.Int64Value', m103.Int64Value],
+  ['google.protobuf.UInt64Value', m103.UInt64Value],
+  ['google.protobuf.Int32Value', m103.Int32Value],
+  ['google.protobuf.UInt32Value', m103.UInt32Value],
+  ['google.protobuf.BoolValue', m103.BoolValue],
+  ['google.protobuf.StringValue', m103.StringValue],
+  ['google.protobuf.BytesValue', m103.BytesValue],
+  ['google.rpc.Status', m104.Status],
+  ['istio.networking.nds.v1.NameTable', m105.NameTable],
+  ['istio.networking.nds.v1.NameTable.NameInfo', m105.NameTable_NameInfo],
+  ['istio.networking.nds.v1.NameTable.Port', m105.NameTable_Port],
+  ['istio.v1.auth.IstioCertificateRequest', m106.IstioCertificateRequest],
+  ['istio.v1.auth.IstioCertificateResponse', m106.IstioCertificateResponse],
+  ['udpa.type.v1.TypedStruct', m107.TypedStruct],
+  ['xds.type.v3.TypedStruct', m108.TypedStruct],
 ]);

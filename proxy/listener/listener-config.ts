@@ -13,6 +13,8 @@ export interface ListenerConfig {
   readonly additionalAddresses: readonly HostPort[];
   /** False: takes only connections handed over by original destination. */
   readonly bindToPort: boolean;
+  /** `ignore_global_conn_limit`: takes connections beyond what all listeners together may hold; they count all the same. */
+  readonly ignoresConnectionsMax: boolean;
   /** Hand connections to the listener that owns their original destination. */
   readonly useOriginalDst: boolean;
   readonly direction: 'INBOUND' | 'OUTBOUND' | 'UNSPECIFIED';

@@ -189,6 +189,16 @@ describe('ListenerManager', () => {
     expect(counter(stats, 'downstream_cx_overflow')).toBe(1);
   });
 
+  test('[A1.5] a listener that ignores the limit takes connections beyond it', async () => {
+    const { manager, filter, stats } = setup({ connectionsMax: 1 });
+    const config = listenerConfig([httpChain('http')], { ignoresConnectionsMax: true });
+    const port = await bind(manager, config);
+    clientTo(port);
+    clientTo(port);
+    await filter('http').until(() => filter('http').accepted.length === 2);
+    expect(counter(stats, 'downstream_cx_overflow')).toBe(0);
+  });
+
   test('a connection that matches no chain is closed, logged with NR and counted', async () => {
     const log = new RecordingLog();
     const { manager, stats, logged } = setup();

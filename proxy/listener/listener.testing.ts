@@ -147,6 +147,7 @@ export function listenerConfig(
     port: 0,
     additionalAddresses: [],
     bindToPort: true,
+    ignoresConnectionsMax: false,
     useOriginalDst: false,
     direction: 'INBOUND',
     inspectTls: false,

@@ -172,7 +172,7 @@ export class LiveListener {
     const { connectionsPerListenerMax, connectionsMax } = this.deps;
     if (
       this.connections.size >= connectionsPerListenerMax ||
-      this.#redirection.connectionsActive >= connectionsMax
+      (!this.config.ignoresConnectionsMax && this.#redirection.connectionsActive >= connectionsMax)
     ) {
       this.stats.connectionsOverflow.value++;
       socket.on('error', ignore);

@@ -340,6 +340,48 @@ t.test(
   },
 );
 
+t.test('[A1.5] no more connections than the bootstrap allows', async (t) => {
+  const app = await echoApp();
+  const [port, freePort] = await freePorts(2);
+  const routes = [everything('echo')];
+  const proxy = await staticProxy(
+    {
+      listeners: [
+        httpListener(port!, routes),
+        { ...httpListener(freePort!, routes), ignore_global_conn_limit: true },
+      ],
+      clusters: [staticCluster('echo', [app.port])],
+    },
+    { bootstrap: { overload_manager: connectionsAllowed(3) } },
+  );
+  t.teardown(async () => {
+    await proxy.stop();
+    await app.close();
+  });
+  const get = 'GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n';
+  const held = await clients(port!, 3);
+  await until('three to be there', async () =>
+    /downstream_cx_active: 3/.test(await proxy.admin('/stats')),
+  );
+  t.equal((await rawExchange(port!, get)).text, '', 'the fourth is refused');
+  t.match(await proxy.admin('/stats'), /downstream_cx_overflow: 1/);
+  t.match((await rawExchange(freePort!, get)).text, /^HTTP\/1.1 200 /, 'where it is not counted');
+  for (const socket of held) socket.destroy();
+  await until('room again', async () =>
+    /^HTTP\/1.1 200 /.test((await rawExchange(port!, get)).text),
+  );
+});
+
+function connectionsAllowed(connections: number): object {
+  const type = 'envoy.extensions.resource_monitors.downstream_connections.v3';
+  const typed_config = {
+    '@type': `type.googleapis.com/${type}.DownstreamConnectionsConfig`,
+    max_active_downstream_connections: connections,
+  };
+  const name = 'envoy.resource_monitors.global_downstream_max_connections';
+  return { resource_monitors: [{ name, typed_config }] };
+}
+
 t.test('[D20] a second SIGTERM ends a drain at once with 143', async (t) => {
   const app = await echoApp();
   const [port] = await freePorts(1);

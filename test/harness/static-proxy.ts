@@ -20,6 +20,8 @@ export async function staticProxy(
   extra: {
     readonly args?: readonly string[];
     readonly node?: object;
+    /** Further fields of the bootstrap. */
+    readonly bootstrap?: object;
     /** Program and its arguments to start the sidecar by, such as `prlimit --nofile=256`. */
     readonly wrapper?: readonly [string, ...string[]];
   } = {},
@@ -30,6 +32,7 @@ export async function staticProxy(
     node: extra.node ?? { id: 'test', cluster: 'test' },
     admin: { address: socketAddress(adminPort!) },
     static_resources: resources,
+    ...extra.bootstrap,
   };
   const file = join(directory, 'bootstrap.json');
   writeFileSync(file, JSON.stringify(bootstrap, null, 2));

@@ -36,6 +36,19 @@ static_resources:
       endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: 1}}}}]}]
 `;
 
+/** `envoy.resource_monitors.global_downstream_max_connections`. */
+function monitor(connections: number): string {
+  const type =
+    'type.googleapis.com/envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig';
+  return `{name: c, typed_config: {"@type": ${type}, max_active_downstream_connections: ${connections}}}`;
+}
+
+test('[A1.5] [D13] how many connections there may be', () => {
+  const managed = `overload_manager: {refresh_interval: 1s, resource_monitors: [${monitor(12_000)}]}`;
+  expect(good(load(`${managed}\n${CLUSTER}`)).connectionsMax).toBe(12_000);
+  expect(good(load(CLUSTER)).connectionsMax).toBe(0);
+});
+
 test('[SC-04] the bootstrap that weft run writes is read', async () => {
   const { certificatePem } = await makeAuthority();
   const settings = {
@@ -202,8 +215,28 @@ test.each([
   ],
   [
     'a field that Weft does not have',
+    `layered_runtime: {}\n${CLUSTER}`,
+    'b.yaml:1:1: layered_runtime: ',
+  ],
+  [
+    'an overload manager without a monitor',
     `overload_manager: {}\n${CLUSTER}`,
-    'b.yaml:1:1: overload_manager: ',
+    'b.yaml:1:1: overload_manager.resource_monitors: must not be empty',
+  ],
+  [
+    'a monitor of something else',
+    `overload_manager: {resource_monitors: [{name: heap, typed_config: {"@type": type.googleapis.com/envoy.extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig, max_heap_size_bytes: 1}}]}\n${CLUSTER}`,
+    'fixed_heap.v3.FixedHeapConfig',
+  ],
+  [
+    'two monitors',
+    `overload_manager: {resource_monitors: [${monitor(1)}, ${monitor(2)}]}\n${CLUSTER}`,
+    'overload_manager.resource_monitors[1].name: one monitor, of downstream connections',
+  ],
+  [
+    'no connection at all',
+    `overload_manager: {resource_monitors: [${monitor(0)}]}\n${CLUSTER}`,
+    'typed_config.max_active_downstream_connections: must be at least 1, is 0',
   ],
   [
     'an ADS cluster that is not there',

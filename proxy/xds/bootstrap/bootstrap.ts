@@ -20,6 +20,7 @@ import {
   isDynamic,
   readControlPlaneAddress,
 } from './control-plane-address.ts';
+import { compileOverloadManager } from './overload-manager.ts';
 import { readSettings, type WeftSettings } from './settings.ts';
 import { parseYamlFile, type YamlFile } from './yaml-file.ts';
 
@@ -37,6 +38,8 @@ export interface Bootstrap {
   /** Which types come from the control plane. */
   readonly dynamicListeners: boolean;
   readonly dynamicClusters: boolean;
+  /** Connections of all listeners together; 0 = by the open files. */
+  readonly connectionsMax: number;
 }
 
 export interface StaticResource<T> {
@@ -143,11 +146,13 @@ function compileBootstrap(
   if (dynamic && node.id === '') {
     problems.add(['node'], 'id must be set where configuration comes from a control plane');
   }
+  const overload = reader.child('overloadManager');
+  const connectionsMax = overload === undefined ? 0 : compileOverloadManager(overload);
   const admin = reader.child('admin');
   for (const field of ['accessLog', 'accessLogPath', 'profilePath', 'socketOptions'] as const) {
     admin?.take(field); // the admin port keeps no log of its own
   }
-  admin?.take('ignoreGlobalConnLimit');
+  admin?.take('ignoreGlobalConnLimit'); // it has a limit of its own
   const adminAddress = admin?.child('address');
   if (admin !== undefined && adminAddress === undefined) admin.problem('address', 'must be set');
   const bound = compileAddress(adminAddress, 'ip');
@@ -163,6 +168,7 @@ function compileBootstrap(
     controlPlane: controlPlane ?? null,
     dynamicListeners,
     dynamicClusters,
+    connectionsMax,
   });
 }
 

@@ -60,6 +60,7 @@ export function compileListener(
     port,
     additionalAddresses: compileAdditionalAddresses(reader),
     bindToPort: reader.bool('bindToPort', true),
+    ignoresConnectionsMax: reader.bool('ignoreGlobalConnLimit'),
     direction: traits.direction,
     ...filters,
     useOriginalDst: reader.bool('useOriginalDst') || filters.useOriginalDst,

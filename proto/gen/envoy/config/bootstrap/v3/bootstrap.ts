@@ -17,6 +17,7 @@ import { TypedExtensionConfig } from "../../core/v3/extension.ts";
 import { DnsResolutionConfig } from "../../core/v3/resolver.ts";
 import { SocketOption } from "../../core/v3/socket_option.ts";
 import { Listener } from "../../listener/v3/listener.ts";
+import { OverloadManager } from "../../overload/v3/overload.ts";
 import { Tracing } from "../../trace/v3/http_tracer.ts";
 
 export const protobufPackage = "envoy.config.bootstrap.v3";
@@ -36,6 +37,7 @@ export interface Bootstrap {
   statsFlush: { $case: "statsFlushOnAdmin"; value: boolean } | undefined;
   tracing: Tracing | undefined;
   admin: Admin | undefined;
+  overloadManager: OverloadManager | undefined;
   enableDispatcherStats: boolean;
   headerPrefix: string;
   statsServerVersionOverride: number | undefined;
@@ -130,6 +132,7 @@ function createBaseBootstrap(): Bootstrap {
     statsFlush: undefined,
     tracing: undefined,
     admin: undefined,
+    overloadManager: undefined,
     enableDispatcherStats: false,
     headerPrefix: "",
     statsServerVersionOverride: undefined,
@@ -190,6 +193,9 @@ export const Bootstrap: MessageFns<Bootstrap> = {
     }
     if (message.admin !== undefined) {
       Admin.encode(message.admin, writer.uint32(98).fork()).join();
+    }
+    if (message.overloadManager !== undefined) {
+      OverloadManager.encode(message.overloadManager, writer.uint32(122).fork()).join();
     }
     if (message.enableDispatcherStats !== false) {
       writer.uint32(128).bool(message.enableDispatcherStats);
@@ -356,6 +362,14 @@ export const Bootstrap: MessageFns<Bootstrap> = {
             }
 
             message.admin = Admin.decode(reader, reader.uint32());
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.overloadManager = OverloadManager.decode(reader, reader.uint32());
             continue;
           }
           case 16: {
@@ -558,6 +572,9 @@ export const Bootstrap: MessageFns<Bootstrap> = {
       ? Tracing.fromPartial(object.tracing)
       : undefined;
     message.admin = (object.admin !== undefined && object.admin !== null) ? Admin.fromPartial(object.admin) : undefined;
+    message.overloadManager = (object.overloadManager !== undefined && object.overloadManager !== null)
+      ? OverloadManager.fromPartial(object.overloadManager)
+      : undefined;
     message.enableDispatcherStats = object.enableDispatcherStats ?? false;
     message.headerPrefix = object.headerPrefix ?? "";
     message.statsServerVersionOverride = object.statsServerVersionOverride ?? undefined;
