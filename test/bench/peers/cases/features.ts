@@ -8,7 +8,14 @@ import { takeTurns } from '../rounds.ts';
 import type { BenchCase } from './case.ts';
 
 const WITHOUT = 'Weft without';
-const BARE = { accessLog: false, retries: false, metrics: false, tracingPercent: null };
+const BARE = {
+  accessLog: false,
+  retries: false,
+  metrics: false,
+  authorization: false,
+  tracingPercent: null,
+  connectionsMax: null,
+};
 const FEATURES: readonly (readonly [string, Partial<Hop>, readonly Target[]])[] = [
   ['metrics', { metrics: true }, []],
   [
@@ -19,6 +26,7 @@ const FEATURES: readonly (readonly [string, Partial<Hop>, readonly Target[]])[] 
   ['tracing of 1 %', { tracingPercent: 1 }, []],
   ['tracing of 100 %', { tracingPercent: 100 }, []],
   ['retries armed', { retries: true }, []],
+  ['authorization by one rule', { authorization: true }, []],
 ];
 
 /** Weft with one feature beside Weft with none of them; what Envoy counts too (listener, cluster) is always on. */

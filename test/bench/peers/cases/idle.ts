@@ -18,8 +18,8 @@ import type { BenchCase } from './case.ts';
 
 const CONNECTIONS_WANTED = 10_000;
 const OPEN_FILES_WANTED = 40_000;
-/** Weft takes connections for two fifths of its open files: each may need one to an upstream, and some are for itself. */
-const DOWNSTREAM_SHARE = 0.4;
+/** Of its open files a proxy needs some for upstream connections, of which idle clients need next to none, and for itself. */
+const DOWNSTREAM_SHARE = 0.8;
 const WARM_CONNECTIONS = 50;
 const STARTS = 5;
 const KIB = 1024;
@@ -44,7 +44,10 @@ export const idle: BenchCase = {
     ] as const) {
       if (!bench.wants(name)) continue;
       const figures = await bench.part(async (part) => {
-        const hop = { downstream, upstream: PLAIN_HTTP1, backendPort, ...MESH_FEATURES };
+        const hop = {
+          ...{ downstream, upstream: PLAIN_HTTP1, backendPort, ...MESH_FEATURES },
+          connectionsMax: count + 2 * WARM_CONNECTIONS,
+        };
         const proxies = await startProxies(part, hop, this.peers);
         return perConnection(proxies, count, downstream.tls !== null);
       });

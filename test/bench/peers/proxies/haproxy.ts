@@ -53,12 +53,13 @@ defaults
 frontend in
   bind 127.0.0.1:${port} backlog 4096${bindSide(hop.downstream)}
 ${log.join('\n')}
-${tcp ? '' : '  unique-id-format %[uuid()]\n  unique-id-header x-request-id\n'}  default_backend out
+${tcp || !hop.authorization ? '' : AUTHORIZATION}${tcp ? '' : '  unique-id-format %[uuid()]\n  unique-id-header x-request-id\n'}  default_backend out
 backend out
 ${tcp ? '' : `  http-reuse always\n${hop.retries ? RETRIES : ''}`}  server one 127.0.0.1:${hop.backendPort} maxconn 0${serverSide(hop.upstream)}
 `;
 }
 
+const AUTHORIZATION = '  http-request deny unless METH_GET or METH_POST\n';
 const RETRIES = '  retry-on conn-failure 503\n  retries 2\n  option redispatch\n';
 
 function bindSide({ protocol, tls }: Side): string {

@@ -12,8 +12,12 @@ export interface Hop {
   readonly retries: boolean;
   /** Istio's metrics, which Weft counts where a listener says which way it faces; a stock Envoy has no filter for them. */
   readonly metrics: boolean;
+  /** One rule of an ALLOW policy, which every request of the benchmark fits. */
+  readonly authorization: boolean;
   /** Part of the requests whose spans are recorded; null = no trace context at all. Envoy and Weft only. */
   readonly tracingPercent: number | null;
+  /** Connections that clients may hold; null = as many as the proxy takes by itself. Envoy and Weft only. */
+  readonly connectionsMax: number | null;
 }
 
 /** What a mesh has switched on for every request, the access log apart. */
@@ -21,7 +25,9 @@ export const MESH_FEATURES = {
   accessLog: false,
   retries: true,
   metrics: true,
+  authorization: true,
   tracingPercent: 1,
+  connectionsMax: null,
 } as const;
 
 export interface Side {

@@ -15,7 +15,8 @@ export interface Places {
 
 /**
  * The bootstrap that Envoy and Weft both run, with what a sidecar of a mesh has switched on: request id, trace context,
- * retries armed as Istio arms them, statistics of cluster and listener, access log where the hop says so.
+ * retries armed as Istio arms them, one rule of authorization, statistics of cluster and listener, access log where the hop
+ * says so.
  */
 export function meshBootstrap(hop: Hop, places: Places): object {
   const chain =
@@ -36,6 +37,7 @@ export function meshBootstrap(hop: Hop, places: Places): object {
             ...(hop.tracingPercent === null
               ? {}
               : { tracing: { random_sampling: { value: hop.tracingPercent } } }),
+            ...(hop.authorization ? { http_filters: [authorization(hop), ROUTER] } : {}),
             ...accessLog(hop, places),
           },
           chain,
@@ -43,6 +45,7 @@ export function meshBootstrap(hop: Hop, places: Places): object {
   return {
     node: { id: 'bench', cluster: 'bench' },
     admin: { address: socketAddress(places.adminPort) },
+    ...(hop.connectionsMax === null ? {} : { overload_manager: upTo(hop.connectionsMax) }),
     static_resources: {
       listeners: [{ ...listener, traffic_direction: trafficDirection(hop) }],
       clusters: [
@@ -60,6 +63,44 @@ export function meshBootstrap(hop: Hop, places: Places): object {
 function trafficDirection({ metrics, downstream }: Hop): string {
   if (!metrics) return 'UNSPECIFIED';
   return downstream.tls?.mutual === true ? 'INBOUND' : 'OUTBOUND';
+}
+
+/** As Istio makes them of an AuthorizationPolicy: who (behind mutual TLS), and by which methods. */
+function authorization({ downstream }: Hop): object {
+  const method = (name: string) => ({
+    header: { name: ':method', string_match: { exact: name } },
+  });
+  const anybody = downstream.tls?.mutual === true ? { authenticated: {} } : { any: true };
+  const policy = {
+    permissions: [{ and_rules: { rules: [{ or_rules: { rules: METHODS.map(method) } }] } }],
+    principals: [{ and_ids: { ids: [anybody] } }],
+  };
+  return {
+    name: 'envoy.filters.http.rbac',
+    typed_config: {
+      '@type': 'type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC',
+      rules: { action: 'ALLOW', policies: { 'ns[default]-policy[bench]-rule[0]': policy } },
+    },
+  };
+}
+
+const METHODS = ['GET', 'POST'];
+
+const ROUTER = {
+  name: 'envoy.filters.http.router',
+  typed_config: { '@type': 'type.googleapis.com/envoy.extensions.filters.http.router.v3.Router' },
+};
+
+function upTo(connections: number): object {
+  const type = 'envoy.extensions.resource_monitors.downstream_connections.v3';
+  const monitor = {
+    name: 'envoy.resource_monitors.global_downstream_max_connections',
+    typed_config: {
+      '@type': `type.googleapis.com/${type}.DownstreamConnectionsConfig`,
+      max_active_downstream_connections: connections,
+    },
+  };
+  return { resource_monitors: [monitor] };
 }
 
 /** What Istio gives every route that names no policy. */

@@ -27,6 +27,7 @@ export async function startNginx(bench: Bench, hop: Hop): Promise<RunningProxy> 
     listen 127.0.0.1:${port} backlog=4096${tls === null ? '' : ' ssl'};
     ${tls === null ? '' : `ssl_certificate ${tls.files.certificate}; ssl_certificate_key ${tls.files.key};`}
     location / {
+      ${hop.authorization ? 'limit_except GET POST { deny all; }' : ''}
       proxy_pass http://backend;
       proxy_http_version 1.1;
       proxy_set_header Connection "";
