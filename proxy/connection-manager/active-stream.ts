@@ -6,7 +6,7 @@ import {
 } from '../filter/http-filter.ts';
 import { isGrpcContent } from '../http/grpc-content-type.ts';
 import { encodeGrpcMessage, grpcStatusOfHttp, parseGrpcStatus } from '../http/grpc-status.ts';
-import { type HeaderBlock, hasHeader, headerValue, setHeader } from '../http/header-block.ts';
+import { type HeaderBlock, hasHeader, headerValue, setOwnHeader } from '../http/header-block.ts';
 import { type RequestHead, ResponseHead } from '../http/message.ts';
 import type { BodySink, ResetReason, ServerStream } from '../http/stream.ts';
 import { RequestRecord, ResponseFlag } from '../observe/request-record.ts';
@@ -462,7 +462,7 @@ export class ActiveStream implements BodySink, RouterHost, FilterContext, TimerO
     for (let at = this.#filters.length - 1; at >= 0; at--) this.#filters[at]!.onResponse(head);
     applyServerHeader(config, head.headers);
     if (!hasHeader(head.headers, 'date') && !head.upgrade) {
-      setHeader(head.headers, 'date', deps.date.value);
+      setOwnHeader(head.headers, 'date', deps.date.value);
     }
     record.status = head.status;
     record.responseHeaders = head.headers;

@@ -4,6 +4,7 @@ import {
   headerValue,
   headerValues,
   setHeader,
+  setOwnHeader,
 } from '../http/header-block.ts';
 import type { RequestHead } from '../http/message.ts';
 import type { ConnectionManagerConfig } from './connection-manager-config.ts';
@@ -36,7 +37,7 @@ export function forwardedFields(config: ConnectionManagerConfig): RequestStage {
       if (edge) appendForwardedFor(headers, connection.info.remoteAddress);
       if (edge || !hasHeader(headers, 'x-forwarded-proto')) {
         // What the connection is: `:scheme` and an absolute form are only what the client says (A2.1).
-        setHeader(headers, 'x-forwarded-proto', connection.info.tls ? 'https' : 'http');
+        setOwnHeader(headers, 'x-forwarded-proto', connection.info.tls ? 'https' : 'http');
       }
       return StageResult.Continue;
     },

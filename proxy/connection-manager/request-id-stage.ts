@@ -1,4 +1,4 @@
-import { headerValue, setHeader } from '../http/header-block.ts';
+import { headerValue, setOwnHeader } from '../http/header-block.ts';
 import type { ConnectionManagerConfig } from './connection-manager-config.ts';
 import { newRequestId, sampledByRequestId, withSampling } from './request-id.ts';
 import { type RequestStage, StageResult } from './request-stage.ts';
@@ -49,7 +49,7 @@ export function identifyRequest(config: ConnectionManagerConfig): RequestStage {
         writeTraceContext(headers, context, sampled);
         id = withSampling(id, sampled);
       }
-      if (id !== '' && id !== received) setHeader(headers, 'x-request-id', id);
+      if (id !== '' && id !== received) setOwnHeader(headers, 'x-request-id', id);
       record.requestId = id;
       record.traceId = context.traceId;
       record.spanId = context.spanId;

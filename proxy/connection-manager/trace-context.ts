@@ -1,4 +1,10 @@
-import { type HeaderBlock, headerValue, removeHeader, setHeader } from '../http/header-block.ts';
+import {
+  type HeaderBlock,
+  headerValue,
+  removeHeader,
+  setHeader,
+  setOwnHeader,
+} from '../http/header-block.ts';
 import { type TextBuffer, writeRandomHex } from './random-hex.ts';
 
 /**
@@ -34,6 +40,11 @@ const B3_MULTI_NAMES = [
   'x-b3-sampled',
   'x-b3-flags',
 ] as const;
+/** A bit for each length that a name below has: few other fields are as long, and those alone are compared. */
+const NAME_LENGTHS = ['traceparent', 'tracestate', 'baggage', 'b3', ...B3_MULTI_NAMES].reduce(
+  (lengths, name) => lengths | (1 << name.length),
+  0,
+);
 /** W3C Trace Context §3.3.1.1: at most 32 list members; propagate at least 512 characters. */
 const TRACESTATE_MEMBERS_MAX = 32;
 const TRACESTATE_LENGTH_MAX = 512;
@@ -46,7 +57,9 @@ const BAGGAGE_BYTES_MAX = 8192;
  */
 export function readTraceContext(headers: HeaderBlock, context: TraceContext): void {
   for (let at = 0; at < headers.length; at += 2) {
-    switch (headers[at]) {
+    const name = headers[at]!;
+    if (((NAME_LENGTHS >>> name.length) & 1) === 0) continue;
+    switch (name) {
       case 'traceparent':
       case 'tracestate':
       case 'baggage':
@@ -167,7 +180,7 @@ export function writeTraceContext(
   sampled: boolean,
 ): void {
   const { traceId, spanId, parentSpanId, formats } = context;
-  setHeader(headers, 'traceparent', context.traceparent);
+  setOwnHeader(headers, 'traceparent', context.traceparent);
   const decision = sampled ? '1' : '0';
   if ((formats & Format.B3_SINGLE) !== 0) {
     const parent = parentSpanId === '' ? '' : `-${parentSpanId}`;

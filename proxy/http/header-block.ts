@@ -44,8 +44,12 @@ export function headerValues(block: HeaderBlock, name: string): string | null {
  * Replaces every entry of `name` with one, in the first one's place, or appends it. A value from a
  * claim, a variable or a configuration cannot end the line: what may not stand there becomes `?`.
  */
-export function setHeader(block: HeaderBlock, name: string, given: string): void {
-  const value = fieldValueOf(given);
+export function setHeader(block: HeaderBlock, name: string, value: string): void {
+  setOwnHeader(block, name, fieldValueOf(value));
+}
+
+/** `setHeader` for a value that was made here, or came as a field value: it is taken as it is. */
+export function setOwnHeader(block: HeaderBlock, name: string, value: string): void {
   let kept = -1;
   for (let at = 0; at < block.length; at += 2) {
     if (block[at] !== name) continue;

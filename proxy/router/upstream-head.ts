@@ -1,4 +1,4 @@
-import { hasHeader, removeHeader, setHeader } from '../http/header-block.ts';
+import { hasHeader, removeHeader, setHeader, setOwnHeader } from '../http/header-block.ts';
 import type { RequestHead, ResponseHead } from '../http/message.ts';
 import type { RequestRecord } from '../observe/request-record.ts';
 import { UNKNOWN_WORKLOAD } from '../observe/request-record.ts';
@@ -64,7 +64,7 @@ export function finishResponseHead(
   removeHeader(headers, 'x-envoy-peer-metadata');
   removeHeader(headers, 'x-envoy-peer-metadata-id');
   if (serviceTimeMs >= 0) {
-    setHeader(headers, 'x-envoy-upstream-service-time', String(Math.floor(serviceTimeMs)));
+    setOwnHeader(headers, 'x-envoy-upstream-service-time', String(Math.floor(serviceTimeMs)));
   }
   if (weighted !== null) route.clusterMutations(weighted)?.response.apply(headers, record);
   applyMutations(route.responseHeaders, headers, record);

@@ -41,7 +41,9 @@ export const DIRECT_READS: OnReadOpts = {
       next = spare ?? Buffer.allocUnsafeSlow(READ_BYTES);
       spare = null;
     } else {
-      chunk = Buffer.from(buffer.subarray(0, bytes));
+      chunk = Buffer.allocUnsafe(bytes);
+      // Without a view of what is copied: one object of two.
+      (buffer as Buffer).copy(chunk, 0, 0, bytes);
       if (own) spare = buffer as Buffer;
     }
     (this as DirectSocket)[DIRECT_READER]?.onSocketData(chunk);

@@ -370,8 +370,14 @@ export class HttpPool implements HttpConnectionOwner {
   #removeReady(connection: HttpConnection): void {
     if (!connection.ready) return;
     connection.ready = false;
-    const at = this.#ready.lastIndexOf(connection);
-    if (at >= 0) this.#ready.splice(at, 1);
+    const ready = this.#ready;
+    // The one taken last stands last.
+    if (ready.length > 0 && ready[ready.length - 1] === connection) {
+      ready.pop();
+      return;
+    }
+    const at = ready.lastIndexOf(connection);
+    if (at >= 0) ready.splice(at, 1);
   }
 
   /** Connections on their way with room for all requests that wait. */
