@@ -6,7 +6,14 @@ import { PreparedBytes } from '../http/prepared-bytes.ts';
 import { statusLine } from '../http/response-reason.ts';
 import type { WriteBuffer } from '../http/write-buffer.ts';
 import { BodyFraming } from './body.ts';
-import { fieldBytes, writeDecimal, writeFieldLine } from './field-line.ts';
+import {
+  FieldUse,
+  fieldBytes,
+  knownName,
+  writeDecimal,
+  writeFieldLine,
+  writeKnownLine,
+} from './field-line.ts';
 import { CR, LF, SP, TARGET } from './grammar.ts';
 
 /**
@@ -178,32 +185,30 @@ export class HeadEncoder {
     for (let at = 0; at < headers.length; at += 2) {
       const name = headers[at]!;
       const value = headers[at + 1]!;
-      switch (name) {
-        case 'content-length': {
+      const known = knownName(name);
+      switch (known === undefined ? FieldUse.Plain : known.use) {
+        case FieldUse.ContentLength: {
           const announced = parseContentLength(value);
           const before = this.#announcedBytes;
           if (announced < 0 || (before >= 0 && before !== announced)) return -1;
           this.#announcedBytes = announced;
           continue;
         }
-        case 'connection':
+        case FieldUse.Connection:
           // From a filter: the one thing that it can ask for is the end of the connection.
           if (value.toLowerCase() === 'close') this.close = true;
           continue;
-        case 'upgrade':
+        case FieldUse.Upgrade:
           this.#upgrade = value;
           continue;
-        case 'te':
+        case FieldUse.Te:
           this.#te = true;
           break;
-        case 'transfer-encoding':
-        case 'keep-alive':
-        case 'proxy-connection':
-        case 'host':
+        case FieldUse.Left:
           continue;
         default:
       }
-      end = writeFieldLine(this.#out, end, name, value);
+      end = writeKnownLine(this.#out, end, known, name, value);
     }
     return end;
   }

@@ -14,6 +14,30 @@ export function fieldBytes(fields: HeaderBlock): number {
   return bytes;
 }
 
+/** What a field is to whoever frames the message: found out once for each name. */
+export const FieldUse = {
+  /** Written as it is. */
+  Plain: 0,
+  ContentLength: 1,
+  Connection: 2,
+  Upgrade: 3,
+  Te: 4,
+  /** Belongs to another hop, or is written by the codec itself. */
+  Left: 5,
+} as const;
+export type FieldUse = (typeof FieldUse)[keyof typeof FieldUse];
+
+/** A name that is often written, with what follows it. */
+export interface KnownName {
+  readonly use: FieldUse;
+  readonly start: PreparedBytes;
+}
+
+/** Undefined: a name of no special use. */
+export function knownName(name: string): KnownName | undefined {
+  return KNOWN_NAMES.get(name);
+}
+
 /** `name: value` and CRLF. */
 export function writeFieldLine(
   out: WriteBuffer,
@@ -21,11 +45,21 @@ export function writeFieldLine(
   name: string,
   value: string,
 ): number {
+  return writeKnownLine(out, start, KNOWN_NAMES.get(name), name, value);
+}
+
+/** The same where the name has been looked up. */
+export function writeKnownLine(
+  out: WriteBuffer,
+  start: number,
+  known: KnownName | undefined,
+  name: string,
+  value: string,
+): number {
   const { bytes } = out;
-  const known = KNOWN_NAMES.get(name);
   let at: number;
   if (known !== undefined) {
-    at = known.write(out.view, start);
+    at = known.start.write(out.view, start);
   } else {
     at = writeLatin1(bytes, start, name);
     bytes[at] = COLON;
@@ -38,9 +72,22 @@ export function writeFieldLine(
   return at + 2;
 }
 
-/** The known names with what follows them. */
-const KNOWN_NAMES: ReadonlyMap<string, PreparedBytes> = new Map(
-  knownFieldNames().map((name) => [name, new PreparedBytes(`${name}: `)]),
+const USES: ReadonlyMap<string, FieldUse> = new Map([
+  ['content-length', FieldUse.ContentLength],
+  ['connection', FieldUse.Connection],
+  ['upgrade', FieldUse.Upgrade],
+  ['te', FieldUse.Te],
+  ['transfer-encoding', FieldUse.Left],
+  ['keep-alive', FieldUse.Left],
+  ['proxy-connection', FieldUse.Left],
+  ['host', FieldUse.Left],
+]);
+
+const KNOWN_NAMES: ReadonlyMap<string, KnownName> = new Map(
+  [...knownFieldNames(), ...USES.keys()].map((name) => [
+    name,
+    { use: USES.get(name) ?? FieldUse.Plain, start: new PreparedBytes(`${name}: `) },
+  ]),
 );
 
 /** `1*DIGIT`, up to 2^53 - 1. */

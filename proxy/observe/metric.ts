@@ -36,16 +36,18 @@ export class Histogram {
   /** One slot a bound, the last one is `+Inf`. */
   readonly counts: Float64Array;
   sum = 0;
+  readonly #limits: Float64Array;
 
   constructor(bounds: readonly number[]) {
     this.bounds = bounds;
+    this.#limits = limitsOf(bounds);
     this.counts = new Float64Array(bounds.length + 1);
   }
 
   observe(value: number): void {
-    const bounds = this.bounds;
+    const limits = this.#limits;
     let at = 0;
-    while (at < bounds.length && value > bounds[at]!) at += 1;
+    while (at < limits.length && value > limits[at]!) at += 1;
     this.counts[at]! += 1;
     this.sum += value;
   }
@@ -61,4 +63,16 @@ export class Histogram {
     this.counts.fill(0);
     this.sum = 0;
   }
+}
+
+const limitsOfBounds = new WeakMap<readonly number[], Float64Array>();
+
+/** The same numbers in one shape: lists of bounds are whole numbers or not, frozen or not, and V8 reads each another way. */
+function limitsOf(bounds: readonly number[]): Float64Array {
+  let limits = limitsOfBounds.get(bounds);
+  if (limits === undefined) {
+    limits = Float64Array.from(bounds);
+    limitsOfBounds.set(bounds, limits);
+  }
+  return limits;
 }
