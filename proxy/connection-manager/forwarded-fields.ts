@@ -7,6 +7,7 @@ import {
   setOwnHeader,
 } from '../http/header-block.ts';
 import type { RequestHead } from '../http/message.ts';
+import { shorten } from '../http/shorten.ts';
 import type { ConnectionManagerConfig } from './connection-manager-config.ts';
 import { type RequestStage, StageResult } from './request-stage.ts';
 import { applyClientCert } from './xfcc.ts';
@@ -79,7 +80,7 @@ function dropProxyFields(headers: HeaderBlock): void {
     }
     write += 2;
   }
-  headers.length = write;
+  shorten(headers, write);
 }
 
 function isProxyField(name: string): boolean {

@@ -51,5 +51,5 @@ export function encodeGrpcMessage(text: string): string {
 
 /** A `grpc-status` field, -1 where it is absent or no number. */
 export function parseGrpcStatus(value: string): number {
-  return /^[0-9]{1,3}$/.test(value) ? Number(value) : -1;
+  return value !== '' && /^[0-9]{1,3}$/.test(value) ? Number(value) : -1;
 }

@@ -1,4 +1,5 @@
 import { fieldValueOf } from './field-name.ts';
+import { shorten } from './shorten.ts';
 
 /**
  * A header block: one flat array of lower-case name, value, name, value, in the order received.
@@ -81,6 +82,6 @@ export function removeHeader(block: HeaderBlock, name: string): boolean {
     write += 2;
   }
   if (write === block.length) return false;
-  block.length = write;
+  shorten(block, write);
   return true;
 }

@@ -144,6 +144,15 @@ export class FieldSection {
 
   /** RFC 9110 §7.6.1. A member that is no token names no field and is passed over. */
   #readConnection(value: string): Violation {
+    // What nearly everybody says.
+    if (value === 'keep-alive') {
+      this.keepAlive = true;
+      return NO_VIOLATION;
+    }
+    if (value === 'close') {
+      this.close = true;
+      return NO_VIOLATION;
+    }
     const options = value.toLowerCase();
     for (let at = 0; at <= options.length; ) {
       const comma = options.indexOf(',', at);

@@ -27,7 +27,8 @@ import { addWebSocketKey } from './websocket-handshake.ts';
  */
 export class RequestHeadReader {
   #head: RequestHead = NO_HEAD;
-  /** The last authority found valid: a connection mostly repeats it. */
+  /** The last ones found valid: a connection mostly repeats them. */
+  #validMethod = 'GET';
   #validAuthority = '';
   readonly #extendedConnect: boolean;
 
@@ -46,7 +47,10 @@ export class RequestHeadReader {
   read(fields: FieldSection): Violation {
     const { method } = fields;
     if (!fields.has(FieldKind.Method)) return MISSING_PSEUDO_HEADER;
-    if (!KNOWN_METHODS.has(method) && !isToken(method)) return INVALID_METHOD;
+    if (method !== this.#validMethod) {
+      if (!KNOWN_METHODS.has(method) && !isToken(method)) return INVALID_METHOD;
+      this.#validMethod = method;
+    }
     const violation = this.#readAuthority(fields);
     if (violation !== NO_VIOLATION) return violation;
     const { scheme, path } = fields;

@@ -1,3 +1,4 @@
+import { shorten } from '../http/shorten.ts';
 import type { WriteBuffer } from '../http/write-buffer.ts';
 import { DRIBBLE_BYTES_MAX } from './flood-guard.ts';
 import { encodeDataHead } from './frame/data.ts';
@@ -84,7 +85,7 @@ export class SendQueue {
     while (this.#first < this.#queue.length && this.windowBytes > 0 && !out.blocked) {
       const stream = this.#queue[this.#first++]!;
       if (this.#first === this.#queue.length) {
-        this.#queue.length = 0;
+        shorten(this.#queue, 0);
         this.#first = 0;
       } else if (this.#first >= QUEUE_REST_MAX) {
         this.#queue = this.#queue.slice(this.#first);

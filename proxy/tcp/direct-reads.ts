@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer';
 import { type OnReadOpts, Socket, type SocketConstructorOpts } from 'node:net';
 
 /**

@@ -1,3 +1,5 @@
+import { shorten } from '../http/shorten.ts';
+
 /** One flush for all transports that were written to in a turn of the event loop. */
 export interface Flushable {
   flush(): void;
@@ -30,6 +32,6 @@ function flushAll(): void {
   } finally {
     // A flush that threw is a bug of one connection; the others keep their turn.
     for (; at < turn.length; at++) flushAtEndOfTurn(turn[at]!);
-    turn.length = 0;
+    shorten(turn, 0);
   }
 }

@@ -1,5 +1,6 @@
 import { fieldNameAt } from '../../http/field-name.ts';
 import { latin1 } from '../../http/latin1.ts';
+import { shorten } from '../../http/shorten.ts';
 import { DynamicTable, ENTRY_OVERHEAD_BYTES } from './dynamic-table.ts';
 import {
   FieldKind,
@@ -79,7 +80,7 @@ export class HpackDecoder {
 
   /** Forgets the latest block, so that an idle connection holds no strings of it. */
   clear(): void {
-    this.fields.length = 0;
+    shorten(this.fields, 0);
     this.count = 0;
   }
 
