@@ -186,10 +186,10 @@ export class AcceptedConnection implements TransportReceiver, HandshakeListener,
     const peeked = this.#inspector!.take();
     this.#inspector = null;
     const raw = this.#transport.detach();
-    raw.unshift(peeked);
     this.#armTimer(chain.transportConnectTimeoutMs);
     this.#handshake = new ServerHandshake(
       raw,
+      peeked,
       tls,
       context.context,
       this.#inspection.applicationProtocols,
