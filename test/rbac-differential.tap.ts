@@ -134,6 +134,13 @@ const RULES: Readonly<Record<string, object>> = {
 };
 
 const OFF = '/off/';
+const ENABLED = '/enabled/';
+const DENY_PUBLIC = {
+  rules: {
+    action: 'DENY',
+    policies: { public: { permissions: [path('suffix', '/public')], principals: ANY } },
+  },
+};
 
 const REQUESTS: readonly (readonly [method: string, path: string, headers: object])[] = [
   ['GET', '/public', {}],
@@ -150,9 +157,9 @@ const REQUESTS: readonly (readonly [method: string, path: string, headers: objec
 const FORMAT =
   '%REQ(X-CLIENT)% %REQ(:METHOD)% %REQ(:PATH)% %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS%\n';
 
-const perRoute = (config: object) => ({
+const perRoute = (config: object, filter = 'rbac') => ({
   typed_per_filter_config: {
-    rbac: { '@type': `${TYPE}.extensions.filters.http.rbac.v3.RBACPerRoute`, ...config },
+    [filter]: { '@type': `${TYPE}.extensions.filters.http.rbac.v3.RBACPerRoute`, ...config },
   },
 });
 
@@ -182,6 +189,7 @@ function resources(port: number, files: Files, log: string): object {
     ),
     ...Object.entries(RULES).map(([name, rbac]) => route(`/${name}/`, { rbac })),
     route(OFF, {}),
+    { match: { prefix: ENABLED }, ...served, ...perRoute({ rbac: DENY_PUBLIC }, 'disabled') },
     { match: { prefix: '/' }, ...served },
   ];
   const listener = httpListener(
@@ -239,6 +247,16 @@ function resources(port: number, files: Files, log: string): object {
                 },
               },
             },
+          },
+        },
+        // Only where a route has rules for it.
+        {
+          name: 'disabled',
+          disabled: true,
+          typed_config: {
+            '@type': `${TYPE}.extensions.filters.http.rbac.v3.RBAC`,
+            rules: { action: 'ALLOW' },
+            rules_stat_prefix: 'disabled',
           },
         },
         {
@@ -403,6 +421,7 @@ t.test(
       ...POLICIES.flatMap((_, index) => [`/a/${index}`, `/d/${index}`]),
       ...Object.keys(RULES).map((name) => `/${name}`),
       OFF.slice(0, -1),
+      ENABLED.slice(0, -1),
       '',
     ];
     let passed = 0;

@@ -594,6 +594,34 @@ test('an explicit proxy does not authorize: tunnels would pass its rules', () =>
   ]);
 });
 
+test('a disabled filter does nothing but where a route has settings for it', () => {
+  const filter = (name: string, type: string, rest = '') =>
+    `{name: ${name}, disabled: true, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.${type}${rest}}}`;
+  const filters = [
+    filter('deny', 'rbac.v3.RBAC', ', rules: {action: ALLOW}'),
+    filter(
+      'delay',
+      'fault.v3.HTTPFault',
+      ', abort: {http_status: 500, percentage: {numerator: 100}}',
+    ),
+    filter('web', 'grpc_web.v3.GrpcWeb'),
+    filter('unknown', 'cors.v3.Cors'),
+    `{name: router, typed_config: {"@type": ${ROUTER}}}`,
+  ].join(', ');
+  const yaml = httpListener(`${ROUTES}\n      http_filters: [${filters}]`);
+  const { filter: manager } = good(listener(yaml)).filterChains[0]!;
+  expect(manager.kind === 'httpConnectionManager' && manager.config.httpFilters).toEqual([
+    {
+      kind: 'rbac',
+      name: 'deny',
+      rbac: { rules: null, shadowRules: null, countsPolicies: false },
+      stats: { prefix: '', shadowPrefix: '' },
+    },
+    { kind: 'fault', name: 'delay', fault: null },
+    { kind: 'router' },
+  ]);
+});
+
 test('optional filters that are unknown are passed over, others are not', () => {
   const cors = (rest: string) =>
     httpListener(

@@ -6,7 +6,7 @@ import { messageNameOf } from '../../../proto/type-urls.ts';
 import type { HttpFilterConfig } from '../../connection-manager/connection-manager-config.ts';
 import { compileFault } from './fault.ts';
 import type { MessageReader } from './message-reader.ts';
-import { compileRbac } from './rbac.ts';
+import { compileRbac, NO_RBAC } from './rbac.ts';
 
 const ROUTER = 'envoy.extensions.filters.http.router.v3.Router';
 const FAULT = 'envoy.extensions.filters.http.fault.v3.HTTPFault';
@@ -44,7 +44,10 @@ export function compileHttpFilters(
   return filters;
 }
 
-/** Null: skipped, because it is disabled, or optional and unknown. */
+/**
+ * Null: skipped, because it is optional and unknown, or disabled and nothing that a route could enable. A disabled filter
+ * that routes have settings for does nothing but by those.
+ */
 function compileHttpFilter(
   reader: MessageReader<HttpFilter>,
   name: string,
@@ -58,18 +61,22 @@ function compileHttpFilter(
     return null;
   }
   const type = messageNameOf(config.value.typeUrl);
-  if (disabled || (optional && !SUPPORTED.includes(type as typeof ROUTER))) return null;
+  if ((optional || disabled) && !SUPPORTED.includes(type as typeof ROUTER)) return null;
   const found = reader.unpack(config.value, reader.caseAt('typedConfig'), SUPPORTED);
   if (found === undefined) return null;
   switch (found.name) {
     case ROUTER:
-      return { kind: 'router' };
-    case FAULT:
-      return { kind: 'fault', name, fault: compileFault(found.reader) };
+      return disabled ? null : { kind: 'router' };
+    case FAULT: {
+      const fault = compileFault(found.reader);
+      return { kind: 'fault', name, fault: disabled ? null : fault };
+    }
     case GRPC_WEB:
-      return { kind: 'grpcWeb', name };
-    case RBAC:
-      return { kind: 'rbac', name, ...compileRbac(found.reader) };
+      return disabled ? null : { kind: 'grpcWeb', name };
+    case RBAC: {
+      const { rbac, stats } = compileRbac(found.reader);
+      return { kind: 'rbac', name, rbac: disabled ? NO_RBAC : rbac, stats };
+    }
     default:
       return null;
   }

@@ -35,6 +35,13 @@ export function compileRbac(reader: MessageReader<FilterProto>): {
   };
 }
 
+/** Nothing is enforced, and nothing on trial. */
+export const NO_RBAC: RbacConfig = Object.freeze({
+  rules: null,
+  shadowRules: null,
+  countsPolicies: false,
+});
+
 /** `RBACPerRoute`: rules in place of the listener's, counted where those are; without `rbac` there are none. */
 export function compileRbacPerRoute(reader: MessageReader<RBACPerRoute>): RbacConfig | null {
   const rbac = reader.child('rbac');
