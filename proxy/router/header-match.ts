@@ -14,7 +14,7 @@ export function matchHeaders(matchers: readonly HeaderMatcher[], head: RequestHe
 /**
  * envoy.config.route.v3.HeaderMatcher. The values of a repeated field are judged joined with `,`
  * (A2.4). An absent field matches nothing, inverted or not, except that `present` inverts to "is
- * absent" and `treat_missing_header_as_empty` compares the empty string (Envoy's rule).
+ * absent" and that with `treat_missing_header_as_empty` it is there, and empty (Envoy's rules).
  */
 function matchHeader(matcher: HeaderMatcher, head: RequestHead): boolean {
   return matchField(matcher, requestField(head, matcher.name));
@@ -35,9 +35,7 @@ export function matchesAnyHeader(matchers: readonly HeaderMatcher[], head: Respo
 export function matchField(matcher: HeaderMatcher, field: string | null): boolean {
   let value = field;
   if (value === null) {
-    if (!matcher.missingAsEmpty || matcher.value.kind === 'present') {
-      return matcher.invert && matcher.value.kind === 'present';
-    }
+    if (!matcher.missingAsEmpty) return matcher.invert && matcher.value.kind === 'present';
     value = '';
   }
   return matchString(matcher.value, value) !== matcher.invert;

@@ -94,7 +94,7 @@ const headerPart: fc.Arbitrary<Part<HeaderMatcher>> = fc
     holds: ({ fields }: Request) => {
       const values = fields.filter(([field]) => field === name).map(([, value]) => value);
       const present = values.length > 0;
-      if (text.config.kind === 'present') return present !== invert;
+      if (text.config.kind === 'present') return (present || missingAsEmpty) !== invert;
       if (!present && !missingAsEmpty) return false;
       return text.holds(values.join(',')) !== invert;
     },

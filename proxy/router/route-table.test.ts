@@ -100,6 +100,13 @@ const HEADER_ROWS: readonly [string, Partial<RouteMatchConfig>, string[], boolea
     [],
     true,
   ],
+  ['presence, absent as empty', header('x', PRESENT, { missingAsEmpty: true }), [], true],
+  [
+    'absence, absent as empty',
+    header('x', PRESENT, { invert: true, missingAsEmpty: true }),
+    [],
+    false,
+  ],
   ['two lines are one list', header('x', is('1,2')), ['x', '1', 'x', '2'], true],
   ['method', header(':method', is('GET')), [], true],
   ['authority', header(':authority', is('a')), [], true],

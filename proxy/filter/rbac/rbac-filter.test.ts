@@ -316,6 +316,15 @@ test('[SC-12] rules on trial are counted and not enforced', () => {
   expect(mesh.stat('http.test.rbac.denied')).toBe(0);
 });
 
+test('[SC-11] a policy without a name is counted by itself', () => {
+  const rbac = { ...rules('DENY', policy('', ANY)), countsPolicies: true };
+  const mesh = withRbac(rbac);
+  mesh.connect().get();
+  expect(mesh.stat('http.test.rbac.denied')).toBe(1);
+  expect(mesh.stat('http.test.rbac.policy..denied')).toBe(1);
+  expect(mesh.record.responseCodeDetails).toBe('rbac_access_denied_matched_policy[none]');
+});
+
 test('[SC-11] statistics, whatever their prefixes and policies are called', () => {
   const rbac = {
     ...rules('DENY', policy('a "b"\nc: 9', header('x-bad', { kind: 'present' }))),

@@ -28,8 +28,8 @@ export class RbacStats {
   constructor(scope: StatsScope, config: RbacStatsConfig) {
     this.#scope = scope;
     this.#config = config;
-    this.enforced = counters(scope, withDot(config.prefix), '', '');
-    this.shadow = counters(scope, withDot(config.shadowPrefix), 'shadow_', '');
+    this.enforced = counters(scope, withDot(config.prefix), '', null);
+    this.shadow = counters(scope, withDot(config.shadowPrefix), 'shadow_', null);
   }
 
   ofPolicy(name: string, shadow: boolean): RbacCounters {
@@ -40,22 +40,26 @@ export class RbacStats {
       found = shadow
         ? counters(this.#scope, withDot(shadowPrefix), 'shadow_', name)
         : counters(this.#scope, withDot(prefix), '', name);
+      // Routes bring new names without end; the number of series is the registry's to bound.
+      if (known.size >= POLICIES_MAX) known.clear();
       known.set(name, found);
     }
     return found;
   }
 }
 
+const POLICIES_MAX = 1000;
+
 function counters(
   scope: StatsScope,
   prefix: string,
   shadow: '' | 'shadow_',
-  policy: string,
+  policy: string | null,
 ): RbacCounters {
   const metric = `rbac_${prefix.replaceAll(NOT_OF_METRICS, '_')}`;
   const counter = (outcome: 'allowed' | 'denied', help: string): Counter => {
     const name = `${shadow}${outcome}`;
-    return policy === ''
+    return policy === null
       ? scope.counter(
           { dotted: `rbac.${printable(prefix)}${name}`, prometheus: `${metric}${name}` },
           help,

@@ -440,7 +440,8 @@ test('[TM-03] [TM-04] matchers: whole-value regex, presence, negation, host as :
     routes(`{name: r, virtual_hosts: [{name: v, domains: ["*"], routes: [{match: {
       safe_regex: {regex: "/a/.*"}, headers: [
         {name: End-User, string_match: {exact: jason}}, {name: x, present_match: false},
-        {name: Host, string_match: {prefix: a}}, {name: y, invert_match: true}],
+        {name: Host, string_match: {prefix: a}}, {name: y, invert_match: true},
+        {name: z, exact_match: ""}],
       query_parameters: [{name: q, string_match: {safe_regex: {regex: "[0-9]+"}}}]},
       route: {cluster: c}}]}]}`),
   ).virtualHosts[0]!.routes[0]!;
@@ -451,6 +452,7 @@ test('[TM-03] [TM-04] matchers: whole-value regex, presence, negation, host as :
     ['x', 'present', true],
     [':authority', 'prefix', false],
     ['y', 'present', true],
+    ['z', 'prefix', false],
   ]);
 });
 

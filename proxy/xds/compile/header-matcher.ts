@@ -35,7 +35,8 @@ function headerValue(
     case 'presentMatch':
       return { kind: 'present' }; // a matcher with a name only asks for presence
     case 'exactMatch':
-      return { kind: 'exact', value: set.value, ignoreCase: false };
+      // Envoy lets the empty text of this old field match any value that is there.
+      return { kind: set.value === '' ? 'prefix' : 'exact', value: set.value, ignoreCase: false };
     case 'prefixMatch':
     case 'suffixMatch':
     case 'containsMatch': {
