@@ -3,7 +3,7 @@ import { freePorts } from '../cli/run/free-port.ts';
 import { noEnvoy } from './harness/envoy.ts';
 import { EnvoyProcess } from './harness/envoy-process.ts';
 import { grpcMessage, type RawAnswer, rawGrpcApp, rawGrpcCall } from './harness/raw-grpc.ts';
-import { httpListener, staticCluster, staticProxy } from './harness/static-proxy.ts';
+import { httpListener, ROUTER_FILTER, staticCluster, staticProxy } from './harness/static-proxy.ts';
 
 /** One bootstrap given to Envoy and to Weft, the same gRPC calls made of both: what client and server see is the same. */
 
@@ -16,10 +16,6 @@ const GRPC_WEB_FILTER = {
   typed_config: {
     '@type': 'type.googleapis.com/envoy.extensions.filters.http.grpc_web.v3.GrpcWeb',
   },
-};
-const ROUTER_FILTER = {
-  name: 'envoy.filters.http.router',
-  typed_config: { '@type': 'type.googleapis.com/envoy.extensions.filters.http.router.v3.Router' },
 };
 function http2(common: object = {}): object {
   return {

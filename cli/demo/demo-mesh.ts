@@ -142,14 +142,22 @@ export class DemoMesh {
     return readFileSync(join(this.#logs, file), 'utf8');
   }
 
-  /** Polls until `condition` holds; rejects after `timeoutMs` naming what it waited for, and when the demo is to end. */
-  async until(what: string, timeoutMs: number, condition: () => Promise<boolean>): Promise<void> {
+  /**
+   * Polls until `condition` holds; rejects after `timeoutMs` naming what it waited for and what was `seen` last, and when
+   * the demo is to end.
+   */
+  async until(
+    what: string,
+    timeoutMs: number,
+    condition: () => Promise<boolean>,
+    seen: () => string = () => '',
+  ): Promise<void> {
     const deadline = performance.now() + timeoutMs;
     for (;;) {
       this.#signal.throwIfAborted();
       if (await condition()) return;
       if (performance.now() > deadline) {
-        throw new Error(`waited ${timeoutMs / 1000} s for ${what}, in vain`);
+        throw new Error(`waited ${timeoutMs / 1000} s for ${what}, in vain${seen()}`);
       }
       await new Promise((done) => setTimeout(done, POLL_MS));
     }

@@ -361,7 +361,7 @@ async function loadFor({ mesh, load }: Stage, count: number): Promise<void> {
 }
 
 async function synced(mesh: DemoMesh, count: number): Promise<void> {
-  let seen = 'nothing answered';
+  let seen = '';
   const areSynced = async () => {
     const proxies = await mesh.proxies().catch(() => []);
     const ready = proxies.filter(({ types }) =>
@@ -369,14 +369,10 @@ async function synced(mesh: DemoMesh, count: number): Promise<void> {
         types.some(({ type, status }) => type === name && status === 'SYNCED'),
       ),
     );
-    seen = `of ${proxies.length} connected ${ready.map(({ name }) => name).join(' ') || 'none'}`;
+    seen = `; SYNCED: of ${proxies.length} connected ${ready.map(({ name }) => name).join(' ') || 'none'}`;
     return proxies.length === count && ready.length === count;
   };
-  await mesh
-    .until(`${count} proxies to be SYNCED`, 2 * SETTLE_TIMEOUT_MS, areSynced)
-    .catch((error: Error) => {
-      throw new Error(`${error.message}; SYNCED: ${seen}`);
-    });
+  await mesh.until(`${count} proxies to be SYNCED`, 2 * SETTLE_TIMEOUT_MS, areSynced, () => seen);
 }
 
 function expectCounts(

@@ -1,4 +1,5 @@
 import { hasNoContent, parseContentLength } from '../http/content-length.ts';
+import { FieldRole } from '../http/field-name.ts';
 import type { HeaderBlock } from '../http/header-block.ts';
 import { writeLatin1 } from '../http/latin1.ts';
 import type { RequestHead, ResponseHead } from '../http/message.ts';
@@ -7,7 +8,6 @@ import { statusLine } from '../http/response-reason.ts';
 import type { WriteBuffer } from '../http/write-buffer.ts';
 import { BodyFraming } from './body.ts';
 import {
-  FieldUse,
   fieldBytes,
   knownName,
   writeDecimal,
@@ -186,25 +186,30 @@ export class HeadEncoder {
       const name = headers[at]!;
       const value = headers[at + 1]!;
       const known = knownName(name);
-      switch (known === undefined ? FieldUse.Plain : known.use) {
-        case FieldUse.ContentLength: {
+      switch (known === undefined ? FieldRole.EndToEnd : known.role) {
+        case FieldRole.ContentLength: {
           const announced = parseContentLength(value);
           const before = this.#announcedBytes;
           if (announced < 0 || (before >= 0 && before !== announced)) return -1;
           this.#announcedBytes = announced;
           continue;
         }
-        case FieldUse.Connection:
+        case FieldRole.Connection:
           // From a filter: the one thing that it can ask for is the end of the connection.
           if (value.toLowerCase() === 'close') this.close = true;
           continue;
-        case FieldUse.Upgrade:
+        case FieldRole.Upgrade:
           this.#upgrade = value;
           continue;
-        case FieldUse.Te:
+        case FieldRole.Te:
           this.#te = true;
           break;
-        case FieldUse.Left:
+        case FieldRole.Host:
+        case FieldRole.TransferEncoding:
+          continue;
+        case FieldRole.HopByHop:
+          // The codecs take it off what they read: here it is of a route, which asked for it.
+          if (name === 'http2-settings') break;
           continue;
         default:
       }

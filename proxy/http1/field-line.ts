@@ -1,4 +1,4 @@
-import { knownFieldNames } from '../http/field-name.ts';
+import { type FieldRole, fieldRoleAt, knownFieldNames } from '../http/field-name.ts';
 import type { HeaderBlock } from '../http/header-block.ts';
 import { writeLatin1 } from '../http/latin1.ts';
 import { OVERRUN_BYTES, PreparedBytes } from '../http/prepared-bytes.ts';
@@ -14,26 +14,14 @@ export function fieldBytes(fields: HeaderBlock): number {
   return bytes;
 }
 
-/** What a field is to whoever frames the message: found out once for each name. */
-export const FieldUse = {
-  /** Written as it is. */
-  Plain: 0,
-  ContentLength: 1,
-  Connection: 2,
-  Upgrade: 3,
-  Te: 4,
-  /** Belongs to another hop, or is written by the codec itself. */
-  Left: 5,
-} as const;
-export type FieldUse = (typeof FieldUse)[keyof typeof FieldUse];
-
-/** A name that is often written, with what follows it. */
+/** A name that is often written. */
 export interface KnownName {
-  readonly use: FieldUse;
+  readonly role: FieldRole;
+  /** With what follows it. */
   readonly start: PreparedBytes;
 }
 
-/** Undefined: a name of no special use. */
+/** Undefined: a name that passes on as it is. */
 export function knownName(name: string): KnownName | undefined {
   return KNOWN_NAMES.get(name);
 }
@@ -72,21 +60,10 @@ export function writeKnownLine(
   return at + 2;
 }
 
-const USES: ReadonlyMap<string, FieldUse> = new Map([
-  ['content-length', FieldUse.ContentLength],
-  ['connection', FieldUse.Connection],
-  ['upgrade', FieldUse.Upgrade],
-  ['te', FieldUse.Te],
-  ['transfer-encoding', FieldUse.Left],
-  ['keep-alive', FieldUse.Left],
-  ['proxy-connection', FieldUse.Left],
-  ['host', FieldUse.Left],
-]);
-
 const KNOWN_NAMES: ReadonlyMap<string, KnownName> = new Map(
-  [...knownFieldNames(), ...USES.keys()].map((name) => [
+  knownFieldNames().map((name, index) => [
     name,
-    { use: USES.get(name) ?? FieldUse.Plain, start: new PreparedBytes(`${name}: `) },
+    { role: fieldRoleAt(index), start: new PreparedBytes(`${name}: `) },
   ]),
 );
 

@@ -144,41 +144,40 @@ export class FieldSection {
 
   /** RFC 9110 §7.6.1. A member that is no token names no field and is passed over. */
   #readConnection(value: string): Violation {
-    // What nearly everybody says.
-    if (value === 'keep-alive') {
-      this.keepAlive = true;
-      return NO_VIOLATION;
-    }
-    if (value === 'close') {
-      this.close = true;
-      return NO_VIOLATION;
-    }
+    // What nearly everybody says needs no taking apart.
+    if (value === 'keep-alive' || value === 'close') return this.#readOption(value);
     const options = value.toLowerCase();
     for (let at = 0; at <= options.length; ) {
       const comma = options.indexOf(',', at);
       const end = comma < 0 ? options.length : comma;
       const option = options.substring(at, end).trim();
       at = end + 1;
-      switch (option) {
-        case 'close':
-          this.close = true;
-          break;
-        case 'keep-alive':
-          this.keepAlive = true;
-          break;
-        case 'upgrade':
-          this.upgradeOption = true;
-          break;
-        case '':
-        case 'te':
-        case 'host':
-        case 'content-length':
-        case 'transfer-encoding':
-          break;
-        default:
-          if (this.#named.length === NAMED_FIELDS_MAX) return TOO_MANY_CONNECTION_OPTIONS;
-          this.#named.push(option);
-      }
+      const violation = this.#readOption(option);
+      if (violation !== NO_VIOLATION) return violation;
+    }
+    return NO_VIOLATION;
+  }
+
+  #readOption(option: string): Violation {
+    switch (option) {
+      case 'close':
+        this.close = true;
+        break;
+      case 'keep-alive':
+        this.keepAlive = true;
+        break;
+      case 'upgrade':
+        this.upgradeOption = true;
+        break;
+      case '':
+      case 'te':
+      case 'host':
+      case 'content-length':
+      case 'transfer-encoding':
+        break;
+      default:
+        if (this.#named.length === NAMED_FIELDS_MAX) return TOO_MANY_CONNECTION_OPTIONS;
+        this.#named.push(option);
     }
     return NO_VIOLATION;
   }

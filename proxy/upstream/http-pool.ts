@@ -371,13 +371,10 @@ export class HttpPool implements HttpConnectionOwner {
     if (!connection.ready) return;
     connection.ready = false;
     const ready = this.#ready;
-    // The one taken last stands last.
-    if (ready.length > 0 && ready[ready.length - 1] === connection) {
-      ready.pop();
-      return;
-    }
     const at = ready.lastIndexOf(connection);
-    if (at >= 0) ready.splice(at, 1);
+    // The one taken last stands last, and needs no list of what was taken out.
+    if (at === ready.length - 1) ready.pop();
+    else if (at >= 0) ready.splice(at, 1);
   }
 
   /** Connections on their way with room for all requests that wait. */

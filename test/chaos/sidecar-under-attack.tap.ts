@@ -9,7 +9,13 @@ import { freePorts } from '../../cli/run/free-port.ts';
 import { echoApp } from '../harness/echo-app.ts';
 import { rawExchange } from '../harness/raw-exchange.ts';
 import { residentBytes } from '../harness/resident-bytes.ts';
-import { everything, httpListener, staticCluster, staticProxy } from '../harness/static-proxy.ts';
+import {
+  connectionsAllowed,
+  everything,
+  httpListener,
+  staticCluster,
+  staticProxy,
+} from '../harness/static-proxy.ts';
 import { until } from '../harness/until.ts';
 import { type ChaosRequest, ChaoticApp, send } from './chaotic-app.ts';
 
@@ -371,16 +377,6 @@ t.test('[A1.5] no more connections than the bootstrap allows', async (t) => {
     /^HTTP\/1.1 200 /.test((await rawExchange(port!, get)).text),
   );
 });
-
-function connectionsAllowed(connections: number): object {
-  const type = 'envoy.extensions.resource_monitors.downstream_connections.v3';
-  const typed_config = {
-    '@type': `type.googleapis.com/${type}.DownstreamConnectionsConfig`,
-    max_active_downstream_connections: connections,
-  };
-  const name = 'envoy.resource_monitors.global_downstream_max_connections';
-  return { resource_monitors: [{ name, typed_config }] };
-}
 
 t.test('[D20] a second SIGTERM ends a drain at once with 143', async (t) => {
   const app = await echoApp();

@@ -73,6 +73,24 @@ export function socketAddress(port: number, address = '127.0.0.1'): object {
   return { socket_address: { address, port_value: port } };
 }
 
+export const ROUTER_FILTER = {
+  name: 'envoy.filters.http.router',
+  typed_config: { '@type': 'type.googleapis.com/envoy.extensions.filters.http.router.v3.Router' },
+};
+
+/** `overload_manager` of a bootstrap that allows so many connections of clients. */
+export function connectionsAllowed(connections: number): object {
+  const type = 'envoy.extensions.resource_monitors.downstream_connections.v3';
+  const monitor = {
+    name: 'envoy.resource_monitors.global_downstream_max_connections',
+    typed_config: {
+      '@type': `type.googleapis.com/${type}.DownstreamConnectionsConfig`,
+      max_active_downstream_connections: connections,
+    },
+  };
+  return { resource_monitors: [monitor] };
+}
+
 /** An HTTP listener with inline routes. `hcm` adds to or replaces fields of the connection manager. */
 export function httpListener(
   port: number,
@@ -98,14 +116,7 @@ export function httpListener(
                 virtual_hosts: virtualHosts,
                 validate_clusters: false,
               },
-              http_filters: [
-                {
-                  name: 'envoy.filters.http.router',
-                  typed_config: {
-                    '@type': 'type.googleapis.com/envoy.extensions.filters.http.router.v3.Router',
-                  },
-                },
-              ],
+              http_filters: [ROUTER_FILTER],
               ...hcm,
             },
           },

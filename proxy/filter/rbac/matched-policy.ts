@@ -1,9 +1,9 @@
-import { isIP } from 'node:net';
 import { pathWithoutQuery } from '../../router/path-match.ts';
 import type { RbacCondition, RbacPolicy, RbacRules } from '../../router/rbac-config.ts';
 import type { StringMatcher } from '../../router/route-config.ts';
 import { matchString } from '../../router/string-match.ts';
 import { inPrefix, ipBytes } from '../../tcp/ip-prefix.ts';
+import { parseAddress } from '../../tcp/socket-address.ts';
 import type { DownstreamConnectionInfo } from '../../tls/peer-certificate.ts';
 import type { FilterContext } from '../http-filter.ts';
 import { headerHolds } from './header-condition.ts';
@@ -37,8 +37,7 @@ export class RbacRequest {
 
   get destinationPort(): number {
     if (this.#destinationPort < 0) {
-      const { localAddress } = this.downstream;
-      this.#destinationPort = Number(localAddress.slice(localAddress.lastIndexOf(':') + 1));
+      this.#destinationPort = parseAddress(this.downstream.localAddress)?.port ?? 0;
     }
     return this.#destinationPort;
   }
@@ -151,9 +150,7 @@ function isAuthenticated(
 
 /** Of `ip:port`, `[ip]:port` or an address alone; empty, which lies in no range, where it is none. */
 function addressBytes(address: string): Uint8Array {
-  const host = isIP(address) > 0 ? address : address.slice(0, address.lastIndexOf(':'));
-  const bare = host.startsWith('[') ? host.slice(1, -1) : host;
-  return ipBytes(bare) ?? NO_ADDRESS;
+  return ipBytes(parseAddress(address)?.host ?? address) ?? NO_ADDRESS;
 }
 
 const NO_ADDRESS = new Uint8Array(0);

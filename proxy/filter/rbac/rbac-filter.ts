@@ -17,12 +17,14 @@ import { RbacStats, type RbacStatsConfig } from './rbac-stats.ts';
 export class RbacFilterFactory implements HttpFilterFactory {
   readonly name: string;
   readonly #config: RbacConfig;
-  readonly #stats: RbacStats;
+  readonly #enforced: RbacStats;
+  readonly #shadow: RbacStats;
 
   constructor(name: string, config: RbacConfig, stats: RbacStatsConfig, scope: StatsScope) {
     this.name = name;
     this.#config = config;
-    this.#stats = new RbacStats(scope, stats);
+    this.#enforced = new RbacStats(scope, stats.prefix, 'enforced');
+    this.#shadow = new RbacStats(scope, stats.shadowPrefix, 'shadow');
   }
 
   create(context: FilterContext): HttpFilter | null {
@@ -32,11 +34,11 @@ export class RbacFilterFactory implements HttpFilterFactory {
     if (rules === null && shadowRules === null) return null;
     const request = new RbacRequest(context);
     if (shadowRules !== null) {
-      this.#count(shadowRules, matchedPolicy(shadowRules, request), true, countsPolicies);
+      count(this.#shadow, shadowRules, matchedPolicy(shadowRules, request), countsPolicies);
     }
     if (rules === null) return null;
     const matched = matchedPolicy(rules, request);
-    const allowed = this.#count(rules, matched, false, countsPolicies);
+    const allowed = count(this.#enforced, rules, matched, countsPolicies);
     return allowed ? null : new Denial(context, matched);
   }
 
@@ -48,22 +50,20 @@ export class RbacFilterFactory implements HttpFilterFactory {
     const ofVirtualHost = route.virtualHost.config.rbac.get(this.name);
     return ofVirtualHost === undefined ? this.#config : ofVirtualHost;
   }
+}
 
-  /** Whether the request passes, once that has been counted. */
-  #count(
-    rules: RbacRules,
-    matched: RbacPolicy | null,
-    shadow: boolean,
-    countsPolicies: boolean,
-  ): boolean {
-    const allowed = isAllowed(rules, matched);
-    const outcome = allowed ? 'allowed' : 'denied';
-    (shadow ? this.#stats.shadow : this.#stats.enforced)[outcome].value++;
-    if (countsPolicies && matched !== null) {
-      this.#stats.ofPolicy(matched.name, shadow)[outcome].value++;
-    }
-    return allowed;
-  }
+/** Whether the request passes, once that has been counted. */
+function count(
+  stats: RbacStats,
+  rules: RbacRules,
+  matched: RbacPolicy | null,
+  countsPolicies: boolean,
+): boolean {
+  const allowed = isAllowed(rules, matched);
+  const outcome = allowed ? 'allowed' : 'denied';
+  stats.total[outcome].value++;
+  if (countsPolicies && matched !== null) stats.ofPolicy(matched.name)[outcome].value++;
+  return allowed;
 }
 
 /** The answer to a request that may not pass. */

@@ -7,7 +7,7 @@ export interface RbacStatsConfig {
   readonly shadowPrefix: string;
 }
 
-/** Counters of one set of rules: of a whole filter, or of one policy in it. */
+/** Counters of one set of rules, or of one policy in it. */
 export interface RbacCounters {
   readonly allowed: Counter;
   readonly denied: Counter;
@@ -18,67 +18,64 @@ export interface RbacCounters {
  * on trial (SC-12): Envoy's names, except that Prometheus has a policy's name as a label and not in the metric's name.
  */
 export class RbacStats {
-  readonly enforced: RbacCounters;
-  readonly shadow: RbacCounters;
+  readonly total: RbacCounters;
   readonly #scope: StatsScope;
-  readonly #config: RbacStatsConfig;
+  readonly #prefix: string;
+  readonly #kind: RulesKind;
   readonly #ofPolicy = new Map<string, RbacCounters>();
-  readonly #ofShadowPolicy = new Map<string, RbacCounters>();
 
-  constructor(scope: StatsScope, config: RbacStatsConfig) {
+  constructor(scope: StatsScope, prefix: string, kind: RulesKind) {
     this.#scope = scope;
-    this.#config = config;
-    this.enforced = counters(scope, withDot(config.prefix), '', null);
-    this.shadow = counters(scope, withDot(config.shadowPrefix), 'shadow_', null);
+    this.#prefix = prefix === '' || prefix.endsWith('.') ? prefix : `${prefix}.`;
+    this.#kind = kind;
+    this.total = this.#counters(null);
   }
 
-  ofPolicy(name: string, shadow: boolean): RbacCounters {
-    const { prefix, shadowPrefix } = this.#config;
-    const known = shadow ? this.#ofShadowPolicy : this.#ofPolicy;
-    let found = known.get(name);
+  ofPolicy(name: string): RbacCounters {
+    let found = this.#ofPolicy.get(name);
     if (found === undefined) {
-      found = shadow
-        ? counters(this.#scope, withDot(shadowPrefix), 'shadow_', name)
-        : counters(this.#scope, withDot(prefix), '', name);
+      found = this.#counters(name);
       // Routes bring new names without end; the number of series is the registry's to bound.
-      if (known.size >= POLICIES_MAX) known.clear();
-      known.set(name, found);
+      if (this.#ofPolicy.size >= POLICIES_MAX) this.#ofPolicy.clear();
+      this.#ofPolicy.set(name, found);
     }
     return found;
   }
+
+  /** `policy`: null = all of them together. */
+  #counters(policy: string | null): RbacCounters {
+    const { start, who } = KINDS[this.#kind];
+    const dotted = `rbac.${printable(this.#prefix)}`;
+    const metric = `rbac_${this.#prefix.replaceAll(NOT_OF_METRICS, '_')}`;
+    const counter = (outcome: 'allowed' | 'denied', help: string): Counter => {
+      const name = start + outcome;
+      if (policy === null) {
+        return this.#scope.counter({ dotted: dotted + name, prometheus: metric + name }, help);
+      }
+      return this.#scope.counter(
+        {
+          dotted: `${dotted}policy.${printable(policy)}.${name}`,
+          prometheus: `${metric}policy_${name}`,
+        },
+        help,
+        [['envoy_rbac_policy_name', policy]],
+      );
+    };
+    return {
+      allowed: counter('allowed', `Requests that ${who} let pass`),
+      denied: counter('denied', `Requests that ${who} refuse`),
+    };
+  }
 }
+
+type RulesKind = 'enforced' | 'shadow';
+
+const KINDS = {
+  enforced: { start: '', who: 'the rules' },
+  shadow: { start: 'shadow_', who: 'the rules on trial' },
+} as const;
 
 const POLICIES_MAX = 1000;
-
-function counters(
-  scope: StatsScope,
-  prefix: string,
-  shadow: '' | 'shadow_',
-  policy: string | null,
-): RbacCounters {
-  const metric = `rbac_${prefix.replaceAll(NOT_OF_METRICS, '_')}`;
-  const counter = (outcome: 'allowed' | 'denied', help: string): Counter => {
-    const name = `${shadow}${outcome}`;
-    return policy === null
-      ? scope.counter(
-          { dotted: `rbac.${printable(prefix)}${name}`, prometheus: `${metric}${name}` },
-          help,
-        )
-      : scope.counter(
-          {
-            dotted: `rbac.${printable(prefix)}policy.${printable(policy)}.${name}`,
-            prometheus: `${metric}policy_${name}`,
-          },
-          help,
-          [['envoy_rbac_policy_name', policy]],
-        );
-  };
-  const rules = shadow === '' ? 'the rules' : 'the rules on trial';
-  return {
-    allowed: counter('allowed', `Requests that ${rules} let pass`),
-    denied: counter('denied', `Requests that ${rules} refuse`),
-  };
-}
 
 /** A name is of whoever wrote the policy, and `/stats` is read line by line. */
 function printable(name: string): string {
@@ -87,7 +84,3 @@ function printable(name: string): string {
 
 const NOT_OF_METRICS = /[^A-Za-z0-9_:]/g;
 const CONTROL = /\p{Cc}/gu;
-
-function withDot(prefix: string): string {
-  return prefix === '' || prefix.endsWith('.') ? prefix : `${prefix}.`;
-}

@@ -77,9 +77,11 @@ const ACTIONS = [
 function compilePolicy(reader: MessageReader<Policy>, name: string): RbacPolicy {
   const permissions = reader.children('permissions').map((one) => compilePermission(one, 1));
   const principals = reader.children('principals').map((one) => compilePrincipal(one, 1));
-  if (permissions.length === 0) reader.problem('permissions', 'must not be empty');
-  if (principals.length === 0) reader.problem('principals', 'must not be empty');
-  return { name, permissions: combined('or', permissions), principals: combined('or', principals) };
+  return {
+    name,
+    permissions: combined(reader, 'permissions', 'or', permissions),
+    principals: combined(reader, 'principals', 'or', principals),
+  };
 }
 
 function compilePermission(reader: MessageReader<Permission>, depth: number): RbacCondition {
@@ -92,8 +94,7 @@ function compilePermission(reader: MessageReader<Permission>, depth: number): Rb
     case 'orRules': {
       const sub = reader.caseReader(set);
       const conditions = sub.children('rules').map((rule) => compilePermission(rule, depth + 1));
-      if (conditions.length === 0) sub.problem('rules', 'must not be empty');
-      return combined(set.$case === 'andRules' ? 'and' : 'or', conditions);
+      return combined(sub, 'rules', set.$case === 'andRules' ? 'and' : 'or', conditions);
     }
     case 'notRule':
       return { kind: 'not', condition: compilePermission(reader.caseReader(set), depth + 1) };
@@ -134,8 +135,7 @@ function compilePrincipal(reader: MessageReader<Principal>, depth: number): Rbac
     case 'orIds': {
       const sub = reader.caseReader(set);
       const conditions = sub.children('ids').map((id) => compilePrincipal(id, depth + 1));
-      if (conditions.length === 0) sub.problem('ids', 'must not be empty');
-      return combined(set.$case === 'andIds' ? 'and' : 'or', conditions);
+      return combined(sub, 'ids', set.$case === 'andIds' ? 'and' : 'or', conditions);
     }
     case 'notId':
       return { kind: 'not', condition: compilePrincipal(reader.caseReader(set), depth + 1) };
@@ -179,8 +179,14 @@ function tooDeep<T extends object>(reader: MessageReader<T>): RbacCondition {
   return NEVER;
 }
 
-/** One condition needs no list around it. */
-function combined(kind: 'and' | 'or', conditions: readonly RbacCondition[]): RbacCondition {
+/** The conditions of a list that must have some; one needs no list around it. */
+function combined<T extends object>(
+  reader: MessageReader<T>,
+  key: keyof T & string,
+  kind: 'and' | 'or',
+  conditions: readonly RbacCondition[],
+): RbacCondition {
+  if (conditions.length === 0) reader.problem(key, 'must not be empty');
   return conditions.length === 1 ? conditions[0]! : { kind, conditions };
 }
 

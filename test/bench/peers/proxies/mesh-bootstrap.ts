@@ -1,6 +1,8 @@
 import {
+  connectionsAllowed,
   everything,
   httpListener,
+  ROUTER_FILTER,
   socketAddress,
   staticCluster,
 } from '../../../harness/static-proxy.ts';
@@ -37,7 +39,7 @@ export function meshBootstrap(hop: Hop, places: Places): object {
             ...(hop.tracingPercent === null
               ? {}
               : { tracing: { random_sampling: { value: hop.tracingPercent } } }),
-            ...(hop.authorization ? { http_filters: [authorization(hop), ROUTER] } : {}),
+            ...(hop.authorization ? { http_filters: [authorization(hop), ROUTER_FILTER] } : {}),
             ...accessLog(hop, places),
           },
           chain,
@@ -45,7 +47,9 @@ export function meshBootstrap(hop: Hop, places: Places): object {
   return {
     node: { id: 'bench', cluster: 'bench' },
     admin: { address: socketAddress(places.adminPort) },
-    ...(hop.connectionsMax === null ? {} : { overload_manager: upTo(hop.connectionsMax) }),
+    ...(hop.connectionsMax === null
+      ? {}
+      : { overload_manager: connectionsAllowed(hop.connectionsMax) }),
     static_resources: {
       listeners: [{ ...listener, traffic_direction: trafficDirection(hop) }],
       clusters: [
@@ -85,23 +89,6 @@ function authorization({ downstream }: Hop): object {
 }
 
 const METHODS = ['GET', 'POST'];
-
-const ROUTER = {
-  name: 'envoy.filters.http.router',
-  typed_config: { '@type': 'type.googleapis.com/envoy.extensions.filters.http.router.v3.Router' },
-};
-
-function upTo(connections: number): object {
-  const type = 'envoy.extensions.resource_monitors.downstream_connections.v3';
-  const monitor = {
-    name: 'envoy.resource_monitors.global_downstream_max_connections',
-    typed_config: {
-      '@type': `type.googleapis.com/${type}.DownstreamConnectionsConfig`,
-      max_active_downstream_connections: connections,
-    },
-  };
-  return { resource_monitors: [monitor] };
-}
 
 /** What Istio gives every route that names no policy. */
 export const RETRIES = {
